@@ -1,0 +1,230 @@
+"""The graph that every stage before lowering reads and returns: frozen values, ONNX's terms, no onnx import.
+
+A `Graph` has fixed shapes and no control flow. Edges are named by strings; an edge is a graph input, a state, a
+constant, or the output of exactly one operator. Cache inputs and outputs of a streaming model are `State`s, not inputs
+and outputs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape and numpy dtype name ("float32", "int64", "bool", ...) of an edge."""
+
+    shape: Shape
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One node. `inputs` may hold "" for an optional input that is absent. Attributes are plain Python values."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    def input(self, index: int) -> str:
+        """Name of an input, or "" where it is absent or beyond the end."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def output(self, index: int) -> str:
+        return self.outputs[index] if index < len(self.outputs) else ""
+
+    def with_inputs(self, rename: Mapping[str, str]) -> Operator:
+        return replace(self, inputs=tuple(rename.get(i, i) for i in self.inputs))
+
+
+@dataclass(frozen=True, eq=False)
+class StatePiece:
+    """A part of a state that one chain of operators reads and one writes.
+
+    A model may pack several things in one cache tensor (hidden and cell state of two layers, say); each needs a format
+    of its own. `index` holds, for each element of the piece in C order, its flat position in the packed tensor.
+    """
+
+    input: str
+    output: str
+    index: Array
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A cache of a streaming model: `input` at frame t is `output` of frame t - 1, `initial` before the first."""
+
+    input: str
+    output: str
+    type: TensorType
+    initial: Array
+    pieces: tuple[StatePiece, ...]
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a pass changed, for `inspect`: the rule and the ONNX nodes it concerned."""
+
+    rule: str
+    where: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Operators in execution order, with the type of every edge."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    operators: tuple[Operator, ...]
+    types: Mapping[str, TensorType]
+    constants: Mapping[str, Array]
+    states: tuple[State, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+
+    def __post_init__(self) -> None:
+        for array in self.constants.values():
+            array.setflags(write=False)
+        object.__setattr__(self, "types", MappingProxyType(dict(self.types)))
+        object.__setattr__(self, "constants", MappingProxyType(dict(self.constants)))
+
+    @property
+    def state_inputs(self) -> tuple[str, ...]:
+        """Edges that hold state at the start of a frame, piece by piece."""
+        return tuple(p.input for s in self.states for p in s.pieces)
+
+    @property
+    def state_outputs(self) -> tuple[str, ...]:
+        return tuple(p.output for s in self.states for p in s.pieces)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Every edge that must exist at the end of a frame."""
+        return (*self.outputs, *self.state_outputs)
+
+    def producer(self) -> dict[str, Operator]:
+        return {o: op for op in self.operators for o in op.outputs if o}
+
+    def consumers(self) -> dict[str, list[Operator]]:
+        found: dict[str, list[Operator]] = {}
+        for op in self.operators:
+            for name in dict.fromkeys(op.inputs):
+                if name:
+                    found.setdefault(name, []).append(op)
+        return found
+
+    def constant(self, name: str) -> Array | None:
+        return self.constants.get(name)
+
+    def shape(self, name: str) -> Shape:
+        return self.types[name].shape
+
+    def operator(self, name: str) -> Operator:
+        for op in self.operators:
+            if op.name == name:
+                return op
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        lines = [f"graph {self.name}"]
+        lines += [f"  input  {n}: {self.types[n]}" for n in self.inputs]
+        lines += [
+            f"  state  {p.input} <- {p.output}: {self.types[p.input]}" for s in self.states for p in s.pieces
+        ]
+        for op in self.operators:
+            outs = ", ".join(f"{o}: {self.types[o]}" for o in op.outputs if o)
+            attrs = ", ".join(f"{k}={v}" for k, v in op.attributes.items())
+            lines.append(f"  {outs} = {op.op}({', '.join(i or '-' for i in op.inputs)}) {{{attrs}}}  # {op.name}")
+        lines += [f"  output {n}: {self.types[n]}" for n in self.outputs]
+        return "\n".join(lines)
+
+
+def check(graph: Graph) -> list[str]:
+    """List the invariants that a graph breaks; an empty list is a valid graph."""
+    problems: list[str] = []
+    known = {*graph.inputs, *graph.state_inputs, *graph.constants}
+    for name, count in Counter(op.name for op in graph.operators).items():
+        if count > 1:
+            problems.append(f"operator name {name!r} is used {count} times")
+    for op in graph.operators:
+        problems += [f"{op.name}: reads {i!r} before it exists" for i in op.inputs if i and i not in known]
+        for o in op.outputs:
+            if o in known:
+                problems.append(f"{op.name}: writes {o!r}, which exists already")
+            known.add(o)
+    problems += [f"result {name!r} is never computed" for name in graph.results if name not in known]
+    problems += [f"edge {name!r} has no type" for name in known if name and name not in graph.types]
+    for name, array in graph.constants.items():
+        if name in graph.types and tuple(array.shape) != graph.types[name].shape:
+            problems.append(f"constant {name!r} has shape {array.shape}, its type says {graph.types[name]}")
+    for state in graph.states:
+        covered = np.concatenate([np.asarray(p.index).ravel() for p in state.pieces])
+        if sorted(covered.tolist()) != list(range(state.type.size)):
+            problems.append(f"pieces of state {state.input!r} do not cover it exactly once")
+    return problems
+
+
+def eliminate_dead(graph: Graph) -> Graph:
+    """Drop operators, constants and types that no result needs. Order and names stay."""
+    needed = set(graph.results)
+    kept: list[Operator] = []
+    for op in reversed(graph.operators):
+        if needed.intersection(op.outputs):
+            kept.append(op)
+            needed.update(i for i in op.inputs if i)
+    kept.reverse()
+    # an output nobody reads becomes "", so that lowering need not store it
+    kept = [replace(op, outputs=tuple(o if o in needed else "" for o in op.outputs)) for op in kept]
+    alive = needed | set(graph.inputs) | set(graph.state_inputs)
+    return replace(
+        graph,
+        operators=tuple(kept),
+        constants={n: a for n, a in graph.constants.items() if n in alive},
+        types={n: t for n, t in graph.types.items() if n in alive},
+    )
+
+
+def rebuild(
+    graph: Graph,
+    operators: Sequence[Operator],
+    *,
+    types: Mapping[str, TensorType] | None = None,
+    constants: Mapping[str, Array] | None = None,
+    rewrites: Iterable[Rewrite] = (),
+    **changes: Any,
+) -> Graph:
+    """What a pass returns: new operators, additional types and constants, notes of what it did; dead parts dropped."""
+    return eliminate_dead(
+        replace(
+            graph,
+            operators=tuple(operators),
+            types={**graph.types, **(types or {})},
+            constants={**graph.constants, **(constants or {})},
+            rewrites=(*graph.rewrites, *rewrites),
+            **changes,
+        )
+    )
