@@ -1,0 +1,22 @@
+/* Types and macros that every source of mcu-quant's firmware starts from.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_BASE_H
+#define MQ_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mq_names.h" /* gives every symbol the model's prefix, so that two models link into one program */
+
+/* MQ_CHECKED builds stop where a contract is broken; others trust what was proven at generation time. */
+#if defined(MQ_CHECKED)
+void mq_contract_broken(const char *file, int line, const char *condition);
+#define MQ_ASSERT(condition) ((condition) ? (void)0 : mq_contract_broken(__FILE__, __LINE__, #condition))
+#else
+#define MQ_ASSERT(condition) ((void)0)
+#endif
+
+/* A half-precision number as it is stored. Arithmetic on it is in f32 unless a kernel's file says otherwise. */
+typedef uint16_t mq_f16;
+
+#endif

@@ -1,0 +1,69 @@
+/* Fixed-point primitives. Each has a name and a contract; integer kernels use nothing else to scale or narrow.
+ *
+ * mcu_quant/fixed.py is the same in numpy, bit for bit; docs/numerics.md derives the error bounds.
+ * With MQ_CHECKED each primitive traps when its contract is broken.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_FIXED_H
+#define MQ_FIXED_H
+
+#include "mq_base.h"
+
+/* High word of the 64-bit product, rounded: (a * b + 2^31) >> 32. One instruction on DSP (SMMULR) and Helium (VRMULH).
+ */
+static inline int32_t mq_mulhr(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
+}
+
+/* x >> shift, half rounded up; shift in [0, 31]. The sum is made in 64 bits, so every x is legal. */
+static inline int32_t mq_rshr(int32_t x, int32_t shift) {
+    MQ_ASSERT(shift >= 0 && shift <= 31);
+    return (int32_t)(((int64_t)x + (((int64_t)1 << shift) >> 1)) >> shift);
+}
+
+/* The same for 64 bits; x + 2^(shift-1) must fit. */
+static inline int64_t mq_rshr64(int64_t x, int32_t shift) {
+    MQ_ASSERT(shift >= 0 && shift <= 62);
+    return (x + (((int64_t)1 << shift) >> 1)) >> shift;
+}
+
+/* acc * m * 2^(shift - 32), rounded: the one requantisation of the project.
+ * A positive shift comes before the product, where acc * 2^shift must fit 32 bits; a negative one after it, rounding.
+ * m in [2^30, 2^31) or 0, shift in [-31, 30]. Error at most 1/2 + 2^(min(shift, 0) - 1). */
+static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift > 0 ? 0 : -shift;
+    MQ_ASSERT(((int64_t)acc * ((int64_t)1 << left)) == (int32_t)((int64_t)acc * ((int64_t)1 << left)));
+    return mq_rshr(mq_mulhr((int32_t)((uint32_t)acc << left), m), right);
+}
+
+/* The same for a 64-bit accumulator, first brought to 32 bits by a rounding shift of `pre` bits. */
+static inline int32_t mq_requantise64(int64_t acc, int32_t pre, int32_t m, int32_t shift) {
+    const int64_t narrow = mq_rshr64(acc, pre);
+    MQ_ASSERT(narrow == (int32_t)narrow);
+    return mq_requantise((int32_t)narrow, m, shift);
+}
+
+/* x limited to [low, high]. */
+static inline int32_t mq_clamp(int32_t x, int32_t low, int32_t high) {
+    return x < low ? low : (x > high ? high : x);
+}
+
+static inline int8_t mq_sat_s8(int32_t x) {
+    return (int8_t)mq_clamp(x, -128, 127);
+}
+
+static inline int16_t mq_sat_s16(int32_t x) {
+    return (int16_t)mq_clamp(x, -32768, 32767);
+}
+
+/* A 16-bit function by table and linear interpolation: 513 entries over x in [-32768, 32767].
+ * i = (x + 32768) >> 7, f = (x + 32768) & 127: table[i] + rshr((table[i + 1] - table[i]) * f, 7). */
+#define MQ_TABLE_ENTRIES 513
+static inline int16_t mq_lookup(int16_t x, const int16_t *table) {
+    const uint32_t u = (uint32_t)(x + 32768);
+    const int32_t low = table[u >> 7];
+    const int32_t high = table[(u >> 7) + 1u];
+    return (int16_t)(low + mq_rshr((high - low) * (int32_t)(u & 127u), 7));
+}
+
+#endif

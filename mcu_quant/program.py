@@ -1,0 +1,288 @@
+"""The lowered program: kernel calls over typed edges, with packed constants. What is executed, planned and printed.
+
+A `Program` knows nothing of ONNX or of floats' meaning; it is what the C does, call by call. The same program is turned
+into a folder by `codegen` and run without one by `emulator.host`, and both give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import prod
+from types import MappingProxyType
+
+from mcu_quant import formats
+from mcu_quant.formats import Format, QuantParams
+from mcu_quant.ir import Array, Shape
+
+
+@dataclass(frozen=True)
+class EdgeType:
+    """Shape, storage format and scale of an edge. `quant` is None for float formats."""
+
+    shape: Shape
+    format: str
+    quant: QuantParams | None = None
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def storage(self) -> Format:
+        return formats.get(self.format)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.storage.bytes
+
+    def __str__(self) -> str:
+        scale = f", {self.quant}" if self.quant else ""
+        return f"{self.format}[{','.join(map(str, self.shape))}]{scale}"
+
+
+class Role(StrEnum):
+    """Where an edge lives: with the caller (input, output), in the persistent state, or in the arena."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    STATE = "state"
+    ARENA = "arena"
+    SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class View:
+    """An edge that is a part of another one: same storage, `offset` elements further, no copy."""
+
+    base: str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A buffer, or a view of one. Views of views are resolved when the edge is made, so `view.base` is a buffer."""
+
+    name: str
+    type: EdgeType
+    role: Role = Role.ARENA
+    view: View | None = None
+
+    @property
+    def root(self) -> str:
+        return self.view.base if self.view else self.name
+
+    @property
+    def offset_bytes(self) -> int:
+        return self.view.offset * self.type.storage.bytes if self.view else 0
+
+
+class Access(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Argument: pointer to the first element of an edge."""
+
+    edge: str
+    access: Access
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Argument: pointer to a constant array of the program."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """Argument passed by value."""
+
+    value: int | float
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Argument: a function of the firmware library, by its C name."""
+
+    name: str
+
+
+FieldValue = int | float | Constant | tuple[int, ...] | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Struct:
+    """Argument: pointer to a constant parameter struct. Fields in the order of the C declaration."""
+
+    c_type: str
+    fields: Mapping[str, FieldValue]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+
+Argument = Buffer | Constant | Scalar | Symbol | Struct
+
+
+class Purpose(StrEnum):
+    """Why a call exists: it is the operator, or it brings data into the format or place an operator reads."""
+
+    COMPUTE = "compute"
+    CONVERT = "convert"
+    COPY = "copy"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One C call. `args` are in the order of the prototype, by parameter name."""
+
+    kernel: str
+    operator: str
+    args: Mapping[str, Argument]
+    purpose: Purpose = Purpose.COMPUTE
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", MappingProxyType(dict(self.args)))
+
+    def buffers(self, *access: Access) -> Iterator[tuple[str, Buffer]]:
+        for name, arg in self.args.items():
+            if isinstance(arg, Buffer) and (not access or arg.access in access):
+                yield name, arg
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return tuple(b.edge for _, b in self.buffers(Access.READ, Access.UPDATE))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return tuple(b.edge for _, b in self.buffers(Access.WRITE, Access.UPDATE))
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of all constant arrays the call points to, also from inside a struct."""
+        found: list[str] = []
+        for arg in self.args.values():
+            if isinstance(arg, Constant):
+                found.append(arg.name)
+            elif isinstance(arg, Struct):
+                found += [v.name for v in arg.fields.values() if isinstance(v, Constant)]
+        return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedConstant:
+    """An array as it lies in flash: already in its format and packed for the instruction set."""
+
+    name: str
+    array: Array
+    format: str
+    comment: str = ""
+    #: "weights" are the model's parameters; "table" are look-up tables and requantisation factors
+    kind: str = "weights"
+
+    @property
+    def bytes(self) -> int:
+        return int(self.array.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramState:
+    """One piece of persistent state: the buffer that holds it between frames, and its value after reset."""
+
+    edge: str
+    initial: Array
+    #: the model's own state tensor and the flat positions this piece has in it
+    model_input: str
+    model_output: str
+    index: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Calls in execution order over `edges`, for one instruction set."""
+
+    name: str
+    isa: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    edges: Mapping[str, Edge]
+    constants: Mapping[str, PackedConstant]
+    calls: tuple[Call, ...]
+    states: tuple[ProgramState, ...] = ()
+    #: model-level edge name -> program edge that holds it, for taps and per-operator accuracy
+    holds: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("edges", "constants", "holds"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        for constant in self.constants.values():
+            constant.array.setflags(write=False)
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(c.bytes for c in self.constants.values())
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(self.edges[s.edge].type.bytes for s in self.states)
+
+    def kernels(self) -> tuple[str, ...]:
+        return tuple(sorted({c.kernel for c in self.calls}))
+
+    def __str__(self) -> str:
+        lines = [f"program {self.name} for {self.isa}"]
+        for edge in self.edges.values():
+            view = f" = {edge.view.base} + {edge.view.offset}" if edge.view else ""
+            lines.append(f"  {edge.role:7} {edge.name}: {edge.type}{view}")
+        for i, call in enumerate(self.calls):
+            args = ", ".join(f"{k}={_show(a)}" for k, a in call.args.items())
+            lines.append(f"  {i:3} {call.kernel}({args})  # {call.operator}")
+        return "\n".join(lines)
+
+
+def _show(arg: Argument) -> str:
+    match arg:
+        case Buffer(edge, access):
+            return {"read": "", "write": ">", "update": "~"}[access] + edge
+        case Constant(name) | Symbol(name):
+            return f"&{name}"
+        case Scalar(value):
+            return str(value)
+        case Struct(c_type, _):
+            return f"{c_type}{{...}}"
+
+
+def check(program: Program) -> list[str]:
+    """List the invariants that a program breaks; an empty list is a valid program."""
+    problems: list[str] = []
+    for edge in program.edges.values():
+        if edge.view is None:
+            continue
+        base = program.edges[edge.view.base]
+        if base.view is not None:
+            problems.append(f"{edge.name}: a view of the view {base.name}")
+        end = edge.offset_bytes + edge.type.bytes
+        if edge.view.offset < 0 or end > base.type.bytes:
+            problems.append(f"{edge.name}: bytes {edge.offset_bytes}..{end} of {base.name}, which has {base.type.bytes}")
+    written = {program.edges[n].root for n in program.inputs} | {s.edge for s in program.states}
+    for i, call in enumerate(program.calls):
+        where = f"call {i} {call.kernel} of {call.operator}"
+        for name, buffer in call.buffers():
+            if buffer.edge not in program.edges:
+                problems.append(f"{where}: {name} names the unknown edge {buffer.edge!r}")
+            elif buffer.access is not Access.WRITE and program.edges[buffer.edge].root not in written:
+                problems.append(f"{where}: reads {buffer.edge!r} before it is written")
+        written |= {program.edges[e].root for e in call.writes if e in program.edges}
+        problems += [f"{where}: unknown constant {c!r}" for c in call.constants if c not in program.constants]
+        for edge in call.writes:
+            if edge in program.edges and program.edges[program.edges[edge].root].role is Role.INPUT:
+                problems.append(f"{where}: writes the input {edge!r}")
+    problems += [f"output {n!r} is never written" for n in program.outputs if program.edges[n].root not in written]
+    return problems
