@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class OpLowering:
     sample_snr_db: float = 0.0
     #: the operator can be computed this way only if this returns None; else it returns the reason
     applies: Callable[[Operator, Graph], str | None] | None = None
+    #: when the scale of an integer input may be found
+    scales: tuple[ScaleKind, ...] = (ScaleKind.STATIC,)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,522 @@
+"""Graph + plan + target -> Program: every operator becomes kernel calls, every change of format an explicit call.
+
+The operators know how they are lowered (`mcu_quant/ops`); this file gives them a `Lowering` to write calls with, keeps
+track of what each edge is stored as, inserts conversions where a reader wants another format, and settles where states
+and outputs live.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mcu_quant import formats, ops
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
+from mcu_quant.formats import QuantParams
+from mcu_quant.ir import Array, Graph, Operator, Shape, StatePiece
+from mcu_quant.ops import OpLowering
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
+from mcu_quant.program import (
+    Access,
+    Argument,
+    Buffer,
+    Call,
+    Constant,
+    Edge,
+    EdgeType,
+    FieldValue,
+    PackedConstant,
+    Program,
+    ProgramState,
+    Purpose,
+    Role,
+    Scalar,
+    Struct,
+    View,
+    check,
+)
+
+Operand = Buffer | Constant
+
+
+@dataclass(frozen=True)
+class Target:
+    """What lowering needs to know of a board: its kernel instruction set, and whether it can store half precision."""
+
+    isa: str = "scalar"
+    f16: bool = True
+
+
+def lower(graph: Graph, plan: PrecisionPlan, target: Target = Target()) -> Program:
+    """Lower a graph under a plan.
+
+    Raises:
+        DiagnosticError: MQ301 to MQ305, all problems of the plan at once.
+    """
+    choices = resolve(graph, plan, target)
+    lowering = Lowering(graph, plan, target)
+    for op in graph.operators:
+        lowering.operator(op, choices.get(op.name))
+    program = lowering.finish()
+    problems = check(program)
+    if problems:
+        raise AssertionError("lowering made an invalid program:\n" + "\n".join(problems))
+    return program
+
+
+def resolve(
+    graph: Graph, plan: PrecisionPlan, target: Target = Target()
+) -> dict[str, tuple[OperatorPlan, OpLowering]]:
+    """For each operator that the plan concerns, the lowering that does what the plan says.
+
+    Raises:
+        DiagnosticError: all problems at once.
+    """
+    found: dict[str, tuple[OperatorPlan, OpLowering]] = {}
+    problems: list[Diagnostic] = []
+    for op in graph.operators:
+        spec = ops.spec(op)
+        if spec.carries:
+            continue
+        choice = plan.operators.get(op.name)
+        if choice is None:
+            problems.append(
+                Diagnostic("MQ301", op.name, "the plan has no line for this operator", help="make the plan again")
+            )
+            continue
+        match = _matching(op, graph, choice, target)
+        if isinstance(match, Diagnostic):
+            problems.append(match)
+        else:
+            found[op.name] = (choice, match)
+    raise_errors(problems)
+    return found
+
+
+def _matching(op: Operator, graph: Graph, choice: OperatorPlan, target: Target) -> OpLowering | Diagnostic:
+    spec = ops.spec(op)
+    known = ", ".join(dict.fromkeys(low.format for low in spec.lowerings))
+    here = [low for low in spec.lowerings if low.format == choice.format]
+    if not here:
+        message = f"{op.op} has no kernel in {choice.format}"
+        return Diagnostic("MQ303", op.name, message, help=f"choose one of {known}")
+    if formats.get(choice.format).needs_fpu and not target.f16:
+        return Diagnostic("MQ305", op.name, f"the board does not offer {choice.format}", help="choose f32, s16 or s8")
+    reasons = [low.applies(op, graph) if low.applies else None for low in here]
+    usable = [low for low, reason in zip(here, reasons, strict=True) if reason is None]
+    if not usable:
+        why = next(r for r in reasons if r)
+        return Diagnostic("MQ303", op.name, f"not in {choice.format}: {why}", help=f"choose one of {known}")
+    fits = [
+        low
+        for low in usable
+        if choice.weights in (None, low.formats.weight)
+        and choice.scale in low.scales
+    ]
+    if not fits:
+        have = "; ".join(f"weights {low.formats.weight}, scale {'/'.join(low.scales)}" for low in usable)
+        wanted = f"weights {choice.weights or 'as the format implies'}, scale {choice.scale}"
+        return Diagnostic("MQ303", op.name, f"{op.op} in {choice.format} has no kernel with {wanted}", help=f"there is: {have}")
+    exact = [low for low in fits if choice.output in (None, low.formats.output)]
+    return (exact or fits)[0]
+
+
+class Lowering:
+    """What an operator's `lower` function writes with. Mutable, and never seen outside this stage."""
+
+    def __init__(self, graph: Graph, plan: PrecisionPlan, target: Target) -> None:
+        self.graph = graph
+        self.plan = plan
+        self.target = target
+        self.choice = OperatorPlan("f32")
+        self.formats: ops.Formats | None = None
+        self._op: Operator | None = None
+        self._consumers = graph.consumers()
+        self._producer = graph.producer()
+        self._edges: dict[str, Edge] = {}
+        self._constants: dict[str, PackedConstant] = {}
+        self._calls: list[Call] = []
+        self._converted: dict[tuple[str, str, QuantParams | None], str] = {}
+        self._constant_quant: dict[str, QuantParams | None] = {}
+        self._pieces: dict[str, StatePiece] = {p.input: p for s in graph.states for p in s.pieces}
+        for name in graph.inputs:
+            self._edges[name] = Edge(name, EdgeType(graph.shape(name), "f32"), Role.INPUT)
+
+    # --- driving ---------------------------------------------------------------------------------------------------
+
+    def operator(self, op: Operator, resolved: tuple[OperatorPlan, OpLowering] | None) -> None:
+        self._op = op
+        spec = ops.spec(op)
+        if resolved is None:
+            self.choice, self.formats = OperatorPlan("f32"), None
+            spec.lowerings[0].lower(op, self)
+            return
+        self.choice, low = resolved
+        self.formats = low.formats
+        low.lower(op, self)
+        wanted = self.choice.output
+        if wanted not in (None, low.formats.output):
+            for name in op.outputs:
+                if name:
+                    self._restore(name, str(wanted))
+
+    def _restore(self, name: str, fmt: str) -> None:
+        """Keep an output that was computed in one format stored in another, as the plan asks."""
+        computed = self._edges.pop(name)
+        raw = f"{name}@{computed.type.format}"
+        self._edges[raw] = replace(computed, name=raw)
+        self._calls = [_rename_buffer(c, name, raw) for c in self._calls]
+        self._edges = {
+            n: replace(e, view=replace(e.view, base=raw)) if e.view and e.view.base == name else e
+            for n, e in self._edges.items()
+        }
+        self.write(name, fmt)
+        self._convert(raw, name)
+
+    # --- what is known ---------------------------------------------------------------------------------------------
+
+    @property
+    def op(self) -> Operator:
+        assert self._op is not None
+        return self._op
+
+    def shape(self, edge: str) -> Shape:
+        return self.graph.shape(edge)
+
+    def weights_of(self, edge: str) -> Array:
+        """The value of a constant edge."""
+        return self.graph.constants[edge]
+
+    def is_constant(self, edge: str) -> bool:
+        return edge in self.graph.constants
+
+    def range(self, tensor: str) -> Range:
+        """Calibrated range of an edge, or of a tensor inside an operator ("operator:tensor").
+
+        Raises:
+            DiagnosticError: MQ402 if the plan has none, because it was made without calibration.
+        """
+        found = self.plan.ranges.get(tensor)
+        if found is None:
+            raise DiagnosticError(
+                Diagnostic("MQ402", tensor, "the plan has no calibrated range for it", help="build with --data CLIPS")
+            )
+        return found
+
+    def quant(self, edge: str, fmt: str) -> QuantParams | None:
+        """The scale that calibration gives an edge in a format."""
+        if not formats.get(fmt).integer:
+            return None
+        r = self.range(edge)
+        return formats.get(fmt).params(r.low, r.high)
+
+    def stored(self, edge: str) -> EdgeType:
+        """How an edge is stored at this point."""
+        if edge in self._pieces and edge not in self._edges:
+            fmt = self._state_format(self._pieces[edge])
+            self.claim_state(edge, fmt, self._state_quant(edge, fmt))
+        return self._edges[edge].type
+
+    def type_of(self, operand: Operand) -> EdgeType:
+        """Type of something to read or write; constants included."""
+        if isinstance(operand, Buffer):
+            return self._edges[operand.edge].type
+        constant = self._constants[operand.name]
+        quant = self._constant_quant.get(operand.name)
+        return EdgeType(tuple(constant.array.shape), constant.format, quant)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, edge: str, fmt: str | None = None, quant: QuantParams | None = None) -> Operand:
+        """An operand in a format: the edge itself where it is stored so, else a conversion, made once per edge.
+
+        `fmt` defaults to the input format of the lowering. `quant` None means any scale of that format.
+        """
+        fmt = fmt or (self.formats.input if self.formats else self.stored(edge).format)
+        if self.is_constant(edge):
+            return self._constant_operand(edge, fmt, quant)
+        if edge in self._pieces and edge not in self._edges:
+            self.claim_state(edge, fmt, quant or self._state_quant(edge, fmt))
+        have = self._edges[edge].type
+        if have.format == fmt and quant in (None, have.quant):
+            return Buffer(edge, Access.READ)
+        want = EdgeType(have.shape, fmt, quant or self.quant(edge, fmt))
+        key = (edge, fmt, want.quant)
+        if key not in self._converted:
+            name = self._fresh(f"{edge}@{fmt}")
+            self._edges[name] = Edge(name, want)
+            self._convert(edge, name)
+            self._converted[key] = name
+        return Buffer(self._converted[key], Access.READ)
+
+    def _constant_operand(self, edge: str, fmt: str, quant: QuantParams | None) -> Constant:
+        """A constant of the model as an operand in some format (a table of positions to add, say)."""
+        value = self.graph.constants[edge]
+        target = formats.get(fmt)
+        if quant is None and target.integer:
+            quant = target.params(float(value.min()), float(value.max()))
+        made = self.constant(target.quantise(value, quant), fmt, hint=edge, comment=str(quant or ""))
+        self._constant_quant[made.name] = quant
+        return made
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def write(
+        self, edge: str, fmt: str | None = None, quant: QuantParams | None = None, shape: Shape | None = None
+    ) -> Buffer:
+        """Declare an edge of the graph as stored in a format (default: the lowering's output), and return it to write.
+
+        The scale comes from calibration unless given.
+        """
+        fmt = fmt or (self.formats.output if self.formats else "f32")
+        quant = quant or self.quant(edge, fmt)
+        self._edges[edge] = Edge(edge, EdgeType(shape or self.shape(edge), fmt, quant))
+        return Buffer(edge, Access.WRITE)
+
+    def temporary(self, shape: Shape, fmt: str, quant: QuantParams | None = None, hint: str = "tmp") -> str:
+        """A new edge that the graph does not have."""
+        name = self._fresh(f"{self.op.name}:{hint}")
+        self._edges[name] = Edge(name, EdgeType(shape, fmt, quant))
+        return name
+
+    def scratch(self, count: int, fmt: str, hint: str = "scratch") -> Buffer:
+        """Room that one call uses and nobody reads later."""
+        name = self._fresh(f"{self.op.name}:{hint}")
+        self._edges[name] = Edge(name, EdgeType((count,), fmt), Role.SCRATCH)
+        return Buffer(name, Access.WRITE)
+
+    def view(self, edge: str, base: str, offset: int = 0, shape: Shape | None = None) -> Buffer:
+        """Declare an edge as part of another: same storage, no copy. `offset` in elements."""
+        source = self._edges[base] if base in self._edges else self._claimed(base)
+        root, start = (source.view.base, source.view.offset) if source.view else (source.name, 0)
+        type_ = replace(source.type, shape=shape or self.shape(edge))
+        self._edges[edge] = Edge(edge, type_, self._edges[root].role, View(root, start + offset))
+        return Buffer(edge, Access.WRITE)
+
+    def _claimed(self, edge: str) -> Edge:
+        self.stored(edge)
+        return self._edges[edge]
+
+    def update(self, edge: str, source: str | None, want: EdgeType) -> Buffer:
+        """Declare `edge` with type `want`, holding the value of `source` (zeros if None), for a kernel to update.
+
+        Where `source` is a state and `edge` its successor, no copy remains: both become the same memory.
+        """
+        self._edges[edge] = Edge(edge, want)
+        if source is None:
+            from mcu_quant.ops.copy import fill
+
+            fill(self, edge)
+        elif self.is_constant(source):
+            operand = self._constant_operand(source, want.format, want.quant)
+            from mcu_quant.ops.copy import copy
+
+            copy(self, operand, edge)
+        else:
+            if source in self._pieces and source not in self._edges:
+                self.claim_state(source, want.format, want.quant)
+            self._convert(source, edge)
+        return Buffer(edge, Access.UPDATE)
+
+    # --- constants, parameters, calls ------------------------------------------------------------------------------
+
+    def constant(self, array: Array, fmt: str, *, hint: str, comment: str = "", kind: str = "weights") -> Constant:
+        """An array for flash, in its final format and packing. Equal arrays are stored once."""
+        array = np.ascontiguousarray(array, formats.get(fmt).dtype)
+        for name, known in self._constants.items():
+            same = known.format == fmt and known.array.shape == array.shape
+            if same and np.array_equal(known.array.view(np.uint8), array.view(np.uint8)):
+                return Constant(name)
+        name = self._fresh(hint)
+        self._constants[name] = PackedConstant(name, array.copy(), fmt, comment, kind)
+        return Constant(name)
+
+    def pack(self, kernel: str, matrix: Array) -> Array:
+        """A weight matrix as this target's variant of a kernel wants it."""
+        pack = ops.kernels()[kernel].pack.get(self.target.isa)
+        return matrix if pack is None else pack(matrix)
+
+    def struct(self, c_type: str, **fields: FieldValue) -> Struct:
+        return Struct(c_type, fields)
+
+    def call(self, kernel: str, purpose: Purpose = Purpose.COMPUTE, comment: str = "", **args: Argument | int | float) -> None:
+        """Append a call. Arguments by the C parameter's name, in the order of the prototype; numbers become scalars."""
+        if kernel not in ops.kernels():
+            raise KeyError(f"kernel {kernel} is not registered")
+        wrapped = {k: Scalar(a) if isinstance(a, int | float) else a for k, a in args.items()}
+        self._calls.append(Call(kernel, self.op.name, wrapped, purpose, comment))
+
+    def _convert(self, source: str, destination: str) -> None:
+        from mcu_quant.ops.convert import convert
+
+        convert(self, Buffer(source, Access.READ), Buffer(destination, Access.WRITE))
+
+    def _fresh(self, hint: str) -> str:
+        name, n = hint, 2
+        while name in self._edges or name in self._constants or (name in self.graph.types and not self.is_constant(name)):
+            name, n = f"{hint}#{n}", n + 1
+        return name
+
+    # --- states ----------------------------------------------------------------------------------------------------
+
+    def claim_state(self, edge: str, fmt: str, quant: QuantParams | None) -> EdgeType:
+        """Fix how a state is stored between frames; the first reader decides. Returns how it is stored."""
+        if edge not in self._edges:
+            self._edges[edge] = Edge(edge, EdgeType(self.shape(edge), fmt, quant), Role.STATE)
+        return self._edges[edge].type
+
+    def _state_quant(self, edge: str, fmt: str) -> QuantParams | None:
+        """A scale for a state that covers what is read and what is written."""
+        if not formats.get(fmt).integer:
+            return None
+        before, after = self.range(edge), self.range(self._pieces[edge].output)
+        return formats.get(fmt).params(min(before.low, after.low), max(before.high, after.high))
+
+    def _state_format(self, piece: StatePiece) -> str:
+        """The format in which the first computing reader or, without one, the writer of a state works."""
+        queue = list(self._consumers.get(piece.input, []))
+        while queue:
+            op = queue.pop(0)
+            if not ops.spec(op).carries:
+                return self.plan.operators[op.name].format
+            queue += [c for o in op.outputs for c in self._consumers.get(o, [])]
+        producer = self._producer.get(piece.output)
+        while producer is not None and ops.spec(producer).carries:
+            producer = self._producer.get(producer.inputs[0])
+        return self.plan.operators[producer.name].format if producer else "f32"
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Program:
+        """Settle outputs and states, and freeze."""
+        self._op = Operator("(outputs)", "", (), ())
+        outputs = tuple(self._output(name) for name in self.graph.outputs)
+        self._op = Operator("(states)", "", (), ())
+        states = tuple(self._state(s.input, s.output, p) for s in self.graph.states for p in s.pieces)
+        holds = {n: n for n in self.graph.types if n in self._edges}
+        used = {a for c in self._calls for a in c.constants}
+        program = Program(
+            name=self.graph.name,
+            isa=self.target.isa,
+            inputs=self.graph.inputs,
+            outputs=outputs,
+            edges=self._edges,
+            constants={n: c for n, c in self._constants.items() if n in used},
+            calls=tuple(self._calls),
+            states=states,
+            holds=holds,
+        )
+        return _coalesce(program, {p.input: p.output for p in self._pieces.values()})
+
+    def _output(self, name: str) -> str:
+        """The caller's buffer for an output, always f32: the edge itself where possible, else a converted copy."""
+        if self.is_constant(name):
+            made = self.temporary(self.shape(name), "f32", hint=name)
+            from mcu_quant.ops.copy import copy
+
+            copy(self, self._constant_operand(name, "f32", None), made)
+            self._edges[made] = replace(self._edges[made], role=Role.OUTPUT)
+            return made
+        self.stored(name)
+        edge = self._edges[name]
+        own = edge.type.format == "f32" and edge.view is None and edge.role is Role.ARENA
+        viewed = any(e.view and e.view.base == name for e in self._edges.values())
+        if own and not viewed and name not in self.graph.state_outputs:
+            self._edges[name] = replace(edge, role=Role.OUTPUT)
+            return name
+        made = self._fresh(f"{name}@output")
+        self._edges[made] = Edge(made, EdgeType(edge.type.shape, "f32"), Role.OUTPUT)
+        self._convert(name, made)
+        return made
+
+    def _state(self, model_input: str, model_output: str, piece: StatePiece) -> ProgramState:
+        want = self.stored(piece.input)
+        if self.is_constant(piece.output):
+            from mcu_quant.ops.copy import copy
+
+            copy(self, self._constant_operand(piece.output, want.format, want.quant), piece.input)
+        elif piece.output != piece.input:
+            self.stored(piece.output)
+            self._convert(piece.output, piece.input)
+        state = next(s for s in self.graph.states if s.input == model_input)
+        initial = np.ravel(state.initial)[np.ravel(piece.index)].reshape(want.shape)
+        stored = formats.get(want.format).quantise(initial, want.quant)
+        return ProgramState(piece.input, stored, model_input, model_output, np.ravel(piece.index))
+
+
+def _rename_buffer(call: Call, old: str, new: str) -> Call:
+    if not any(b.edge == old for _, b in call.buffers()):
+        return call
+    args = {k: replace(a, edge=new) if isinstance(a, Buffer) and a.edge == old else a for k, a in call.args.items()}
+    return replace(call, args=args)
+
+
+def _coalesce(program: Program, successor: Mapping[str, str]) -> Program:
+    """Let a state and its successor share memory where every read of the old value comes before the new is written.
+
+    Before: ... y = lstm(copy of h) ...; at the end h = copy of y.   After: lstm updates h in place.
+    """
+    for state in program.states:
+        program = _coalesce_one(program, state.edge, successor[state.edge])
+    return program
+
+
+def _is_copy(program: Program, call: Call, source: str, destination: str) -> bool:
+    """Does this call only copy the whole of one edge to another of the same type?"""
+    if call.reads != (source,) or call.writes != (destination,) or call.purpose is not Purpose.COPY:
+        return False
+    a, b = program.edges[source], program.edges[destination]
+    return a.type.format == b.type.format and a.type.quant == b.type.quant and a.type.size == b.type.size
+
+
+def _coalesce_one(program: Program, old: str, new: str) -> Program:
+    edges, calls = program.edges, program.calls
+    if new not in edges or edges[new].view is not None or edges[new].role is not Role.ARENA or new == old:
+        return program
+    back = next((i for i, c in enumerate(calls) if _is_copy(program, c, new, old)), None)
+    if back is None or edges[new].type.bytes != edges[old].type.bytes:
+        return program
+    first_write = next(i for i, c in enumerate(calls) if any(edges[e].root == new for e in c.writes))
+    dropped = {back}
+    for i, call in enumerate(calls):
+        touches = [e for e in (*call.reads, *call.writes) if edges[e].root == old]
+        if not touches or i == back:
+            continue
+        if i > first_write:
+            return program
+        if i == first_write:
+            if _is_copy(program, call, old, new):
+                dropped.add(i)
+            elif not _may_alias(program, call, old, new):
+                return program
+    merged: dict[str, Edge] = {}
+    for name, edge in edges.items():
+        if name == new:
+            merged[name] = replace(edge, role=Role.STATE, view=View(old, 0))
+        elif edge.view is not None and edge.view.base == new:
+            merged[name] = replace(edge, role=Role.STATE, view=View(old, edge.view.offset))
+        else:
+            merged[name] = edge
+    return replace(program, edges=merged, calls=tuple(c for i, c in enumerate(calls) if i not in dropped))
+
+
+def _may_alias(program: Program, call: Call, old: str, new: str) -> bool:
+    """May the kernel of this call write `new` over `old`?"""
+    sources = {n for n, b in call.buffers(Access.READ, Access.UPDATE) if program.edges[b.edge].root == old}
+    sinks = {n for n, b in call.buffers(Access.WRITE, Access.UPDATE) if program.edges[b.edge].root == new}
+    whole = all(
+        program.edges[b.edge].type.bytes == program.edges[old].type.bytes and program.edges[b.edge].offset_bytes == 0
+        for n, b in call.buffers()
+        if n in sources | sinks
+    )
+    allowed = set(ops.kernels()[call.kernel].inplace)
+    return whole and all((a, b) in allowed for a in sources for b in sinks)
+
+
+def c_identifier(name: str) -> str:
+    """A C identifier that a reader recognises: the ONNX name with everything else turned into single underscores."""
+    made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
+    return made if made and not made[0].isdigit() else f"n{made}"
