@@ -40,6 +40,8 @@ def multiplier(real: float) -> tuple[int, int]:
     shift = exponent + 1
     if shift < -31:
         return 0, 0  # below half a step for every 32-bit accumulator: the product is zero
+    if shift > 31:
+        return 2**31 - 1, 31  # every accumulator but zero saturates
     return m, shift
 
 
@@ -62,13 +64,14 @@ def rshr(x: Ints, shift: Ints | int) -> Ints:
 
 
 def requantise(acc: Ints, m: Ints | int, shift: Ints | int) -> Ints:
-    """The project's one requantisation: rshr(mulhr(acc << max(shift, 0), m), max(-shift, 0)).
+    """The project's one requantisation: rshr(mulhr(sat32(acc << max(shift, 0)), m), max(-shift, 0)).
 
-    acc << max(shift, 0) must fit 32 bits. |result - acc * m * 2**(shift-32)| <= 1/2 + 2**(min(shift, 0) - 1).
+    Where nothing saturates, |result - acc * m * 2**(shift - 32)| <= 1/2 + 2**(min(shift, 0) - 1). A shift that does
+    saturate gives a result beyond every 16-bit output, as the exact product would be.
     """
     s = np.asarray(shift, np.int64)
-    up = _s32(np.asarray(acc, np.int64) << np.maximum(s, 0), "requantise: shifted accumulator")
-    return rshr(mulhr(up, m), np.maximum(-s, 0))
+    wide = _s32(np.asarray(acc, np.int64), "requantise: accumulator") << np.maximum(s, 0)
+    return rshr(mulhr(np.clip(wide, S32_MIN, S32_MAX), m), np.maximum(-s, 0))
 
 
 def requantise64(acc: Ints, pre: int, m: Ints | int, shift: Ints | int) -> Ints:

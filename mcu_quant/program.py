@@ -113,7 +113,7 @@ class Symbol:
     name: str
 
 
-FieldValue = int | float | Constant | tuple[int, ...] | tuple[float, ...]
+FieldValue = int | float | Constant | Symbol | tuple[int, ...] | tuple[float, ...]
 
 
 @dataclass(frozen=True)

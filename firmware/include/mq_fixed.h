@@ -26,14 +26,22 @@ static inline int64_t mq_rshr64(int64_t x, int32_t shift) {
     return (x + (((int64_t)1 << shift) >> 1)) >> shift;
 }
 
+/* acc * 2^shift, limited to 32 bits; shift in [0, 31]. VQSHL. */
+static inline int32_t mq_shl_sat(int32_t acc, int32_t shift) {
+    MQ_ASSERT(shift >= 0 && shift <= 31);
+    const int64_t wide = (int64_t)acc * ((int64_t)1 << shift);
+    return (int32_t)(wide > INT32_MAX ? INT32_MAX : (wide < INT32_MIN ? INT32_MIN : wide));
+}
+
 /* acc * m * 2^(shift - 32), rounded: the one requantisation of the project.
- * A positive shift comes before the product, where acc * 2^shift must fit 32 bits; a negative one after it, rounding.
- * m in [2^30, 2^31) or 0, shift in [-31, 30]. Error at most 1/2 + 2^(min(shift, 0) - 1). */
+ * A positive shift comes before the product and saturates (the result is then beyond every 16-bit output anyway), a
+ * negative one after it, rounding. m in [2^30, 2^31) or 0, shift in [-31, 31].
+ * Error where nothing saturates: at most 1/2 + 2^(min(shift, 0) - 1). */
 static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift > 0 ? 0 : -shift;
-    MQ_ASSERT(((int64_t)acc * ((int64_t)1 << left)) == (int32_t)((int64_t)acc * ((int64_t)1 << left)));
-    return mq_rshr(mq_mulhr((int32_t)((uint32_t)acc << left), m), right);
+    if (shift > 0) {
+        return mq_mulhr(mq_shl_sat(acc, shift), m);
+    }
+    return mq_rshr(mq_mulhr(acc, m), -shift);
 }
 
 /* The same for a 64-bit accumulator, first brought to 32 bits by a rounding shift of `pre` bits. */

@@ -68,4 +68,62 @@ static inline mq_f16 mq_f32_to_f16(float x) {
 #endif
 }
 
+/* Nearest integer, half to even, limited to [-2^20, 2^20]; NaN gives the lower limit.
+ * Adding 1.5 * 2^23 leaves no fraction bits in an f32, so the addition itself rounds. */
+static inline int32_t mq_round(float x) {
+    const float low = -1048576.0f;
+    const float high = 1048576.0f;
+    const float bounded = x > low ? (x < high ? x : high) : low;
+    return (int32_t)(mq_bits_of(bounded + 12582912.0f) - 0x4b400000u);
+}
+
+/* e^x, relative error below 2e-7; 0 below -87.3, infinity above 88.7.
+ * x = k ln 2 + r, |r| <= ln 2 / 2: e^x = 2^k e^r, with ln 2 in two parts and a polynomial for e^r (Cephes expf). */
+static inline float mq_exp(float x) {
+    if (x > 88.7f) {
+        return mq_float_of(0x7f800000u);
+    }
+    if (!(x > -87.3f)) {
+        return x < 0.0f ? 0.0f : x; /* NaN stays NaN */
+    }
+    const int32_t k = mq_round(x * 1.44269504f);
+    const float kf = (float)k;
+    const float r = (x - kf * 0.693359375f) + kf * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    const float e = (p * r) * r + r + 1.0f;
+    /* two factors, because 2^128 is not a float */
+    const int32_t half = k / 2;
+    const float first = mq_float_of((uint32_t)(half + 127) << 23);
+    const float second = mq_float_of((uint32_t)(k - half + 127) << 23);
+    return e * first * second;
+}
+
+/* 1 / (1 + e^-x), without overflow on either side. */
+static inline float mq_sigmoid(float x) {
+    const float e = mq_exp(x < 0.0f ? x : -x);
+    const float d = 1.0f + e;
+    return x < 0.0f ? e / d : 1.0f / d;
+}
+
+/* tanh, relative error below 3e-7: an odd polynomial near 0 (Cephes tanhf), 1 - 2 / (e^2|x| + 1) elsewhere. */
+static inline float mq_tanh(float x) {
+    const float a = x < 0.0f ? -x : x;
+    if (a < 0.625f) {
+        const float z = x * x;
+        float p = -5.70498872745e-3f;
+        p = p * z + 2.06390887954e-2f;
+        p = p * z - 5.37397155531e-2f;
+        p = p * z + 1.33314422036e-1f;
+        p = p * z - 3.33332819422e-1f;
+        return (p * z) * x + x;
+    }
+    const float t = a > 9.1f ? 1.0f : 1.0f - 2.0f / (mq_exp(2.0f * a) + 1.0f);
+    return x < 0.0f ? -t : t;
+}
+
 #endif

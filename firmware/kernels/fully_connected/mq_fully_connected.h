@@ -1,0 +1,59 @@
+/* Fully connected layer: y[r, o] = activation(sum_i x[r, i] * w[o, i] + b[o]), activation(v) = min(max(v, low), high).
+ *
+ * x: [rows, inputs], w: [outputs, inputs], b: [outputs], y: [rows, outputs]; row-major. y overlaps nothing.
+ *
+ *   f32, f16   sums in f32 in the order of i; b in f32, may be NULL.
+ *   s8, s16    acc[o] = bias[o] + sum_i x[i] * w[o, i]              (the zero point of x is folded into bias)
+ *              y[o] = clamp(y_zero + requantise(acc[o], multiplier[o], shift[o]), low, high)
+ *              acc fits 32 bits for every input: proven when the weights were quantised. Weights are s8.
+ *   s16s16     the same with s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising.
+ *   s8_s16     s8 input, s16 output.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_FULLY_CONNECTED_H
+#define MQ_FULLY_CONNECTED_H
+
+#include "mq_base.h"
+
+typedef struct {
+    uint32_t rows;
+    uint32_t inputs;
+    uint32_t outputs;
+    float low;
+    float high;
+} mq_fully_connected_float_params;
+
+typedef struct {
+    uint32_t rows;
+    uint32_t inputs;
+    uint32_t outputs;
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const int8_t *shift;
+    int32_t y_zero;
+    int32_t low;
+    int32_t high;
+} mq_fully_connected_params;
+
+typedef struct {
+    uint32_t rows;
+    uint32_t inputs;
+    uint32_t outputs;
+    const int64_t *bias;
+    const int32_t *multiplier;
+    const int8_t *shift;
+    int32_t narrow;
+    int32_t low;
+    int32_t high;
+} mq_fully_connected_wide_params;
+
+void mq_fully_connected_f32(const float *x, const float *w, const float *b, float *y,
+                            const mq_fully_connected_float_params *p);
+void mq_fully_connected_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y,
+                            const mq_fully_connected_float_params *p);
+void mq_fully_connected_s8(const int8_t *x, const int8_t *w, int8_t *y, const mq_fully_connected_params *p);
+void mq_fully_connected_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
+void mq_fully_connected_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
+void mq_fully_connected_s16s16(const int16_t *x, const int16_t *w, int16_t *y,
+                               const mq_fully_connected_wide_params *p);
+
+#endif

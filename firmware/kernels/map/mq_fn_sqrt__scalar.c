@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_map.h"
+
+#include <math.h>
+
+float mq_fn_sqrt(float x, const float *parameters) {
+    (void)parameters;
+    return sqrtf(x);
+}

@@ -1,0 +1,148 @@
+"""The firmware's kernels as a shared library on this machine: compiled once, cached, called through their own headers.
+
+The prototypes are parsed from the headers that ship with the firmware, so a call with a missing or misnamed argument is
+an error here and not a wrong number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import platformdirs
+from cffi import FFI
+
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+from mcu_quant.paths import firmware
+
+#: Floating-point results must not depend on the compiler's freedom to fuse or reorder.
+C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fno-strict-aliasing")
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
+
+
+def host_compiler() -> str:
+    """Path of the C compiler of this machine: $CC, cc, gcc or clang.
+
+    Raises:
+        DiagnosticError: MQ601 if there is none.
+    """
+    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    raise DiagnosticError(
+        Diagnostic(
+            "MQ601",
+            "C compiler",
+            "no C compiler was found on this machine",
+            help="install gcc (Debian, Ubuntu: apt install gcc), or set CC",
+        )
+    )
+
+
+@cache
+def sources() -> Mapping[str, Mapping[str, Path]]:
+    """C files of the firmware library: function name -> instruction set -> file."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(firmware().glob("kernels/*/*__*.c")):
+        name, isa = path.stem.split("__")
+        found.setdefault(name, {})[isa] = path
+    return MappingProxyType(found)
+
+
+def variant(name: str, isa: str) -> Path:
+    """The file that implements a function for an instruction set, or the scalar one where there is no special one.
+
+    Raises:
+        KeyError: if the function has no file at all.
+    """
+    files = sources()[name]
+    return files.get(isa) or files["scalar"]
+
+
+def headers() -> list[Path]:
+    return sorted(firmware().glob("kernels/*/*.h"))
+
+
+def declarations(files: Iterable[Path]) -> str:
+    """Prototypes and parameter structs of headers, without comments and preprocessor lines."""
+    text = "\n".join(f.read_text() for f in files)
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"^\s*#.*?(?<!\\)$", "", text, flags=re.M)
+
+
+def compile_shared(files: Iterable[Path], includes: Iterable[Path], output: Path, flags: Iterable[str] = ()) -> None:
+    """Compile C files to a shared library.
+
+    Raises:
+        DiagnosticError: MQ601 without a compiler, MQ602 with the compiler's first messages.
+    """
+    command = [
+        host_compiler(),
+        *C_FLAGS,
+        *flags,
+        "-shared",
+        "-fPIC",
+        *(f"-I{i}" for i in includes),
+        *map(str, files),
+        "-o",
+        str(output),
+        "-lm",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        first = "\n".join(done.stderr.splitlines()[:12])
+        raise DiagnosticError(Diagnostic("MQ602", output.name, first, help="report this with the model"))
+
+
+def cache_folder() -> Path:
+    """Where compiled host libraries are kept between runs."""
+    return Path(os.environ.get("MCU_QUANT_CACHE") or platformdirs.user_cache_dir("mcu-quant"))
+
+
+class Library:
+    """All kernels of one instruction set, compiled for this machine. `functions` by C name."""
+
+    def __init__(self, isa: str = "scalar") -> None:
+        files = [variant(name, isa) for name in sources()]
+        include = [firmware() / "include", *sorted({f.parent for f in headers()})]
+        self.path = _built(files, include, isa)
+        self.ffi = FFI()
+        self.ffi.cdef("typedef uint16_t mq_f16;\n" + declarations(headers()))
+        self._lib = self.ffi.dlopen(str(self.path))
+
+    def function(self, name: str) -> Any:
+        return getattr(self._lib, name)
+
+
+def _built(files: list[Path], include: list[Path], isa: str) -> Path:
+    """Path of the compiled library, made now if sources, flags or compiler changed since the last time."""
+    compiler = host_compiler()
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    digest = hashlib.sha256(f"{compiler}{version}{C_FLAGS}{isa}".encode())
+    for path in [*files, *(h for i in include for h in sorted(i.glob("*.h")))]:
+        digest.update(path.name.encode() + path.read_bytes())
+    folder = cache_folder()
+    target = folder / f"kernels-{isa}-{digest.hexdigest()[:20]}.so"
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            made = Path(scratch) / "kernels.so"
+            compile_shared(files, include, made)
+            made.replace(target)  # atomic: two processes may build at once
+    return target
+
+
+@cache
+def library(isa: str = "scalar") -> Library:
+    """The compiled kernels for an instruction set; compiled at most once per process."""
+    return Library(isa)

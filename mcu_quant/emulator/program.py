@@ -1,0 +1,211 @@
+"""Run a `Program` on this machine call by call, without generating a folder.
+
+The compiled kernels are the ones that go into a folder, so both give the same bits. Every integer call can be checked
+against its specification as it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mcu_quant import ops
+from mcu_quant.emulator.library import Library, library
+from mcu_quant.ir import Array
+from mcu_quant.program import Access, Buffer, Call, Constant, Program, Scalar, Struct, Symbol
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """Name, shape and type of an input or output, as onnxruntime's NodeArg has them."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str = "tensor(float)"
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An integer edge that differs from the specification of the kernel that wrote it."""
+
+    call: int
+    kernel: str
+    operator: str
+    edge: str
+    elements: int
+    first: str
+
+
+class ProgramSession:
+    """The program with the shape of `onnxruntime.InferenceSession`: get_inputs, get_outputs, run; and reset, taps.
+
+    The state is carried from run to run until `reset`. With `verify`, every call of an integer kernel is compared with
+    its specification and differences are collected in `mismatches`.
+    """
+
+    def __init__(self, program: Program, verify: bool = False) -> None:
+        self.program = program
+        self.mismatches: list[Mismatch] = []
+        self._verify = verify
+        self._library = library("scalar") if program.isa == "scalar" else library(program.isa)
+        self._constants = {n: np.ascontiguousarray(c.array) for n, c in program.constants.items()}
+        self._roots = {
+            e.name: np.zeros(max(1, e.type.bytes), np.uint8) for e in program.edges.values() if e.view is None
+        }
+        self._edges = {e.name: self._window(e.name) for e in program.edges.values()}
+        self._keep: list[Any] = []
+        self._steps = [self._bind(call) for call in program.calls]
+        self.reset()
+
+    def reset(self) -> None:
+        """Set the state to its initial value."""
+        for state in self.program.states:
+            self._edges[state.edge][...] = state.initial
+
+    def get_inputs(self) -> list[NodeArg]:
+        return [NodeArg(n, self.program.edges[n].type.shape) for n in self.program.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        return [NodeArg(n.removesuffix("@output"), self.program.edges[n].type.shape) for n in self.program.outputs]
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        """One frame: outputs by name, or all of them in order, as float32 copies."""
+        for name in self.program.inputs:
+            self._edges[name][...] = np.asarray(feeds[name], np.float32).reshape(self._edges[name].shape)
+        if self._verify:
+            for i, (call, step) in enumerate(zip(self.program.calls, self._steps, strict=True)):
+                self._checked(i, call, step)
+        else:
+            for step in self._steps:
+                step()
+        results = {n.removesuffix("@output"): self._edges[n] for n in self.program.outputs}
+        return [results[n].copy() for n in (output_names or results)]
+
+    def tap(self, edge: str) -> Array:
+        """Real values of an edge after the last run; by the model's name or the program's."""
+        name = self.program.holds.get(edge, edge)
+        type_ = self.program.edges[name].type
+        return type_.storage.dequantise(self._edges[name], type_.quant)
+
+    def raw(self, edge: str) -> Array:
+        """Stored values of an edge after the last run."""
+        return self._edges[edge].copy()
+
+    def states(self) -> dict[str, Array]:
+        """The model's own state outputs, packed as the model packs them, in reals."""
+        return assemble_states(self.program, self.tap)
+
+    # --- binding ---------------------------------------------------------------------------------------------------
+
+    def _window(self, name: str) -> Array:
+        edge = self.program.edges[name]
+        raw = self._roots[edge.root][edge.offset_bytes : edge.offset_bytes + edge.type.bytes]
+        return raw.view(edge.type.storage.dtype).reshape(edge.type.shape)
+
+    def _bind(self, call: Call) -> Callable[[], None]:
+        function = self._library.function(call.kernel)
+        types = self._library.ffi.typeof(function).args
+        if len(types) != len(call.args):
+            raise TypeError(f"{call.kernel} takes {len(types)} arguments, the call has {list(call.args)}")
+        args = [self._argument(a, t) for a, t in zip(call.args.values(), types, strict=True)]
+        return lambda: function(*args)
+
+    def _argument(self, arg: Any, c_type: Any) -> Any:
+        ffi = self._library.ffi
+        match arg:
+            case Buffer(edge, _):
+                return ffi.cast(c_type, self._edges[edge].ctypes.data)
+            case Constant(name):
+                return ffi.cast(c_type, self._constants[name].ctypes.data)
+            case Scalar(value):
+                return value
+            case Symbol("NULL"):
+                return ffi.NULL
+            case Symbol(name):
+                return self._library.function(name)
+            case Struct(struct, fields):
+                made = fill_struct(self._library, struct, fields, self._constants)
+                self._keep.append(made)
+                return made
+        raise TypeError(f"unknown argument {arg!r}")
+
+    # --- checking --------------------------------------------------------------------------------------------------
+
+    def _checked(self, index: int, call: Call, step: Callable[[], None]) -> None:
+        exact = ops.kernels()[call.kernel].exact
+        if exact is None:
+            step()
+            return
+        wanted = exact(**{n: self._value(a) for n, a in call.args.items() if _is_read(a)})
+        step()
+        results = wanted if isinstance(wanted, tuple) else (wanted,)
+        sinks = [b.edge for _, b in call.buffers(Access.WRITE, Access.UPDATE) if not self._is_scratch(b.edge)]
+        if len(results) != len(sinks):
+            raise TypeError(f"{call.kernel}: exact gives {len(results)} arrays, the call writes {sinks}")
+        for edge, want in zip(sinks, results, strict=True):
+            have = np.ravel(self._edges[edge]).view(np.uint8)
+            want_bytes = np.ascontiguousarray(want).ravel().view(np.uint8)
+            if not np.array_equal(have, want_bytes):
+                self.mismatches.append(_mismatch(index, call, edge, self._edges[edge], want))
+
+    def _is_scratch(self, edge: str) -> bool:
+        return self.program.edges[edge].role == "scratch"
+
+    def _value(self, arg: Any) -> Any:
+        match arg:
+            case Buffer(edge, _):
+                return self._edges[edge].copy()
+            case Constant(name):
+                return self._constants[name]
+            case Scalar(value):
+                return value
+            case Symbol(name):
+                return None if name == "NULL" else name
+            case Struct(_, fields):
+                return {k: self._constants[v.name] if isinstance(v, Constant) else v for k, v in fields.items()}
+        raise TypeError(f"unknown argument {arg!r}")
+
+
+def _is_read(arg: Any) -> bool:
+    return not (isinstance(arg, Buffer) and arg.access is Access.WRITE)
+
+
+def _mismatch(index: int, call: Call, edge: str, have: Array, want: Array) -> Mismatch:
+    a, b = np.ravel(have), np.ravel(want)
+    if a.dtype != b.dtype or a.size != b.size:
+        return Mismatch(index, call.kernel, call.operator, edge, a.size, f"{b.dtype}[{b.size}] specified")
+    different = np.flatnonzero(a != b)
+    at = int(different[0]) if different.size else 0
+    return Mismatch(index, call.kernel, call.operator, edge, int(different.size), f"[{at}] is {a[at]}, not {b[at]}")
+
+
+def fill_struct(lib: Library, c_type: str, fields: Mapping[str, Any], constants: Mapping[str, Array]) -> Any:
+    """A C struct with its fields set; constants become pointers into the given arrays."""
+    made = lib.ffi.new(f"{c_type} *")
+    known = dict(lib.ffi.typeof(c_type).fields)
+    if set(known) != set(fields):
+        raise TypeError(f"{c_type} has the fields {sorted(known)}, the call sets {sorted(fields)}")
+    for name, value in fields.items():
+        if isinstance(value, Constant):
+            value = lib.ffi.cast(known[name].type, constants[value.name].ctypes.data)
+        elif isinstance(value, Symbol):
+            value = lib.ffi.NULL if value.name == "NULL" else lib.function(value.name)
+        elif isinstance(value, tuple):
+            value = list(value)
+        setattr(made, name, value)
+    return made
+
+
+def assemble_states(program: Program, tap: Callable[[str], Array]) -> dict[str, Array]:
+    """Put the pieces of each of the model's states together again: output name -> flat real values."""
+    packed: dict[str, Array] = {}
+    for state in program.states:
+        size = 1 + max(int(s.index.max()) for s in program.states if s.model_output == state.model_output)
+        target = packed.setdefault(state.model_output, np.zeros(size, np.float32))
+        target[state.index] = np.ravel(tap(state.edge))
+    return packed
+
+

@@ -1,0 +1,109 @@
+"""Conversions between formats: no ONNX operator, what lowering puts at every precision boundary.
+
+One C function per pair of formats, `mq_convert_<from>_<to>`. Those to or from integers are specified to the bit, with
+f32 arithmetic as the C has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcu_quant import fixed, formats
+from mcu_quant.ir import Array
+from mcu_quant.ops import Counts, Kernel, register_kernel
+from mcu_quant.ops.copy import copy
+from mcu_quant.program import Argument, Buffer, Call, Program, Purpose, Scalar
+
+if TYPE_CHECKING:
+    from mcu_quant.lower import Lowering
+
+FLOATS = ("f32", "f16")
+INTEGERS = ("s8", "s16")
+
+
+def round_f32(x: Array) -> Array:
+    """`mq_round`: nearest integer, half to even, limited to +-2**20; NaN gives the lower limit."""
+    low, high = np.float32(-1048576.0), np.float32(1048576.0)
+    with np.errstate(invalid="ignore"):
+        bounded = np.where(x > low, np.where(x < high, x, high), low)
+    return np.rint(bounded).astype(np.int64)
+
+
+def _counts(program: Program, call: Call) -> Counts:
+    count = call.args["n"]
+    assert isinstance(count, Scalar)
+    return Counts(elements=int(count.value))
+
+
+def _float_to_integer(to: str) -> Callable[..., Array]:
+    target = formats.get(to)
+
+    def exact(x: Array, n: int, inverse_scale: float, zero: int) -> Array:
+        with np.errstate(over="ignore"):
+            steps = round_f32(x.astype(np.float32) * np.float32(inverse_scale)) + zero
+        return fixed.saturate(steps, target.minimum, target.maximum).astype(target.dtype)
+
+    return exact
+
+
+def _integer_to_float(to: str) -> Callable[..., Array]:
+    def exact(x: Array, n: int, scale: float, zero: int) -> Array:
+        real = (x.astype(np.int64) - zero).astype(np.float32) * np.float32(scale)
+        return real.astype(formats.get(to).dtype)
+
+    return exact
+
+
+def _integer_to_integer(to: str) -> Callable[..., Array]:
+    target = formats.get(to)
+
+    def exact(x: Array, n: int, x_zero: int, multiplier: int, shift: int, y_zero: int) -> Array:
+        y = fixed.requantise(x.astype(np.int64) - x_zero, multiplier, shift) + y_zero
+        return fixed.saturate(y, target.minimum, target.maximum).astype(target.dtype)
+
+    return exact
+
+
+def _float_to_float(to: str) -> Callable[..., Array]:
+    def exact(x: Array, n: int) -> Array:
+        with np.errstate(over="ignore"):
+            return x.astype(formats.get(to).dtype)
+
+    return exact
+
+
+def _register(source: str, to: str) -> None:
+    if source in FLOATS:
+        exact = _float_to_integer(to) if to in INTEGERS else _float_to_float(to)
+    else:
+        exact = _integer_to_integer(to) if to in INTEGERS else _integer_to_float(to)
+    same_size = formats.get(source).bytes == formats.get(to).bytes
+    inplace = (("x", "y"),) if same_size else ()
+    register_kernel(Kernel(f"mq_convert_{source}_{to}", "convert", counts=_counts, exact=exact, inplace=inplace))
+
+
+for _source in FLOATS + INTEGERS:
+    for _to in FLOATS + INTEGERS:
+        if _source != _to or _source in INTEGERS:
+            _register(_source, _to)
+
+
+def convert(lo: Lowering, source: Buffer, destination: Buffer) -> None:
+    """Bring an edge into the type of another; a plain copy where both are the same."""
+    a, b = lo.type_of(source), lo.type_of(destination)
+    if a.format == b.format and a.quant == b.quant:
+        copy(lo, source, destination.edge)
+        return
+    args: dict[str, Argument | int | float] = {"x": source, "y": destination, "n": a.size}
+    if a.quant and b.quant:
+        m, shift = fixed.multiplier(a.quant.scale / b.quant.scale)
+        args |= {"x_zero": a.quant.zero_point, "multiplier": m, "shift": shift, "y_zero": b.quant.zero_point}
+    elif b.quant:
+        args |= {"inverse_scale": float(np.float32(1.0 / b.quant.scale)), "zero": b.quant.zero_point}
+    elif a.quant:
+        args |= {"scale": float(np.float32(a.quant.scale)), "zero": a.quant.zero_point}
+    comment = f"{a} to {b}"
+    lo.call(f"mq_convert_{a.format}_{b.format}", Purpose.CONVERT, comment, **args)

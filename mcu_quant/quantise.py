@@ -1,0 +1,90 @@
+"""Weights to integers: per-row scales, biases at accumulator scale, and the proof that no accumulator overflows.
+
+Every operator with a weight matrix (fully connected, convolution, recurrent layers) uses the same rule, so it stands
+here once: `acc[o] = bias[o] + sum_i x[i] * w[o, i]`, `y[o] = y_zero + requantise(acc[o], multiplier[o], shift[o])`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcu_quant import fixed, formats
+from mcu_quant.formats import QuantParams
+from mcu_quant.ir import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A quantised weight matrix with everything its rows need.
+
+    weights: [rows, columns] in the weight format; scale: [rows] real value of one weight step; bias: [rows] int64 at
+    accumulator scale, with the input's zero point folded in; bound: [rows] largest |acc| for any legal input.
+    """
+
+    weights: Array
+    scale: NDArray[np.float64]
+    bias: NDArray[np.int64]
+    bound: NDArray[np.int64]
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Bits of the widest accumulator, with sign."""
+        return int(self.bound.max(initial=0)).bit_length() + 1
+
+
+def rows(
+    weights: Array,
+    bias: Array | None,
+    x: QuantParams,
+    x_format: str,
+    weight_format: str = "s8",
+    accumulator_bits: int = 32,
+) -> Rows:
+    """Quantise a [rows, columns] matrix, symmetric, one scale per row.
+
+    Where a row could overflow the accumulator on some input, its scale grows until it cannot: such rows lose weight
+    resolution, never correctness. A zero row gets the scale of the largest row.
+    """
+    real = np.asarray(weights, np.float64)
+    real_bias = np.zeros(len(real)) if bias is None else np.asarray(bias, np.float64).ravel()
+    fmt, xf = formats.get(weight_format), formats.get(x_format)
+    limit = 2 ** (accumulator_bits - 1) - 1
+    peak = np.abs(real).max(axis=1, initial=0.0)
+    scale = np.where(peak > 0, peak, peak.max(initial=0.0) or 1.0) / fmt.maximum
+    # a bias far beyond what the weights can add (a dead row with an offset) must fit as well
+    scale = np.maximum(scale, np.abs(real_bias) / (x.scale * (limit // 2)))
+    while True:
+        w = np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
+        b = np.rint(real_bias / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
+        furthest = max(xf.maximum, -xf.minimum)
+        bound = np.abs(b) + furthest * np.abs(w).sum(axis=1)
+        over = bound > limit
+        if not over.any():
+            return Rows(w.astype(fmt.dtype), scale, b, bound)
+        scale = np.where(over, scale * np.maximum(bound / limit, 1.0 + 2.0**-7), scale)
+
+
+def factors(real: NDArray[np.float64] | float) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Requantisation factors of each row: int32 multipliers and int8 shifts."""
+    return fixed.multipliers(np.atleast_1d(np.asarray(real, np.float64)))
+
+
+def clamp(low: float, high: float, y: QuantParams, y_format: str) -> tuple[int, int]:
+    """A fused activation's limits as stored values: [low, high] in reals, infinite where there is none."""
+    fmt = formats.get(y_format)
+
+    def stored(value: float, default: int) -> int:
+        if np.isinf(value):
+            return default
+        return int(np.clip(round(value / y.scale) + y.zero_point, fmt.minimum, fmt.maximum))
+
+    return stored(low, fmt.minimum), stored(high, fmt.maximum)
+
+
+def dot(x: Array, w: Array) -> NDArray[np.int64]:
+    """Exact integer `x @ w.T` through f64: every partial sum of the formats used here stays below 2**53."""
+    product = np.asarray(x, np.float64) @ np.asarray(w, np.float64).T
+    return product.astype(np.int64)
