@@ -1,0 +1,211 @@
+"""Audio front ends in numpy: from a block of samples to the array that a model reads.
+
+A front end is a chain of stages, each of them optional and each a frozen value whose fields are the keys of a pipeline
+file: `Stft`, `Mel`, `Log`, `Dct`, `Affine`. None of them is the raw block; `Stft` alone is a spectrum; all of them are
+MFCCs. Everything is computed in float64 and given as float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcu_quant.ir import Array
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stft:
+    """X[t, k] = sum_n window[n] x[t * hop + n] exp(-2 pi i k n / fft), k = 0 .. fft / 2.
+
+    Lengths in samples. `length` defaults to the whole block (one frame of analysis), `hop` and `fft` to `length`; a
+    longer `fft` pads with zeros at the end. A window is periodic unless `symmetric`.
+    """
+
+    window: str = "none"
+    length: int = 0
+    hop: int = 0
+    fft: int = 0
+    value: str = "magnitude"
+    symmetric: bool = False
+
+    def resolved(self, block: int) -> Stft:
+        """The same with every default spelled out for a block of so many samples."""
+        length = self.length or block
+        return Stft(self.window, length, self.hop or length, self.fft or length, self.value, self.symmetric)
+
+    @property
+    def bins(self) -> int:
+        return self.fft // 2 + 1
+
+    def frames(self, block: int) -> int:
+        """Frames of analysis that lie wholly inside the block."""
+        return 0 if block < self.length else 1 + (block - self.length) // self.hop
+
+
+@dataclass(frozen=True)
+class Mel:
+    """Triangular bands, equally spaced in mel: `scale` "htk" is 1127 ln(1 + f / 700), "slaney" linear below 1 kHz.
+
+    The triangles' sides are straight in `sides` = "mel" (TensorFlow) or "hz" (librosa). `norm` "slaney" divides each
+    band by half its width in Hz. The bin at 0 Hz belongs to no band where `sides` is "mel", as in TensorFlow.
+    """
+
+    bands: int
+    low_hz: float
+    high_hz: float
+    scale: str = "htk"
+    sides: str = "mel"
+    norm: str = "none"
+
+
+@dataclass(frozen=True)
+class Log:
+    """log_base(max(x, floor) + offset); `base` is "e", "2" or "10"."""
+
+    base: str = "e"
+    floor: float = 0.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dct:
+    """y[i] = sqrt(2 / N) sum_j x[j] cos(pi i (j + 1/2) / N) for the first `coefficients` i.
+
+    `norm` "ortho" divides y[0] by sqrt(2); "flat" does not (TensorFlow).
+    """
+
+    coefficients: int
+    norm: str = "ortho"
+
+
+@dataclass(frozen=True)
+class Affine:
+    """x * scale + offset, the last stage."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A front end as written in a pipeline file. `mel` needs `stft`, `dct` needs `mel`."""
+
+    stft: Stft | None = None
+    mel: Mel | None = None
+    log: Log | None = None
+    dct: Dct | None = None
+    affine: Affine | None = None
+    bins_first: bool = False
+
+    def output_shape(self, block: int) -> tuple[int, ...]:
+        """Shape of what comes out for a block of so many samples, before it is reshaped for the model."""
+        if self.stft is None:
+            return (block,)
+        stft = self.stft.resolved(block)
+        bins = self.dct.coefficients if self.dct else self.mel.bands if self.mel else stft.bins
+        shape = (bins, stft.frames(block)) if self.bins_first else (stft.frames(block), bins)
+        return (*shape, 2) if stft.value == "complex" else shape
+
+
+def window(name: str, length: int, symmetric: bool = False) -> Floats:
+    """A window of that name: "none", "hann", "sqrt-hann" or "hamming"; periodic unless symmetric."""
+    phase = 2.0 * np.pi * np.arange(length) / max(length - 1 if symmetric else length, 1)
+    shapes: dict[str, Callable[[], Floats]] = {
+        "none": lambda: np.ones(length),
+        "hann": lambda: 0.5 - 0.5 * np.cos(phase),
+        "sqrt-hann": lambda: np.abs(np.sin(phase / 2.0)),
+        "hamming": lambda: 0.54 - 0.46 * np.cos(phase),
+    }
+    return shapes[name]()
+
+
+def _window_of(stft: Stft) -> Floats:
+    return window(stft.window, stft.length, stft.symmetric)
+
+
+def hz_to_mel(hz: Floats, scale: str) -> Floats:
+    hz = np.asarray(hz, np.float64)
+    if scale == "htk":
+        return np.asarray(1127.0 * np.log1p(hz / 700.0))
+    linear = hz / (200.0 / 3.0)
+    return np.where(hz < 1000.0, linear, 15.0 + 27.0 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4))
+
+
+def mel_to_hz(mel: Floats, scale: str) -> Floats:
+    mel = np.asarray(mel, np.float64)
+    if scale == "htk":
+        return np.asarray(700.0 * np.expm1(mel / 1127.0))
+    return np.where(mel < 15.0, mel * (200.0 / 3.0), 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
+
+
+def mel_filterbank(mel: Mel, bins: int, rate_hz: float) -> Floats:
+    """Weights [bins, bands] that take a spectrum of `bins` bins from 0 to half of `rate_hz` to mel bands."""
+    bin_hz = np.linspace(0.0, rate_hz / 2.0, bins)
+    low, high = hz_to_mel(np.array([mel.low_hz, mel.high_hz]), mel.scale)
+    edges = np.linspace(low, high, mel.bands + 2)
+    edges_hz = mel_to_hz(edges, mel.scale)
+    at, corner = (hz_to_mel(bin_hz, mel.scale), edges) if mel.sides == "mel" else (bin_hz, edges_hz)
+    left, centre, right = corner[:-2], corner[1:-1], corner[2:]
+    rising = (at[:, None] - left) / (centre - left)
+    falling = (right - at[:, None]) / (right - centre)
+    weights = np.maximum(0.0, np.minimum(rising, falling))
+    if mel.sides == "mel":
+        weights[0] = 0.0
+    if mel.norm == "slaney":
+        weights *= 2.0 / (edges_hz[2:] - edges_hz[:-2])
+    return np.asarray(weights)
+
+
+def dct_matrix(dct: Dct, size: int) -> Floats:
+    """Weights [size, coefficients] of a DCT-II."""
+    j, i = np.arange(size)[:, None], np.arange(dct.coefficients)[None, :]
+    weights = np.sqrt(2.0 / size) * np.cos(np.pi * i * (j + 0.5) / size)
+    if dct.norm == "ortho":
+        weights[:, 0] /= np.sqrt(2.0)
+    return np.asarray(weights)
+
+
+def logarithm(x: Floats, log: Log) -> Floats:
+    functions = {"e": np.log, "2": np.log2, "10": np.log10}
+    return np.asarray(functions[log.base](np.maximum(x, log.floor) + log.offset))
+
+
+class FrontEnd:
+    """A chain of stages made ready for blocks of one length: tables are computed once, a call is a few numpy calls."""
+
+    def __init__(self, stages: Stages, block: int, rate_hz: float) -> None:
+        self._stages = stages
+        self._stft = stages.stft.resolved(block) if stages.stft else None
+        self._window = _window_of(self._stft) if self._stft else np.ones(block)
+        self._mel = mel_filterbank(stages.mel, self._stft.bins, rate_hz) if stages.mel and self._stft else None
+        self._dct = dct_matrix(stages.dct, stages.mel.bands) if stages.dct and stages.mel else None
+
+    def __call__(self, block: Floats) -> Array:
+        """What the model reads, float32, of shape `stages.output_shape(block.size)`."""
+        y: Floats = np.asarray(block, np.float64)
+        if self._stft is not None:
+            y = self._spectrum(y, self._stft)
+        if self._mel is not None:
+            y = y @ self._mel
+        if self._stages.log is not None:
+            y = logarithm(y, self._stages.log)
+        if self._dct is not None:
+            y = y @ self._dct
+        if self._stages.affine is not None:
+            y = y * self._stages.affine.scale + self._stages.affine.offset
+        if self._stages.bins_first:
+            y = y.swapaxes(0, 1)
+        return np.ascontiguousarray(y, np.float32)
+
+    def _spectrum(self, block: Floats, stft: Stft) -> Floats:
+        frames = np.lib.stride_tricks.sliding_window_view(block, stft.length)[:: stft.hop]
+        spectrum = np.fft.rfft(frames * self._window, stft.fft)
+        if stft.value == "complex":
+            return np.stack([spectrum.real, spectrum.imag], axis=-1)
+        magnitude = np.abs(spectrum)
+        return np.square(magnitude) if stft.value == "power" else magnitude

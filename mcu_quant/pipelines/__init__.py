@@ -1,0 +1,253 @@
+"""Pipelines: how audio becomes the inputs of a model, one TOML file each; docs/data.md describes the keys.
+
+Ready-made ones lie in this folder and are found by the names and shapes of a model's inputs. A user's own is a file
+`MODEL.toml` beside the model, or any file or ready-made name given with `--pipeline`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mcu_quant import schemas
+from mcu_quant.audio import Affine, Dct, Log, Mel, Stages, Stft
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
+from mcu_quant.ir import Shape
+
+FOLDER = Path(__file__).resolve().parent
+
+#: Sizes as a model file states them: a number, or the name of a dimension that is not fixed (None: without a name).
+Sizes = Sequence[int | str | None]
+
+#: What a user can start from.
+TEMPLATE = """\
+rate_hz = 16000
+[block]
+length = 512            # samples that one run of the model sees
+hop = 256               # new ones among them
+[inputs.INPUT_NAME]
+shape = [1, 257]
+[inputs.INPUT_NAME.stft]   # leave out for raw samples
+window = "hann"
+value = "magnitude"
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The samples that one run of the model sees: `length` in all, `hop` of them new.
+
+    With `history` "zeros" the first block holds zeros and `hop` samples of the clip, as firmware does after a reset;
+    with "none" it holds `length` samples of the clip.
+    """
+
+    length: int
+    hop: int
+    history: str = "zeros"
+    normalise: str = "none"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of the model and the front end that computes it."""
+
+    name: str
+    shape: Shape
+    stages: Stages
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A model that is run on every block first, and whose mask is laid over the block's spectrum."""
+
+    model: str
+    pipeline: str
+    mask: str
+    state: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Names and shapes of a model's inputs and, where those alone say too little, outputs."""
+
+    inputs: Mapping[str, Sizes]
+    outputs: Mapping[str, Sizes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """How audio becomes model inputs. `bind` fixes dimensions and scalar inputs when the model is imported."""
+
+    name: str
+    title: str
+    rate_hz: int
+    block: Block
+    inputs: tuple[Input, ...]
+    full_scale: float = 1.0
+    bind: Mapping[str, int] = field(default_factory=dict)
+    match: Match | None = None
+    upstream: Upstream | None = None
+
+    @property
+    def frame_seconds(self) -> float:
+        """Time between two runs of the model: what a board has for one of them."""
+        return self.block.hop / self.rate_hz
+
+
+def load(path: Path) -> Pipeline:
+    """Read a pipeline file.
+
+    Raises:
+        DiagnosticError: MQ403, all problems of the file at once.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise DiagnosticError(Diagnostic("MQ403", str(path), message)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DiagnosticError(Diagnostic("MQ403", str(path), f"is not TOML: {error}")) from error
+    return parse(document, path.stem, str(path))
+
+
+def parse(document: Mapping[str, Any], name: str, where: str) -> Pipeline:
+    """The pipeline that a TOML document describes; `where` names the file in diagnostics.
+
+    Raises:
+        DiagnosticError: MQ403, all problems at once.
+    """
+    problems = schemas.validate(document, "pipeline", where, "MQ403")
+    if problems:
+        raise DiagnosticError(problems)
+    pipeline = _build(document, name)
+    problems = [
+        Diagnostic("MQ403", f"{where}: {key}", message, help=remedy) for key, message, remedy in _contradictions(pipeline)
+    ]
+    if problems:
+        raise DiagnosticError(problems)
+    return pipeline
+
+
+def _build(document: Mapping[str, Any], name: str) -> Pipeline:
+    match, upstream = document.get("match"), document.get("upstream")
+    return Pipeline(
+        name=name,
+        title=document.get("title", name),
+        rate_hz=document["rate_hz"],
+        block=Block(**document["block"]),
+        inputs=tuple(Input(n, tuple(t["shape"]), _stages(t)) for n, t in document["inputs"].items()),
+        full_scale=float(document.get("full_scale", 1.0)),
+        bind=MappingProxyType(dict(document.get("bind", {}))),
+        match=Match(match["inputs"], match.get("outputs", {})) if match else None,
+        upstream=Upstream(**upstream) if upstream else None,
+    )
+
+
+def _stages(table: Mapping[str, Any]) -> Stages:
+    return Stages(
+        stft=Stft(**table["stft"]) if "stft" in table else None,
+        mel=Mel(**table["mel"]) if "mel" in table else None,
+        log=Log(**table["log"]) if "log" in table else None,
+        dct=Dct(**table["dct"]) if "dct" in table else None,
+        affine=Affine(**table["affine"]) if "affine" in table else None,
+        bins_first=table.get("bins_first", False),
+    )
+
+
+def _contradictions(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+    """What a schema cannot say: (key, what is wrong, remedy)."""
+    block = pipeline.block
+    if block.hop > block.length:
+        yield "block.hop", f"a hop of {block.hop} skips samples of a block of {block.length}", "make it at most block.length"
+    for entry in pipeline.inputs:
+        yield from _input_contradictions(entry, pipeline)
+    if pipeline.upstream and not (FOLDER / f"{pipeline.upstream.pipeline}.toml").is_file():
+        known = did_you_mean(pipeline.upstream.pipeline, [p.stem for p in FOLDER.glob("*.toml")])
+        yield "upstream.pipeline", f"there is no ready-made pipeline {pipeline.upstream.pipeline!r}", known
+
+
+def _input_contradictions(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+    at, stages, length = f"inputs.{entry.name}", entry.stages, pipeline.block.length
+    missing = [
+        (needing, needed)
+        for needing, needed in (("mel", "stft"), ("dct", "mel"), ("bins_first", "stft"))
+        if getattr(stages, needing) and not getattr(stages, needed)
+    ]
+    for needing, needed in missing:
+        yield f"{at}.{needing}", f"{needing} works on the result of {needed}, which is not there", f"add [{at}.{needed}]"
+    if missing:
+        return
+    if stages.stft:
+        stft = stages.stft.resolved(length)
+        if stft.length > length:
+            yield f"{at}.stft.length", f"a window of {stft.length} does not fit a block of {length}", ""
+            return
+        if stft.fft < stft.length:
+            yield f"{at}.stft.fft", f"a transform of {stft.fft} points cuts a window of {stft.length}", ""
+        if stft.value == "complex" and (stages.mel or stages.log):
+            yield f"{at}.stft.value", "mel and log need magnitude or power, not complex values", ""
+    if stages.mel and not stages.mel.low_hz < stages.mel.high_hz <= pipeline.rate_hz / 2:
+        band = f"{stages.mel.low_hz} to {stages.mel.high_hz} Hz"
+        yield f"{at}.mel", f"bands from {band} at {pipeline.rate_hz} samples per second", "0 <= low_hz < high_hz <= rate_hz / 2"
+    if stages.dct and stages.mel and stages.dct.coefficients > stages.mel.bands:
+        yield f"{at}.dct.coefficients", f"{stages.dct.coefficients} coefficients of {stages.mel.bands} bands", ""
+    made = stages.output_shape(length)
+    if prod(made) != prod(entry.shape):
+        text = " x ".join(map(str, made))
+        message = f"the stages give {text} = {prod(made)} values, the shape {list(entry.shape)} holds {prod(entry.shape)}"
+        yield f"{at}.shape", message, "check block.length and the lengths and hops of the stages"
+
+
+@cache
+def ready_made() -> Mapping[str, Pipeline]:
+    """The pipelines of this folder by name, in alphabetical order."""
+    return MappingProxyType({path.stem: load(path) for path in sorted(FOLDER.glob("*.toml"))})
+
+
+def find(inputs: Mapping[str, Sizes], outputs: Mapping[str, Sizes] | None = None) -> Pipeline | None:
+    """The ready-made pipeline for a model with these inputs and outputs as its file states them, caches included."""
+    for pipeline in ready_made().values():
+        match = pipeline.match
+        if match is None or not _same_shapes(match.inputs, inputs):
+            continue
+        if not match.outputs or _same_shapes(match.outputs, outputs or {}):
+            return pipeline
+    return None
+
+
+def _same_shapes(wanted: Mapping[str, Sizes], given: Mapping[str, Sizes]) -> bool:
+    return wanted.keys() == given.keys() and all(_same_shape(wanted[name], given[name]) for name in wanted)
+
+
+def _same_shape(wanted: Sizes, given: Sizes) -> bool:
+    """Equal ranks, and equal sizes wherever both are numbers."""
+    both = len(wanted) == len(given) and zip(wanted, given, strict=True)
+    return bool(both) and all(a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in both or ())
+
+
+def resolve(
+    model: Path,
+    inputs: Mapping[str, Sizes],
+    outputs: Mapping[str, Sizes] | None = None,
+    given: str | None = None,
+) -> Pipeline | None:
+    """The pipeline for a model: the one `given` (a file or a ready-made name), `MODEL.toml` beside it, or a match.
+
+    Raises:
+        DiagnosticError: MQ403 if the file is wrong, or `given` is neither a file nor a name.
+    """
+    if given is not None:
+        if Path(given).is_file():
+            return load(Path(given))
+        if given in ready_made():
+            return ready_made()[given]
+        remedy = did_you_mean(given, ready_made()) or "give the path of a pipeline file"
+        raise DiagnosticError(Diagnostic("MQ403", given, "is neither a file nor a ready-made pipeline", help=remedy))
+    beside = model.with_suffix(".toml")
+    return load(beside) if beside.is_file() else find(inputs, outputs)
