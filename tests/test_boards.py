@@ -1,0 +1,226 @@
+"""Board files: every one is valid, sourced and usable; every mistake in one is named, with a remedy."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcu_quant import boards, paths, schemas
+from mcu_quant.boards import HalfPrecision
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+
+ALL = boards.ids()
+
+
+def document(board_id: str = "nucleo_f446re") -> dict[str, Any]:
+    return tomllib.loads((paths.boards() / f"{board_id}.toml").read_text(encoding="utf-8"))
+
+
+def problems(changed: dict[str, Any]) -> dict[str, Diagnostic]:
+    """Diagnostics by the key they are about."""
+    found = boards.check(changed, "file.toml", changed.get("id", ""))
+    assert all(d.code == "MQ502" for d in found)
+    return {d.where.removeprefix("file.toml: "): d for d in found}
+
+
+# --- the boards that come with the tool ----------------------------------------------------------------------------------
+
+
+def test_the_boards_the_documentation_promises_are_there() -> None:
+    cores = {b.id: b.core.name for b in boards.all_boards()}
+    assert cores["nucleo_f446re"] == "cortex-m4"
+    assert cores["nucleo_h743zi2"] == "cortex-m7"
+    assert cores["nucleo_n657x0_q"] == "cortex-m55"
+    assert cores["raspberry_pi_pico"] == "cortex-m0plus"
+
+
+@pytest.mark.parametrize("board_id", ALL)
+def test_every_board_loads_and_every_fact_has_a_source(board_id: str) -> None:
+    board = boards.load(board_id)
+    assert board.id == board_id
+    assert all(board.source(fact) for fact in board.facts)
+    assert board.program_memory is not board.arena_memory
+    assert board.arena_memory.writable and board.arena_memory.usable_bytes > 0
+
+
+@pytest.mark.parametrize("board_id", ALL)
+def test_the_arena_lies_in_the_largest_bank_unless_the_file_says_why_not(board_id: str) -> None:
+    board = boards.load(board_id)
+    on_chip = [r.usable_bytes for r in board.memory if r.kind == "sram" and "program" not in r.use]
+    assert board.arena_memory.usable_bytes == max(on_chip)
+
+
+@pytest.mark.parametrize("board_id", ALL)
+def test_the_compiler_takes_the_flags_and_agrees_about_the_core(board_id: str) -> None:
+    board = boards.load(board_id)
+    gcc = shutil.which(f"{board.compiler.triple}-gcc")
+    if gcc is None:
+        pytest.skip(f"{board.compiler.triple}-gcc is not installed: flags were NOT tried")
+    command = [gcc, *board.compiler.gcc_flags, "-dM", "-E", "-x", "c", "-"]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=True)
+    macros = dict((*line.split(maxsplit=2)[1:], "")[:2] for line in done.stdout.splitlines())
+    assert ("__ARM_FP" in macros) == (board.core.fpu != "none")
+    assert ("__ARM_FEATURE_DSP" in macros) == board.core.dsp
+    assert (int(macros.get("__ARM_FEATURE_MVE", "0")) == 3) == (board.core.mve == "fp")
+    assert ("__ARM_FEATURE_FP16_SCALAR_ARITHMETIC" in macros) == board.core.fp16
+    assert ("__ARM_FP16_FORMAT_IEEE" in macros) == board.offers_f16
+
+
+@pytest.mark.parametrize(
+    ("board_id", "isa", "half"),
+    [
+        ("raspberry_pi_pico", "scalar", HalfPrecision.NONE),
+        ("nucleo_f446re", "dsp", HalfPrecision.STORAGE),
+        ("nucleo_h743zi2", "dsp", HalfPrecision.STORAGE),
+        ("raspberry_pi_pico2", "dsp", HalfPrecision.STORAGE),
+        ("nucleo_n657x0_q", "mve", HalfPrecision.ARITHMETIC),
+        ("ek_ra8m1", "mve", HalfPrecision.ARITHMETIC),
+    ],
+)
+def test_what_follows_from_the_core(board_id: str, isa: str, half: HalfPrecision) -> None:
+    board = boards.load(board_id)
+    assert board.kernel_isa == isa
+    assert board.half_precision is half
+    assert board.offers_f16 == (half is not HalfPrecision.NONE)
+
+
+def test_only_kernels_that_exist_are_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    helium, dsp, plain = (boards.load(b) for b in ("nucleo_n657x0_q", "nucleo_f446re", "raspberry_pi_pico"))
+    for existing, expected in [
+        ({"scalar"}, ("scalar", "scalar", "scalar")),
+        ({"scalar", "dsp"}, ("dsp", "dsp", "scalar")),
+        ({"scalar", "mve"}, ("mve", "scalar", "scalar")),
+        ({"scalar", "dsp", "mve"}, ("mve", "dsp", "scalar")),
+    ]:
+        monkeypatch.setattr(boards, "existing_isas", lambda isas=existing: frozenset(isas))
+        assert tuple(boards.available_isa(b) for b in (helium, dsp, plain)) == expected
+
+
+def test_a_fact_inherits_the_source_of_the_table_around_it_unless_it_has_its_own() -> None:
+    board = boards.load("nucleo_l4r5zi")
+    assert "HALE" in board.source("memory.flash.read_cycles_per_byte")
+    assert "stm32-data" in board.source("memory.flash.bytes")
+    assert "cache.art_data.bytes" in board.unverified
+    assert "core.name" not in board.unverified
+    with pytest.raises(KeyError):
+        board.source("memory.flash.colour")
+
+
+def test_reserved_bytes_are_not_offered() -> None:
+    flash = boards.load("arduino_nano33ble_sense").region("flash")
+    assert flash.usable_bytes == flash.bytes - 65_536
+
+
+# --- mistakes ------------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_board_suggests_the_nearest() -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        boards.load("nucleo_f446")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "MQ501"
+    assert "'nucleo_f446re'" in diagnostic.help
+
+
+def test_missing_file_is_an_unknown_board(tmp_path: Path) -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        boards.load(tmp_path / "mine.toml")
+    assert [d.code for d in caught.value.diagnostics] == ["MQ501"]
+
+
+def test_a_board_file_of_ones_own(tmp_path: Path) -> None:
+    text = (paths.boards() / "nucleo_f446re.toml").read_text(encoding="utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace('id = "nucleo_f446re"', 'id = "mine"'), encoding="utf-8")
+    assert boards.load(mine).id == "mine"
+    assert boards.load(str(mine)).arena_memory.name == "sram"
+
+
+@pytest.mark.parametrize("content", [b"id = \n", b"\xff\xfe", b"a = 1\na = 2\n"])
+def test_a_file_that_is_not_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(DiagnosticError) as caught:
+        boards.load(path)
+    assert [d.code for d in caught.value.diagnostics] == ["MQ502"]
+
+
+def test_several_mistakes_are_all_named_with_suggestions() -> None:
+    changed = document()
+    changed["core"]["fpuu"] = changed["core"].pop("fpu")
+    changed["memroy"] = changed.pop("memory")
+    changed["clock"]["180mhz"]["hz"] = "fast"
+    changed["core"]["name"] = "cortex-m44"
+    found = problems(changed)
+    assert "'fpu'" in found["core.fpuu"].help
+    assert "missing" in found["core.fpu"].message and "floating-point" in found["core.fpu"].help
+    assert "'memory'" in found["memroy"].help
+    assert "missing" in found["memory"].message
+    assert "integer" in found["clock.180mhz.hz"].message
+    assert "'cortex-m4'" in found["core.name"].help
+    assert len(found) == 6
+
+
+def test_a_fact_without_a_source_and_a_source_without_a_fact() -> None:
+    changed = document()
+    del changed["sources"]["cache"]
+    changed["sources"]["memory.flsh"] = "a manual"
+    found = problems(changed)
+    assert "cache.art_data.bytes" in found
+    assert "'memory.flash'" in found["sources.memory.flsh"].help
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("memory", {"memory": {"flash": {"use": []}}}),
+        ("memory", {"memory": {"flash": {"use": ["program", "arena"]}}}),
+        ("memory.flash.use", {"memory": {"flash": {"use": ["program", "arena"]}, "sram": {"use": []}}}),
+        ("memory.sram.address", {"memory": {"sram": {"address": 0x0800_0100}}}),
+        ("memory.flash.reserved_bytes", {"memory": {"flash": {"reserved_bytes": 10**9}}}),
+        ("compiler.float_abi", {"compiler": {"float_abi": "soft"}}),
+        ("core.fp16", {"core": {"fp16": True, "fpu": "none"}}),
+        ("id", {"id": "other"}),
+        ("compiler.mcpu", {"compiler": {"mcpu": None}}),
+        ("emulator", {"emulator": {"qemuu": {"machine": "x", "same_memory_map": False}}}),
+    ],
+)
+def test_contents_that_cannot_be_right(where: str, change: dict[str, Any]) -> None:
+    changed = document()
+    merge(changed, change)
+    found = boards.check(changed, "file.toml", "nucleo_f446re")
+    assert f"file.toml: {where}" in [d.where for d in found]
+
+
+def merge(into: dict[str, Any], change: dict[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict) and key in into:
+            merge(into[key], value)
+        elif value is None:
+            del into[key]
+        else:
+            into[key] = value
+
+
+# --- schemas -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", schemas.names())
+def test_every_schema_is_a_schema(name: str) -> None:
+    assert schemas.load(name)["type"] == "object"
+
+
+def test_every_key_of_a_board_file_is_described() -> None:
+    def undescribed(schema: dict[str, Any], path: str) -> list[str]:
+        found = []
+        for key, sub in schema.get("properties", {}).items():
+            found += [] if "description" in sub else [f"{path}{key}"]
+            found += undescribed(sub, f"{path}{key}.")
+            if isinstance(sub.get("additionalProperties"), dict):
+                found += undescribed(sub["additionalProperties"], f"{path}{key}.*.")
+        return found
+
+    assert undescribed(dict(schemas.load("board")), "") == []
