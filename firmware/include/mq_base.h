@@ -16,6 +16,21 @@ void mq_contract_broken(const char *file, int line, const char *condition);
 #define MQ_ASSERT(condition) ((void)0)
 #endif
 
+/* Constants that kernels load by words lie on word boundaries. */
+#if defined(__GNUC__)
+#define MQ_ALIGNED __attribute__((aligned(8)))
+#else
+#define MQ_ALIGNED
+#endif
+
+/* Stands before each call of a generated schedule. A traced build sees every step begin; others see nothing. */
+#if defined(MQ_TRACE)
+void mq_trace(uint32_t step);
+#define MQ_STEP(step) mq_trace(step);
+#else
+#define MQ_STEP(step)
+#endif
+
 /* A half-precision number as it is stored. Arithmetic on it is in f32 unless a kernel's file says otherwise. */
 typedef uint16_t mq_f16;
 

@@ -1,0 +1,476 @@
+"""Program + memory plan -> the files of a firmware folder. The same input gives the same bytes.
+
+Everything that needs arithmetic or a decision happens here; the templates only loop over prepared rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from mcu_quant import formats
+from mcu_quant.emulator.library import declarations, headers, sources, variant
+from mcu_quant.ir import Array
+from mcu_quant.lower import c_identifier
+from mcu_quant.memory import MemoryPlan
+from mcu_quant.paths import firmware, templates
+from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Frames for the self-test: inputs and the outputs the emulator gave, each [frames, elements] as float32."""
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+
+    @property
+    def frames(self) -> int:
+        return next((len(a) for a in self.inputs.values()), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a folder says about itself beyond the program: texts for its README and vectors for its self-test.
+
+    `board_flags` are the compiler flags of the board's core, `facts` the rows of the README's table.
+    """
+
+    prefix: str
+    model: str
+    board: str
+    command: str
+    vectors: Vectors
+    compiler: str = "arm-none-eabi-gcc"
+    board_flags: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    operators: tuple[tuple[str, str, str, str], ...] = ()
+    frame: str = ""
+    version: str = ""
+
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+class Names:
+    """C identifiers for ONNX names: recognisable, valid, unique, and the same every time."""
+
+    LONGEST = 40
+    #: words of C, and names the generated functions use themselves
+    TAKEN = frozenset(
+        "auto break case char const continue default do double else enum extern float for goto if inline int long "
+        "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
+        "m arena state main NULL".split()
+    )
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str], str] = {}
+        self._used: set[str] = set(self.TAKEN)
+
+    def __call__(self, name: str, kind: str = "") -> str:
+        key = (kind, name)
+        if key not in self._of:
+            made = self._fresh(self._short(name))
+            self._used.add(made.lower())
+            self._of[key] = made
+        return self._of[key]
+
+    def _short(self, name: str) -> str:
+        """As many of the last parts of a path-like name as fit."""
+        parts = [p for p in re.split(r"[/.;:@#]+", name) if p]
+        kept: list[str] = []
+        for part in reversed(parts):
+            if kept and len("_".join([part, *kept])) > self.LONGEST:
+                break
+            kept.insert(0, part)
+        return c_identifier("_".join(kept) or name)[: 2 * self.LONGEST]
+
+    def _fresh(self, name: str) -> str:
+        candidate, n = name, 2
+        while candidate.lower() in self._used:
+            candidate, n = f"{name}_{n}", n + 1
+        return candidate
+
+
+# --- literals ------------------------------------------------------------------------------------------------------
+
+
+def float_literal(value: float) -> str:
+    """The shortest C literal of an f32."""
+    x = np.float32(value)
+    if np.isinf(x):
+        return "INFINITY" if x > 0 else "-INFINITY"
+    if np.isnan(x):
+        raise ValueError("a NaN has no literal")
+    text = np.format_float_positional(x, unique=True, trim="0") if 1e-4 <= abs(x) < 1e7 or x == 0 else str(x)
+    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
+
+
+def _elements(constant_format: str, array: Array) -> list[str]:
+    flat = np.ravel(array)
+    if constant_format == "f16":
+        return [f"0x{v:04x}" for v in flat.view(np.uint16).tolist()]
+    if constant_format == "f32":
+        return [float_literal(v) for v in flat.tolist()]
+    if constant_format == "s64":
+        return [f"INT64_C({v})" for v in flat.tolist()]
+    # the most negative 32-bit number has no literal of its own
+    return [str(v) if v != -(2**31) else "INT32_MIN" for v in flat.tolist()]
+
+
+def _wrapped(items: Sequence[str], width: int = 116) -> list[str]:
+    lines: list[str] = []
+    line = ""
+    for item in items:
+        piece = f"{item}, "
+        if len(line) + len(piece) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += piece
+    if line:
+        lines.append(line.rstrip())
+    return lines
+
+
+# --- the library's part --------------------------------------------------------------------------------------------
+
+
+def library_functions(program: Program) -> list[str]:
+    """C functions of the firmware library that a program needs: its kernels and the functions it passes to them."""
+    found = set(program.kernels())
+    for call in program.calls:
+        for arg in call.args.values():
+            symbols = [arg] if isinstance(arg, Symbol) else []
+            if isinstance(arg, Struct):
+                symbols = [v for v in arg.fields.values() if isinstance(v, Symbol)]
+            found |= {s.name for s in symbols if s.name != "NULL"}
+    return sorted(found)
+
+
+@cache
+def _header_index() -> Mapping[str, Path]:
+    return {p.name: p for p in [*firmware().glob("include/*.h"), *headers()]}
+
+
+def library_files(functions: Iterable[str], isa: str) -> dict[str, Path]:
+    """Files to copy into `mq/`: one C file per function, and every header they include."""
+    found: dict[str, Path] = {}
+    queue = [variant(f, isa) for f in functions]
+    while queue:
+        path = queue.pop()
+        if path.name in found:
+            continue
+        found[path.name] = path
+        for included in re.findall(r'^#include "([^"]+)"', path.read_text(), flags=re.M):
+            queue.append(_header_index()[included])
+    return dict(sorted(found.items()))
+
+
+def header_of(function: str) -> str:
+    """The header that declares a library function."""
+    folder = next(iter(sources()[function].values())).parent
+    for path in sorted(folder.glob("*.h")):
+        if re.search(rf"\b{function}\(", declarations([path])):
+            return path.name
+    raise KeyError(f"{function} is not declared in {folder.name}")
+
+
+# --- rows for the templates ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Turns a program into rows of text. Names are fixed once, here."""
+
+    program: Program
+    memory: MemoryPlan
+    prefix: str
+    names: Names = field(default_factory=Names)
+
+    def edges(self) -> list[Edge]:
+        """Edges that a call mentions, in order of first use."""
+        used = dict.fromkeys(b.edge for c in self.program.calls for _, b in c.buffers())
+        return [self.program.edges[e] for e in used]
+
+    def parameter(self, name: str) -> str:
+        """C name of a model input or output."""
+        return self.names(name.removesuffix("@output"), "edge")
+
+    def edge(self, name: str) -> str:
+        edge = self.program.edges[name]
+        if edge.role in (Role.INPUT, Role.OUTPUT) and edge.view is None:
+            return self.parameter(name)
+        return self.names(name, "edge")
+
+    def place(self, edge: Edge) -> str:
+        """C expression of the address of an edge."""
+        root = self.program.edges[edge.root]
+        c_type = edge.type.storage.c_type
+        if root.role in (Role.INPUT, Role.OUTPUT):
+            offset = f" + {edge.view.offset}" if edge.view and edge.view.offset else ""
+            return f"{self.parameter(root.name)}{offset}"
+        if root.role is Role.STATE:
+            return f"({c_type} *)(void *)(state + {self.memory.state_offsets[root.name] + edge.offset_bytes})"
+        return f"({c_type} *)(void *)(arena + {self.memory.offsets[root.name] + edge.offset_bytes})"
+
+    def declaration(self, edge: Edge) -> dict[str, str]:
+        const = "const " if self.program.edges[edge.root].role is Role.INPUT else ""
+        return {
+            "type": f"{const}{edge.type.storage.c_type}",
+            "name": self.edge(edge.name),
+            "place": self.place(edge),
+            "comment": str(edge.type),
+        }
+
+    def argument(self, call: Call, name: str) -> str:
+        arg = call.args[name]
+        match arg:
+            case Buffer(edge, _):
+                return self.edge(edge)
+            case Constant(constant):
+                return self.constant(constant)
+            case Scalar(value):
+                return float_literal(value) if isinstance(value, float) else str(value)
+            case Symbol(symbol):
+                return symbol
+            case Struct():
+                return f"&{self.struct(call, name)}"
+        raise TypeError(f"unknown argument {arg!r}")
+
+    def constant(self, name: str) -> str:
+        return f"{self.prefix}_{self.names(name, 'constant')}"
+
+    def struct(self, call: Call, name: str) -> str:
+        return self.names(f"{call.operator}_{name}", f"struct{self.program.calls.index(call)}")
+
+    def structs(self) -> list[dict[str, Any]]:
+        rows = []
+        for call in self.program.calls:
+            for name, arg in call.args.items():
+                if isinstance(arg, Struct):
+                    fields = [(k, self.field(v)) for k, v in arg.fields.items()]
+                    rows.append({"type": arg.c_type, "name": self.struct(call, name), "fields": fields})
+        return rows
+
+    def field(self, value: Any) -> str:
+        match value:
+            case Constant(name):
+                return self.constant(name)
+            case Symbol(name):
+                return name
+            case tuple():
+                return "{" + ", ".join(self.field(v) for v in value) + "}"
+            case float():
+                return float_literal(value)
+            case _:
+                return str(value)
+
+    def steps(self) -> list[dict[str, Any]]:
+        rows = []
+        previous = None
+        for i, call in enumerate(self.program.calls):
+            args = ", ".join(self.argument(call, n) for n in call.args)
+            heading = call.operator if call.operator != previous else ""
+            previous = call.operator
+            rows.append({"index": i, "call": f"{call.kernel}({args});", "heading": heading, "note": self.note(call)})
+        return rows
+
+    def note(self, call: Call) -> str:
+        if call.purpose is Purpose.CONVERT:
+            return call.comment
+        if call.purpose is Purpose.COPY:
+            return "copy"
+        results = [self.program.edges[e] for e in call.writes if self.program.edges[e].role is not Role.SCRATCH]
+        return ", ".join(f"{e.type}" for e in results)
+
+    def constants(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "type": formats.get(c.format).c_type,
+                "name": self.constant(c.name),
+                "size": c.array.size,
+                "shape": "x".join(map(str, c.array.shape)),
+                "comment": f"{c.name}: {c.format}[{','.join(map(str, c.array.shape))}]{c.comment and ', ' + c.comment}",
+                "lines": _wrapped(_elements(c.format, c.array)),
+            }
+            for c in self.program.constants.values()
+        ]
+
+    def resets(self) -> list[dict[str, Any]]:
+        """How each state gets its initial value: a byte everywhere, or a constant array."""
+        rows = []
+        for s in self.program.states:
+            edge = self.program.edges[s.edge]
+            raw = np.ascontiguousarray(s.initial).view(np.uint8).ravel()
+            uniform = raw.size == 0 or bool((raw == raw[0]).all())
+            rows.append(
+                {
+                    "name": self.edge(s.edge),
+                    "comment": f"{s.edge}: {edge.type}",
+                    "offset": self.memory.state_offsets[s.edge],
+                    "bytes": edge.type.bytes,
+                    "uniform": uniform,
+                    "value": int(raw[0]) if uniform and raw.size else 0,
+                    "type": edge.type.storage.c_type,
+                    "lines": [] if uniform else _wrapped(_elements(edge.type.format, s.initial)),
+                    "size": edge.type.size,
+                }
+            )
+        return rows
+
+    def ports(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": self.parameter(n),
+                "onnx": n.removesuffix("@output"),
+                "size": self.program.edges[n].type.size,
+                "shape": "][".join(map(str, self.program.edges[n].type.shape)) or "1",
+            }
+            for n in names
+        ]
+
+
+def _runs(index: Array) -> list[list[int]]:
+    """An index array as [start, count, step] runs, which is short for everything that slices make."""
+    flat = [int(i) for i in index]
+    runs: list[list[int]] = []
+    for i in flat:
+        if runs:
+            start, count, step = runs[-1]
+            if count == 1:
+                runs[-1] = [start, 2, i - start]
+                continue
+            if i == start + count * step:
+                runs[-1][1] += 1
+                continue
+        runs.append([i, 1, 1])
+    return runs
+
+
+def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, Any]:
+    """Where everything lies in the generated code, as data: what the emulator reads to drive a folder and tap edges."""
+    edges = {}
+    for name, edge in program.edges.items():
+        root = program.edges[edge.root]
+        if root.role in (Role.INPUT, Role.OUTPUT):
+            continue
+        table = memory.state_offsets if root.role is Role.STATE else memory.offsets
+        if root.name not in table:
+            continue
+        quant = edge.type.quant
+        edges[name] = {
+            "region": "state" if root.role is Role.STATE else "arena",
+            "offset": table[root.name] + edge.offset_bytes,
+            "shape": list(edge.type.shape),
+            "format": edge.type.format,
+            "scale": quant.scale if quant else None,
+            "zero_point": quant.zero_point if quant else 0,
+            "scratch": root.role is Role.SCRATCH,
+        }
+    return {
+        "prefix": prefix,
+        "inputs": [{"name": n, "shape": list(program.edges[n].type.shape)} for n in program.inputs],
+        "outputs": [
+            {"name": n.removesuffix("@output"), "shape": list(program.edges[n].type.shape)} for n in program.outputs
+        ],
+        "states": [
+            {"edge": s.edge, "input": s.model_input, "output": s.model_output, "index": _runs(s.index)}
+            for s in program.states
+        ],
+        "steps": [
+            {"kernel": c.kernel, "operator": c.operator, "purpose": c.purpose.value, "writes": list(c.writes)}
+            for c in program.calls
+        ],
+        "edges": edges,
+        "holds": {k: v for k, v in program.holds.items() if v in edges},
+    }
+
+
+# --- the folder ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str, str]:
+    """The files of a firmware folder, by path.
+
+    plan.toml, report.json and manifest.json are added by whoever knows them.
+    """
+    prefix = context.prefix
+    writer = _Writer(program, memory, prefix)
+    functions = library_functions(program)
+    library = library_files(functions, program.isa)
+    values = {
+        "context": context,
+        "prefix": prefix,
+        "upper": prefix.upper(),
+        "program": program,
+        "memory": memory,
+        "inputs": writer.ports(program.inputs),
+        "outputs": writer.ports(program.outputs),
+        "edges": [writer.declaration(e) for e in writer.edges() if e.view or e.role not in (Role.INPUT, Role.OUTPUT)],
+        "structs": writer.structs(),
+        "steps": writer.steps(),
+        "constants": writer.constants(),
+        "resets": writer.resets(),
+        "functions": functions,
+        "kernel_headers": sorted({header_of(f) for f in functions}),
+        "library_sources": [n for n in library if n.endswith(".c")],
+        "vectors": _vector_rows(context.vectors, writer),
+        "frames": context.vectors.frames,
+    }
+    made = {
+        path: _environment().get_template(template).render(values)
+        for path, template in {
+            f"{prefix}.h": "model.h.j2",
+            f"{prefix}.c": "model.c.j2",
+            f"{prefix}_weights.h": "weights.h.j2",
+            f"{prefix}_weights.c": "weights.c.j2",
+            "README.md": "README.md.j2",
+            "CMakeLists.txt": "CMakeLists.txt.j2",
+            "toolchain.cmake": "toolchain.cmake.j2",
+            "mq/mq_names.h": "mq_names.h.j2",
+            "selftest/adapter.h": "adapter.h.j2",
+            "selftest/footprint.c": "footprint.c.j2",
+            "selftest/main.c": "selftest.c.j2",
+            "selftest/vectors.h": "vectors.h.j2",
+            "selftest/vectors.c": "vectors.c.j2",
+        }.items()
+    }
+    made |= {f"mq/{name}": path.read_text() for name, path in library.items() if name != "mq_names.h"}
+    made["selftest/interface.json"] = json.dumps(interface(program, memory, prefix), indent=1) + "\n"
+    return dict(sorted(made.items()))
+
+
+def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, Any]]]:
+    def rows(kind: str, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": f"{writer.prefix}_{kind}_{writer.parameter(n)}",
+                "size": int(a.size),
+                "lines": _wrapped([float_literal(v) for v in np.ravel(a).tolist()]),
+            }
+            for n, a in arrays.items()
+        ]
+
+    return {"inputs": rows("input", vectors.inputs), "outputs": rows("expected", vectors.outputs)}
+
+
