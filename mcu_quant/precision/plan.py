@@ -6,10 +6,15 @@ range. A plan with ranges needs no data to be built again, and gives the same by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
 from mcu_quant.formats import ScaleKind
 
 #: Formats that a plan may choose, in the order they are listed to people.
@@ -52,7 +57,140 @@ class PrecisionPlan:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     #: what the ranges come from, in words for the report
     calibrated_on: str = ""
+    #: of the model file, in hexadecimal; empty for a graph that came from no file
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
         object.__setattr__(self, "ranges", MappingProxyType(dict(self.ranges)))
+
+    def formats(self) -> dict[str, int]:
+        """Number of operators per format, for every format a plan may choose."""
+        chosen = [o.format for o in self.operators.values()]
+        return {fmt: chosen.count(fmt) for fmt in CHOICES}
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+_HEAD = """\
+# Precision plan of mcu-quant. Edit formats and build again: mcu-quant build MODEL --board BOARD --plan THIS_FILE
+# An operator's line may also set weights = "s8" | "s16", output = FORMAT, scale = "static" | "frame" | "frame-pow2".
+# [ranges] holds the smallest and largest value of each edge in calibration: no data is needed to build again.
+"""
+
+
+def to_toml(plan: PrecisionPlan) -> str:
+    """The plan as its file. The same plan gives the same text, and `from_toml` gives the plan back exactly."""
+    import tomlkit
+
+    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "calibrated_on") if getattr(plan, n)}
+    document = tomlkit.document()
+    for name, value in header.items():
+        document.add(name, tomlkit.item(value))
+    operators = tomlkit.table()
+    for name, choice in plan.operators.items():
+        operators.add(name, _line(choice))
+    document.add("operators", operators)
+    ranges = tomlkit.table()
+    for name, found in plan.ranges.items():
+        ranges.add(name, tomlkit.item([float(found.low), float(found.high)]))
+    document.add("ranges", ranges)
+    return _HEAD + "\n" + tomlkit.dumps(document)
+
+
+def _line(choice: OperatorPlan) -> Any:
+    import tomlkit
+
+    line = tomlkit.inline_table()
+    line["format"] = choice.format
+    if choice.weights:
+        line["weights"] = choice.weights
+    if choice.output:
+        line["output"] = choice.output
+    if choice.scale is not ScaleKind.STATIC:
+        line["scale"] = str(choice.scale)
+    if choice.reason:
+        line["reason"] = choice.reason
+    return line
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> PrecisionPlan:
+    """Read a plan file.
+
+    Raises:
+        DiagnosticError: MQ304 if it cannot be read; else as `from_toml`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        help_ = "`mcu-quant plan MODEL --board BOARD -o PLAN` makes one"
+        raise DiagnosticError(Diagnostic("MQ304", str(path), f"cannot be read: {error}", help=help_)) from error
+    return from_toml(text, str(path))
+
+
+def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
+    """The plan that a TOML text describes; `where` names it in diagnostics.
+
+    Raises:
+        DiagnosticError: MQ302 for unknown formats and MQ304 for everything else, all problems of the file at once.
+    """
+    from mcu_quant import schemas
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DiagnosticError(Diagnostic("MQ304", where, f"is not TOML: {error}")) from error
+    problems = schemas.validate(document, "plan", where, "MQ304")
+    raise_errors([*problems, *_unknown_formats(document, where), *_wrong_ranges(document, where)])
+    return PrecisionPlan(
+        model=document.get("model", ""),
+        preset=document.get("preset", ""),
+        operators={name: _choice(line) for name, line in document["operators"].items()},
+        ranges={name: Range(float(low), float(high)) for name, (low, high) in document.get("ranges", {}).items()},
+        calibrated_on=document.get("calibrated_on", ""),
+        sha256=document.get("sha256", ""),
+    )
+
+
+def _choice(line: Mapping[str, Any]) -> OperatorPlan:
+    return OperatorPlan(
+        format=line["format"],
+        reason=line.get("reason", ""),
+        weights=line.get("weights"),
+        output=line.get("output"),
+        scale=ScaleKind(line.get("scale", "static")),
+    )
+
+
+def unknown_format(word: str, where: str) -> Diagnostic | None:
+    """MQ302 if a plan may not choose this format."""
+    if word in CHOICES:
+        return None
+    help_ = did_you_mean(word, CHOICES) or f"choose one of {', '.join(CHOICES)}"
+    return Diagnostic("MQ302", where, f"there is no format {word!r}", help=help_)
+
+
+def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    """Checked apart from the schema, because a wrong format has a code of its own."""
+    operators = document.get("operators")
+    for name, line in operators.items() if isinstance(operators, dict) else ():
+        for key in ("format", "weights", "output"):
+            word = line.get(key) if isinstance(line, dict) else None
+            found = unknown_format(word, f"{where}: operators.{name}.{key}") if isinstance(word, str) else None
+            if found:
+                yield found
+
+
+def _wrong_ranges(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    """What a schema cannot say of a range: both ends finite, the lower one first."""
+    ranges = document.get("ranges")
+    for name, pair in ranges.items() if isinstance(ranges, dict) else ():
+        numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(v, int | float) for v in pair)
+        if numbers and not (all(map(isfinite, pair)) and pair[0] <= pair[1]):
+            message = f"{pair} is not a finite range [low, high]"
+            yield Diagnostic(
+                "MQ304", f"{where}: ranges.{name}", message, help="give the smallest value, then the largest"
+            )

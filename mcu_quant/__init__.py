@@ -1,0 +1,87 @@
+"""mcu-quant: ONNX speech models in, tested mixed-precision C firmware and a board report out.
+
+The public interface, loaded when first used, so that `import mcu_quant` costs nothing:
+
+    import mcu_quant
+
+    result = mcu_quant.build(mcu_quant.BuildRequest(mcu_quant.Source("model.onnx"), "nucleo_h743zi2", "out"))
+    print(result.report["fits"], mcu_quant.test_folder("out").passed)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Public name -> module that defines it.
+_PUBLIC = {
+    "BuildRequest": "mcu_quant.api",
+    "BuildResult": "mcu_quant.api",
+    "DataRequest": "mcu_quant.api",
+    "Diagnostic": "mcu_quant.diagnostics",
+    "DiagnosticError": "mcu_quant.diagnostics",
+    "FolderSession": "mcu_quant.emulator.folder",
+    "PrecisionPlan": "mcu_quant.precision.plan",
+    "PrecisionRequest": "mcu_quant.api",
+    "ProgramSession": "mcu_quant.emulator.program",
+    "Source": "mcu_quant.api",
+    "TestResult": "mcu_quant.api",
+    "build": "mcu_quant.api",
+    "inspect": "mcu_quant.api",
+    "make_plan": "mcu_quant.api",
+    "report": "mcu_quant.api",
+    "run_folder": "mcu_quant.api",
+    "test_folder": "mcu_quant.api",
+}
+
+if TYPE_CHECKING:
+    from mcu_quant.api import (
+        BuildRequest,
+        BuildResult,
+        DataRequest,
+        PrecisionRequest,
+        Source,
+        TestResult,
+        build,
+        inspect,
+        make_plan,
+        report,
+        run_folder,
+        test_folder,
+    )
+    from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+    from mcu_quant.emulator.folder import FolderSession
+    from mcu_quant.emulator.program import ProgramSession
+    from mcu_quant.precision.plan import PrecisionPlan
+
+__all__ = [
+    "BuildRequest",
+    "BuildResult",
+    "DataRequest",
+    "Diagnostic",
+    "DiagnosticError",
+    "FolderSession",
+    "PrecisionPlan",
+    "PrecisionRequest",
+    "ProgramSession",
+    "Source",
+    "TestResult",
+    "build",
+    "inspect",
+    "make_plan",
+    "report",
+    "run_folder",
+    "test_folder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

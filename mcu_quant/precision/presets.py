@@ -1,0 +1,270 @@
+"""Presets: fixed rules that give every operator a format, and the edits (`--set`) a user lays over them.
+
+A preset names the format it wishes for an operator. Where the operator has no kernel in that format, or the board does
+not offer it, the next best one is taken and the reason in the plan says so. To add a preset, write one function here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from mcu_quant import formats, ops
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
+from mcu_quant.formats import ScaleKind
+from mcu_quant.ir import Graph, Operator
+from mcu_quant.lower import Target, resolve
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range, unknown_format
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The format a preset wants for an operator, and why."""
+
+    format: str
+    reason: str
+
+
+Preset = Callable[[Operator], Wish]
+
+_presets: dict[str, Preset] = {}
+
+#: What is taken where the wished format cannot be had, best first. Integers stay integers as long as they can, floats
+#: stay floats: a board without a floating-point unit runs either, but not equally fast.
+_NEXT_BEST: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "s8": ("s16", "f16", "f32"),
+        "s16": ("f16", "f32", "s8"),
+        "f16": ("f32", "s16", "s8"),
+        "f32": ("f16", "s16", "s8"),
+    }
+)
+
+
+def _preset(function: Preset) -> Preset:
+    _presets[function.__name__] = function
+    return function
+
+
+def presets() -> Mapping[str, Preset]:
+    """All presets by name; the first sentence of a preset's docstring says what it does."""
+    return MappingProxyType(_presets)
+
+
+@_preset
+def f32(op: Operator) -> Wish:
+    """Everything in 32-bit floats: as onnxruntime computes, largest and, without a floating-point unit, slowest."""
+    return Wish("f32", "preset f32")
+
+
+@_preset
+def f16(op: Operator) -> Wish:
+    """Everything in half precision: half the memory of f32, no calibration needed."""
+    return Wish("f16", "preset f16")
+
+
+@_preset
+def s8(op: Operator) -> Wish:
+    """Everything in 8-bit integers where that exists: smallest and fastest, and often audible."""
+    return Wish("s8", "preset s8")
+
+
+@_preset
+def tinydenoiser(op: Operator) -> Wish:
+    """Recurrent layers in 8-bit integers, the rest in half precision, as Rusci et al. 2022 (arXiv:2210.07692)."""
+    if ops.spec(op).family == "recurrent":
+        return Wish("s8", "preset tinydenoiser: recurrent layers hold most of the weights")
+    return Wish("f16", "preset tinydenoiser: not recurrent")
+
+
+def default_preset(graph: Graph) -> str:
+    """What is used when the user names no preset: `tinydenoiser` for models with recurrent layers, `s8` for others."""
+    recurrent = any(ops.spec(op).family == "recurrent" for op in graph.operators)
+    return "tinydenoiser" if recurrent else "s8"
+
+
+def make(
+    graph: Graph,
+    preset: str,
+    target: Target,
+    *,
+    ranges: Mapping[str, Range] | None = None,
+    calibrated_on: str = "",
+    sha256: str = "",
+) -> PrecisionPlan:
+    """The plan that a preset gives for a graph on a target.
+
+    Raises:
+        DiagnosticError: MQ900 if there is no such preset; MQ303 for operators without a kernel in any format.
+    """
+    if preset not in _presets:
+        raise DiagnosticError(
+            Diagnostic("MQ900", "--preset", f"there is no preset {preset!r}", help=did_you_mean(preset, _presets))
+        )
+    chosen: dict[str, OperatorPlan] = {}
+    problems: list[Diagnostic] = []
+    for op in planned(graph):
+        found = _best(op, graph, _presets[preset](op), target)
+        if isinstance(found, Diagnostic):
+            problems.append(found)
+        else:
+            chosen[op.name] = found
+    raise_errors(problems)
+    return PrecisionPlan(graph.name, preset, chosen, ranges or {}, calibrated_on, sha256)
+
+
+def planned(graph: Graph) -> Iterator[Operator]:
+    """The operators a plan has lines for: all but those that pass data on in whatever format it is stored."""
+    return (op for op in graph.operators if not ops.spec(op).carries)
+
+
+def _best(op: Operator, graph: Graph, wish: Wish, target: Target) -> OperatorPlan | Diagnostic:
+    """The wished format or the next best one; the reasons against the better ones become part of the plan's reason."""
+    refused: list[str] = []
+    for fmt in (wish.format, *_NEXT_BEST[wish.format]):
+        why = _refusal(op, graph, fmt, target)
+        if why is None:
+            return OperatorPlan(fmt, "; ".join([wish.reason, *refused]))
+        refused.append(f"no {fmt}: {why}")
+    return Diagnostic("MQ303", op.name, f"{op.op} can be computed in no format: {'; '.join(refused)}")
+
+
+def _refusal(op: Operator, graph: Graph, fmt: str, target: Target) -> str | None:
+    """Why an operator cannot be computed in a format on a target, or None."""
+    here = [low for low in ops.spec(op).lowerings if low.format == fmt and ScaleKind.STATIC in low.scales]
+    if not here:
+        return f"{op.op} has no {fmt} kernel"
+    if formats.get(fmt).needs_fpu and not target.f16:
+        return "the board has no half precision"
+    reasons = [low.applies(op, graph) if low.applies else None for low in here]
+    return None if None in reasons else reasons[0]
+
+
+# --- edits ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One `--set`: which operators, and what changes in their lines."""
+
+    text: str
+    operators: str
+    format: str
+    weights: str | None = None
+    output: str | None = None
+    scale: ScaleKind = ScaleKind.STATIC
+
+
+#: OPERATOR=FORMAT, then any number of :KEY=VALUE. Names of operators may hold "=" and ":" themselves.
+_EDIT = re.compile(r"(?P<operators>.+?)=(?P<format>\w+)(?P<more>(?::\w+=[\w-]+)*)")
+
+
+def parse_edits(texts: Sequence[str]) -> tuple[Edit, ...]:
+    """Edits from `OPERATOR=FORMAT[:weights=s16][:output=f32][:scale=frame]`.
+
+    OPERATOR is a name, a pattern with * and ? over names, or an operator type ("LSTM").
+
+    Raises:
+        DiagnosticError: MQ900 and MQ302, all problems at once.
+    """
+    edits: list[Edit] = []
+    problems: list[Diagnostic] = []
+    for text in texts:
+        match = _EDIT.fullmatch(text)
+        if match is None:
+            help_ = "write OPERATOR=FORMAT, for example --set 'LSTM=s8' or --set '/decoder/*=s16:weights=s16'"
+            problems.append(Diagnostic("MQ900", f"--set {text}", "is not OPERATOR=FORMAT", help=help_))
+            continue
+        more = dict(part.split("=", 1) for part in match["more"].split(":") if part)
+        found = list(_edit_problems(text, match["format"], more))
+        problems += found
+        if not found:
+            scale = ScaleKind(more.get("scale", "static"))
+            edits.append(
+                Edit(text, match["operators"], match["format"], more.get("weights"), more.get("output"), scale)
+            )
+    raise_errors(problems)
+    return tuple(edits)
+
+
+def _edit_problems(text: str, fmt: str, more: Mapping[str, str]) -> Iterator[Diagnostic]:
+    where = f"--set {text}"
+    for word in (fmt, more.get("weights", fmt), more.get("output", fmt)):
+        found = unknown_format(word, where)
+        if found:
+            yield found
+    for key in more.keys() - {"weights", "output", "scale"}:
+        yield Diagnostic("MQ900", where, f"there is no setting {key!r}", help="there are weights, output and scale")
+    if "scale" in more and more["scale"] not in list(ScaleKind):
+        known = did_you_mean(more["scale"], list(ScaleKind))
+        yield Diagnostic("MQ900", where, f"there is no scale kind {more['scale']!r}", help=known)
+
+
+def edit(plan: PrecisionPlan, graph: Graph, edits: Sequence[Edit]) -> PrecisionPlan:
+    """The plan with edits laid over it, in order; a later one wins.
+
+    Raises:
+        DiagnosticError: MQ301 and MQ303, for all edits that concern nothing.
+    """
+    operators = dict(plan.operators)
+    problems: list[Diagnostic] = []
+    for one in edits:
+        found = _selected(graph, one)
+        if isinstance(found, Diagnostic):
+            problems.append(found)
+            continue
+        line = OperatorPlan(one.format, f"--set {one.text}", one.weights, one.output, one.scale)
+        operators.update(dict.fromkeys(found, line))
+    raise_errors(problems)
+    return replace(plan, operators=operators)
+
+
+def _selected(graph: Graph, one: Edit) -> list[str] | Diagnostic:
+    """Names of the operators an edit concerns: the one of that name, else by pattern, else by type."""
+    names = {op.name: op for op in graph.operators}
+    by_pattern = [op for n, op in names.items() if fnmatchcase(n, one.operators)]
+    by_type = [op for op in graph.operators if op.op == one.operators]
+    found = [names[one.operators]] if one.operators in names else by_pattern or by_type
+    if not found:
+        return unknown_operator(one.operators, graph, f"--set {one.text}")
+    lines = [op.name for op in found if not ops.spec(op).carries]
+    return lines or _nothing_to_choose(found[0], f"--set {one.text}")
+
+
+# --- checking ------------------------------------------------------------------------------------------------------
+
+
+def check(plan: PrecisionPlan, graph: Graph, target: Target, where: str = "plan") -> None:
+    """Whether a plan fits a graph and a target.
+
+    Raises:
+        DiagnosticError: MQ301, MQ303 and MQ305, all problems at once.
+    """
+    known = {op.name: op for op in graph.operators}
+    problems: list[Diagnostic] = []
+    for name in plan.operators:
+        if name not in known:
+            problems.append(unknown_operator(name, graph, where))
+        elif ops.spec(known[name]).carries:
+            problems.append(_nothing_to_choose(known[name], where))
+    try:
+        resolve(graph, plan, target)
+    except DiagnosticError as error:
+        problems += error.diagnostics
+    raise_errors(problems)
+
+
+def unknown_operator(name: str, graph: Graph, where: str) -> Diagnostic:
+    """MQ301 with the names that come nearest."""
+    help_ = did_you_mean(name, [op.name for op in planned(graph)]) or "`mcu-quant inspect MODEL` lists the names"
+    return Diagnostic("MQ301", where, f"the model has no operator {name!r}", help=help_)
+
+
+def _nothing_to_choose(op: Operator, where: str) -> Diagnostic:
+    message = (
+        f"{op.name!r} is a {op.op}: it passes data on in the format it is stored in, so there is nothing to choose"
+    )
+    return Diagnostic("MQ303", where, message, help="set the operator that computes its input")
