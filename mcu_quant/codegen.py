@@ -202,7 +202,7 @@ class _Writer:
 
     def parameter(self, name: str) -> str:
         """C name of a model input or output."""
-        return self.names(name.removesuffix("@output"), "edge")
+        return self.names(name.removesuffix("@output"), "port")
 
     def edge(self, name: str) -> str:
         edge = self.program.edges[name]
@@ -273,23 +273,31 @@ class _Writer:
             case _:
                 return str(value)
 
-    def steps(self) -> list[dict[str, Any]]:
+    def steps(self, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+        """One row per call; the first of each operator carries a heading with its name and what `kinds` says of it."""
         rows = []
         previous = None
         for i, call in enumerate(self.program.calls):
             args = ", ".join(self.argument(call, n) for n in call.args)
-            heading = call.operator if call.operator != previous else ""
+            kind = kinds.get(call.operator, "")
+            heading = "" if call.operator == previous else call.operator + (kind and f": {kind}")
             previous = call.operator
             rows.append({"index": i, "call": f"{call.kernel}({args});", "heading": heading, "note": self.note(call)})
         return rows
 
     def note(self, call: Call) -> str:
-        if call.purpose is Purpose.CONVERT:
-            return call.comment
-        if call.purpose is Purpose.COPY:
-            return "copy"
+        """What a call writes: format, shape and offset of each result; the format it came from where it converts."""
         results = [self.program.edges[e] for e in call.writes if self.program.edges[e].role is not Role.SCRATCH]
-        return ", ".join(f"{e.type}" for e in results)
+        came = f"{self.program.edges[call.reads[0]].type.format} -> " if call.purpose is Purpose.CONVERT else ""
+        return came + ", ".join(self.where(e) for e in results)
+
+    def where(self, edge: Edge) -> str:
+        root = self.program.edges[edge.root]
+        shape = f"{edge.type.format}[{','.join(map(str, edge.type.shape))}]"
+        if root.role in (Role.INPUT, Role.OUTPUT):
+            return shape
+        table = self.memory.state_offsets if root.role is Role.STATE else self.memory.offsets
+        return f"{shape} @{root.role.value if root.role is Role.STATE else 'arena'}+{table[root.name] + edge.offset_bytes}"
 
     def constants(self) -> list[dict[str, Any]]:
         return [
@@ -418,17 +426,18 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
     writer = _Writer(program, memory, prefix)
     functions = library_functions(program)
     library = library_files(functions, program.isa)
+    inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
     values = {
         "context": context,
         "prefix": prefix,
         "upper": prefix.upper(),
         "program": program,
         "memory": memory,
-        "inputs": writer.ports(program.inputs),
-        "outputs": writer.ports(program.outputs),
+        "inputs": inputs,
+        "outputs": outputs,
         "edges": [writer.declaration(e) for e in writer.edges() if e.view or e.role not in (Role.INPUT, Role.OUTPUT)],
         "structs": writer.structs(),
-        "steps": writer.steps(),
+        "steps": writer.steps({name: f"{kind}, {fmt}" for name, kind, fmt, _ in context.operators}),
         "constants": writer.constants(),
         "resets": writer.resets(),
         "functions": functions,

@@ -68,7 +68,7 @@ class Format:
         """
         if not self.integer:
             return None
-        low, high = min(low, 0.0), max(high, 0.0)
+        low, high = min(float(low), 0.0), max(float(high), 0.0)
         if not self.asymmetric:
             return self.symmetric(max(-low, high))
         if high - low == 0.0:
@@ -79,7 +79,7 @@ class Format:
 
     def symmetric(self, magnitude: float) -> QuantParams:
         """Scale for [-magnitude, magnitude], zero point 0, both ends representable."""
-        return QuantParams((magnitude or 1.0) / self.maximum)
+        return QuantParams((float(magnitude) or 1.0) / self.maximum)
 
     def quantise(self, real: Array, quant: QuantParams | None) -> Array:
         """Nearest stored value, saturated. Round half to even on the exact quotient (numpy's rint)."""
