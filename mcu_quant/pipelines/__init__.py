@@ -126,9 +126,7 @@ def parse(document: Mapping[str, Any], name: str, where: str) -> Pipeline:
     if problems:
         raise DiagnosticError(problems)
     pipeline = _build(document, name)
-    problems = [
-        Diagnostic("MQ403", f"{where}: {key}", message, help=remedy) for key, message, remedy in _contradictions(pipeline)
-    ]
+    problems = [Diagnostic("MQ403", f"{where}: {key}", text, help=remedy) for key, text, remedy in _conflicts(pipeline)]
     if problems:
         raise DiagnosticError(problems)
     return pipeline
@@ -160,19 +158,19 @@ def _stages(table: Mapping[str, Any]) -> Stages:
     )
 
 
-def _contradictions(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+def _conflicts(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
     """What a schema cannot say: (key, what is wrong, remedy)."""
     block = pipeline.block
     if block.hop > block.length:
-        yield "block.hop", f"a hop of {block.hop} skips samples of a block of {block.length}", "make it at most block.length"
+        yield "block.hop", f"a hop of {block.hop} skips samples of a block of {block.length}", "at most block.length"
     for entry in pipeline.inputs:
-        yield from _input_contradictions(entry, pipeline)
+        yield from _input_conflicts(entry, pipeline)
     if pipeline.upstream and not (FOLDER / f"{pipeline.upstream.pipeline}.toml").is_file():
         known = did_you_mean(pipeline.upstream.pipeline, [p.stem for p in FOLDER.glob("*.toml")])
         yield "upstream.pipeline", f"there is no ready-made pipeline {pipeline.upstream.pipeline!r}", known
 
 
-def _input_contradictions(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+def _input_conflicts(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
     at, stages, length = f"inputs.{entry.name}", entry.stages, pipeline.block.length
     missing = [
         (needing, needed)
@@ -180,7 +178,7 @@ def _input_contradictions(entry: Input, pipeline: Pipeline) -> Iterator[tuple[st
         if getattr(stages, needing) and not getattr(stages, needed)
     ]
     for needing, needed in missing:
-        yield f"{at}.{needing}", f"{needing} works on the result of {needed}, which is not there", f"add [{at}.{needed}]"
+        yield f"{at}.{needing}", f"{needing} works on the result of {needed}, which is missing", f"add [{at}.{needed}]"
     if missing:
         return
     if stages.stft:
@@ -193,15 +191,15 @@ def _input_contradictions(entry: Input, pipeline: Pipeline) -> Iterator[tuple[st
         if stft.value == "complex" and (stages.mel or stages.log):
             yield f"{at}.stft.value", "mel and log need magnitude or power, not complex values", ""
     if stages.mel and not stages.mel.low_hz < stages.mel.high_hz <= pipeline.rate_hz / 2:
-        band = f"{stages.mel.low_hz} to {stages.mel.high_hz} Hz"
-        yield f"{at}.mel", f"bands from {band} at {pipeline.rate_hz} samples per second", "0 <= low_hz < high_hz <= rate_hz / 2"
+        text = f"bands from {stages.mel.low_hz} to {stages.mel.high_hz} Hz at {pipeline.rate_hz} samples per second"
+        yield f"{at}.mel", text, "0 <= low_hz < high_hz <= rate_hz / 2"
     if stages.dct and stages.mel and stages.dct.coefficients > stages.mel.bands:
         yield f"{at}.dct.coefficients", f"{stages.dct.coefficients} coefficients of {stages.mel.bands} bands", ""
     made = stages.output_shape(length)
     if prod(made) != prod(entry.shape):
         text = " x ".join(map(str, made))
-        message = f"the stages give {text} = {prod(made)} values, the shape {list(entry.shape)} holds {prod(entry.shape)}"
-        yield f"{at}.shape", message, "check block.length and the lengths and hops of the stages"
+        text = f"the stages give {text} = {prod(made)} values, {list(entry.shape)} holds {prod(entry.shape)}"
+        yield f"{at}.shape", text, "check block.length and the lengths and hops of the stages"
 
 
 @cache

@@ -1,0 +1,358 @@
+"""Calibration and test data: clips of frames, from recordings, from arrays, or made up when there is neither.
+
+A clip is a stretch of time: a model's state is carried from frame to frame inside it and reset between clips. Frames
+are made while they are read, so that an hour of audio needs no more memory than a second.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcu_quant import synthetic, wav
+from mcu_quant.audio import FrontEnd
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
+from mcu_quant.ir import Array, TensorType
+from mcu_quant.pipelines import TEMPLATE, Block, Pipeline
+from mcu_quant.upstream import MaskingModel
+
+Floats = NDArray[np.float64]
+Frame = dict[str, Array]
+#: Part of a recording: samples(start, stop) in [-1, 1].
+Samples = Callable[[int, int], Floats]
+
+#: Frames of noise per clip for a model of which nothing is known.
+NOISE_FRAMES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames {input: array} in order of time. Every `iter` starts again at the first one."""
+
+    name: str
+    count: int
+    frames: Callable[[], Iterator[Frame]]
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Clips with where they come from, in words for plans and reports, and warnings for the user."""
+
+    clips: tuple[Clip, ...]
+    provenance: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def frame_count(self) -> int:
+        return sum(clip.count for clip in self.clips)
+
+
+def load(
+    source: Path | None,
+    pipeline: Pipeline | None,
+    inputs: Mapping[str, TensorType],
+    model_folder: Path | None = None,
+) -> Clips:
+    """Clips for a graph with these inputs (without states).
+
+    `source` is a folder of wav files (or of npz files), one such file, or None for synthetic signals. An npz holds one
+    array per input with a leading time axis, and needs no pipeline. `model_folder` is where an upstream model that the
+    pipeline names is looked for.
+
+    Raises:
+        DiagnosticError: MQ401 for the data, MQ403 for a pipeline that does not fit; all problems at once.
+    """
+    if source is None:
+        return _synthetic(pipeline, inputs, model_folder)
+    files = _files(source)
+    if files[0].suffix.lower() == ".npz":
+        return _arrays(source, files, inputs)
+    return _recordings(source, files, _fitting(pipeline, inputs), inputs, model_folder)
+
+
+def _files(source: Path) -> list[Path]:
+    """The data files of a source, all of one kind, sorted by path."""
+    remedy = "give a folder of .wav files, a .wav or an .npz file"
+    if source.is_file():
+        if source.suffix.lower() in (".wav", ".npz"):
+            return [source]
+        raise DiagnosticError(Diagnostic("MQ401", str(source), "is neither a .wav nor an .npz file", help=remedy))
+    if not source.is_dir():
+        raise DiagnosticError(Diagnostic("MQ401", str(source), "does not exist", help=remedy))
+    found = sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith("."))
+    for suffix in (".wav", ".npz"):
+        files = [p for p in found if p.suffix.lower() == suffix]
+        if files:
+            return files
+    raise DiagnosticError(Diagnostic("MQ401", str(source), "holds no .wav and no .npz file", help=remedy))
+
+
+def _fitting(pipeline: Pipeline | None, inputs: Mapping[str, TensorType]) -> Pipeline:
+    """The pipeline, when it gives exactly what the graph reads."""
+    if pipeline is None:
+        names = ", ".join(f"{name} {type_}" for name, type_ in inputs.items())
+        raise DiagnosticError(
+            Diagnostic(
+                "MQ403",
+                "--data",
+                f"no ready-made pipeline says how audio becomes the inputs of this model ({names})",
+                help=f"write MODEL.toml beside the model, or pass --pipeline FILE; for example:\n{TEMPLATE}",
+            )
+        )
+    given = {entry.name: entry.shape for entry in pipeline.inputs}
+    problems = []
+    for name, type_ in inputs.items():
+        if name not in given:
+            message, remedy = f"does not say how input {name!r} is made", f"add [inputs.{name!r}]"
+        elif given[name] != type_.shape:
+            message = f"makes {name!r} of shape {list(given[name])}, the model reads {list(type_.shape)}"
+            remedy = "correct the shape, or --bind the model's dimensions"
+        elif np.dtype(type_.dtype).kind != "f":
+            message, remedy = f"makes floats, but input {name!r} is {type_.dtype}", "pass an .npz with --data"
+        else:
+            continue
+        problems.append(Diagnostic("MQ403", f"pipeline {pipeline.name}", message, help=remedy))
+    for name in sorted(given.keys() - inputs.keys()):
+        remedy = did_you_mean(name, inputs)
+        message = f"the model has no input {name!r}"
+        problems.append(Diagnostic("MQ403", f"pipeline {pipeline.name}", message, help=remedy))
+    raise_errors(problems)
+    return pipeline
+
+
+# --- audio ---------------------------------------------------------------------------------------------------------
+
+
+def _recordings(
+    source: Path, files: list[Path], pipeline: Pipeline, inputs: Mapping[str, TensorType], folder: Path | None
+) -> Clips:
+    problems: list[Diagnostic] = []
+    recordings: dict[Path, wav.Recording] = {}
+    for path in files:
+        try:
+            recordings[path] = wav.read(path)
+        except wav.WavError as error:
+            remedy = "convert it to 16-bit PCM, or take it out of the folder"
+            problems.append(Diagnostic("MQ401", str(path), str(error), help=remedy))
+            continue
+        problems += _unfit(path, recordings[path], pipeline)
+    raise_errors(problems)
+    upstream, note, warnings = _upstream(pipeline, folder)
+    listener = _Listener(pipeline, inputs, upstream)
+    root = source if source.is_dir() else source.parent
+    clips = tuple(listener.clip(str(p.relative_to(root)), r.samples, len(r)) for p, r in recordings.items())
+    seconds = sum(len(r) for r in recordings.values()) / pipeline.rate_hz
+    frames = sum(clip.count for clip in clips)
+    count = f"{len(clips)} recording{'s' if len(clips) > 1 else ''} of {source.resolve().name}"
+    text = f"{count} ({seconds:.1f} s, {frames} frames) through pipeline {pipeline.name}{note}"
+    return Clips(clips, text, warnings)
+
+
+def _unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[Diagnostic]:
+    """Everything that keeps a recording from being used."""
+    remedy = f"convert it: sox {path.name} -r {pipeline.rate_hz} -c 1 -b 16 converted.wav"
+    if recording.rate_hz != pipeline.rate_hz:
+        message = f"has {recording.rate_hz} samples per second, pipeline {pipeline.name} needs {pipeline.rate_hz}"
+        yield Diagnostic("MQ401", str(path), message, help=remedy)
+    if recording.channels != 1:
+        yield Diagnostic("MQ401", str(path), f"has {recording.channels} channels, one is needed", help=remedy)
+    if len(recording) == 0:
+        yield Diagnostic("MQ401", str(path), "holds no samples", help="take it out of the folder")
+    elif recording.stored.dtype.kind == "f" and not np.isfinite(recording.stored).all():
+        yield Diagnostic("MQ401", str(path), "holds NaN or infinity", help="record or export it again")
+
+
+def _upstream(pipeline: Pipeline, folder: Path | None) -> tuple[MaskingModel | None, str, tuple[Diagnostic, ...]]:
+    """The model in front, if the pipeline names one: itself, what provenance says of it, warnings."""
+    if pipeline.upstream is None:
+        return None, "", ()
+    path = (folder or Path()) / pipeline.upstream.model
+    if path.is_file():
+        return MaskingModel(path, pipeline.upstream), f", each block masked by {path.name} first", ()
+    warning = Diagnostic(
+        "MQ401",
+        f"pipeline {pipeline.name}",
+        f"{pipeline.upstream.model} is not beside the model: its input is the audio itself, not what that model leaves of it",
+        help=f"put {pipeline.upstream.model} into {folder or Path()}; the ranges are then those of real use",
+        severity=Severity.WARNING,
+    )
+    return None, f", the audio itself standing in for the output of {path.name}, which was not found", (warning,)
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Turns samples into frames for a graph with these inputs, which the pipeline fits."""
+
+    pipeline: Pipeline
+    inputs: Mapping[str, TensorType]
+    upstream: MaskingModel | None
+
+    def clip(self, name: str, samples: Samples, size: int) -> Clip:
+        return Clip(name, block_count(size, self.pipeline.block), partial(self._frames, samples, size))
+
+    def _frames(self, samples: Samples, size: int) -> Iterator[Frame]:
+        pipeline = self.pipeline
+        fronts = {e.name: FrontEnd(e.stages, pipeline.block.length, pipeline.rate_hz) for e in pipeline.inputs}
+        mask = self.upstream.stream() if self.upstream else None
+        for block in blocks(samples, size, pipeline.block):
+            heard = block * pipeline.full_scale
+            if mask:
+                heard = mask(heard)
+            yield {name: self._laid_out(name, front(heard)) for name, front in fronts.items()}
+
+    def _laid_out(self, name: str, values: Array) -> Array:
+        type_ = self.inputs[name]
+        return values.reshape(type_.shape).astype(type_.dtype, copy=False)
+
+
+def block_count(size: int, block: Block) -> int:
+    """Blocks of a clip of so many samples: whole ones only, but at least one, filled up with zeros."""
+    whole = size // block.hop if block.history == "zeros" else 1 + (size - block.length) // block.hop
+    return max(1, whole)
+
+
+def blocks(samples: Samples, size: int, block: Block) -> Iterator[Floats]:
+    """The blocks of a clip, [length] each, in [-1, 1]; `samples(start, stop)` gives a part of it."""
+    first = block.hop - block.length if block.history == "zeros" else 0
+    for index in range(block_count(size, block)):
+        start = first + index * block.hop
+        made = np.zeros(block.length)
+        part = samples(max(start, 0), min(start + block.length, size))
+        made[max(-start, 0) : max(-start, 0) + part.size] = part
+        peak = np.max(np.abs(made)) if block.normalise == "peak" else 0.0
+        yield made / peak if peak > 0.0 else made
+
+
+# --- arrays --------------------------------------------------------------------------------------------------------
+
+
+def _arrays(source: Path, files: list[Path], inputs: Mapping[str, TensorType]) -> Clips:
+    problems: list[Diagnostic] = []
+    clips: list[Clip] = []
+    for path in files:
+        found, count = _check_arrays(path, inputs)
+        problems += found
+        clips.append(Clip(path.name, count, partial(_array_frames, path, inputs)))
+    raise_errors(problems)
+    frames = sum(clip.count for clip in clips)
+    return Clips(tuple(clips), f"{frames} frames of {source.resolve().name}")
+
+
+def _check_arrays(path: Path, inputs: Mapping[str, TensorType]) -> tuple[list[Diagnostic], int]:
+    """What is wrong with an npz file, and how many frames it holds."""
+    try:
+        arrays = _read_arrays(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        text = f"is not an npz file that can be read: {error}"
+        return [Diagnostic("MQ401", str(path), text, help="write it with numpy.savez(FILE, INPUT=array, ...)")], 0
+    problems = []
+    for name, type_ in inputs.items():
+        wanted = f"[frames, {', '.join(map(str, type_.shape))}]" if type_.shape else "[frames]"
+        message = _array_problem(arrays.get(name), type_, wanted)
+        if message:
+            remedy = f"store {name!r} as {wanted} of {type_.dtype}"
+            problems.append(Diagnostic("MQ401", f"{path}: {name}", message, help=remedy))
+    for name in sorted(arrays.keys() - inputs.keys()):
+        remedy = did_you_mean(name, inputs) or "states are carried from frame to frame and are not part of the data"
+        problems.append(Diagnostic("MQ401", f"{path}: {name}", "the model has no such input", help=remedy))
+    lengths = {name: arrays[name].shape[0] for name in inputs if name in arrays and arrays[name].ndim}
+    if not problems and len(set(lengths.values())) > 1:
+        text = ", ".join(f"{name} {count}" for name, count in lengths.items())
+        problems.append(Diagnostic("MQ401", str(path), f"the inputs have different numbers of frames: {text}"))
+    return problems, min(lengths.values(), default=0)
+
+
+def _array_problem(array: Array | None, type_: TensorType, wanted: str) -> str | None:
+    if array is None:
+        return "is missing"
+    if array.shape[1:] != type_.shape or array.ndim != len(type_.shape) + 1:
+        return f"has shape {list(array.shape)}, not {wanted}"
+    if array.shape[0] == 0:
+        return "holds no frames"
+    if array.dtype.kind not in "biuf":
+        return f"holds {array.dtype}, not numbers"
+    if not np.isfinite(array).all():
+        return "holds NaN or infinity"
+    return None
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no archive of arrays")
+    with np.load(path, allow_pickle=False) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def _array_frames(path: Path, inputs: Mapping[str, TensorType]) -> Iterator[Frame]:
+    arrays = {n: np.asarray(a, inputs[n].dtype) for n, a in _read_arrays(path).items()}
+    for index in range(len(next(iter(arrays.values())))):
+        yield {name: array[index] for name, array in arrays.items()}
+
+
+# --- nothing -------------------------------------------------------------------------------------------------------
+
+
+def _synthetic(pipeline: Pipeline | None, inputs: Mapping[str, TensorType], folder: Path | None) -> Clips:
+    if pipeline is None:
+        text = f"noise of variance 1 on every input ({2 * NOISE_FRAMES} frames): good for trying the tool, not for use"
+        clips = tuple(Clip(f"noise {seed}", NOISE_FRAMES, partial(_noise_frames, inputs, seed)) for seed in (1, 2))
+        return Clips(clips, text, (_untrusted(text),))
+    fitting = _fitting(pipeline, inputs)
+    upstream, note, warnings = _upstream(fitting, folder)
+    seconds = max(synthetic.SECONDS, 2.0 * fitting.block.length / fitting.rate_hz)
+    listener, rate_hz = _Listener(fitting, inputs, upstream), fitting.rate_hz
+    clips = tuple(
+        listener.clip(voice.name, _made_up(voice, rate_hz, seconds, seed), int(seconds * rate_hz))
+        for seed, voice in enumerate(synthetic.VOICES)
+    )
+    frames = sum(clip.count for clip in clips)
+    text = (
+        f"synthetic speech-like signals ({len(clips)} clips, {frames} frames) through pipeline {fitting.name}{note}: "
+        "levels and spectra are like speech, rooms and microphones are not in it"
+    )
+    return Clips(clips, text, (_untrusted(text), *warnings))
+
+
+def _made_up(voice: synthetic.Voice, rate_hz: int, seconds: float, seed: int) -> Samples:
+    sound = synthetic.speech(voice, rate_hz, seconds, seed)
+    return lambda start, stop: sound[start:stop]
+
+
+def _untrusted(text: str) -> Diagnostic:
+    return Diagnostic(
+        "MQ402",
+        "calibration",
+        f"no --data was given, so ranges come from {text}",
+        help="pass --data FOLDER_OF_WAVS with a minute or more of what the device will hear; f32 and f16 need no ranges",
+        severity=Severity.WARNING,
+    )
+
+
+def _noise_frames(inputs: Mapping[str, TensorType], seed: int) -> Iterator[Frame]:
+    """Normal noise for floats, zeros for everything else (a number of steps, a flag)."""
+    random = np.random.default_rng(seed)
+    for _ in range(NOISE_FRAMES):
+        yield {
+            name: np.asarray(random.standard_normal(type_.shape), type_.dtype)
+            if np.dtype(type_.dtype).kind == "f"
+            else np.zeros(type_.shape, type_.dtype)
+            for name, type_ in inputs.items()
+        }
