@@ -112,8 +112,8 @@ def test_affine_comes_last(block: np.ndarray) -> None:
 
 # --- against trained models ------------------------------------------------------------------------------------------
 
-SILENCE_TO_STOP = "silence unknown yes no up down left right on off stop go".split()
-DOWN_TO_UNKNOWN = "down go left no off on right stop up yes silence unknown".split()
+SILENCE_TO_STOP = ["silence", "unknown", "yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
+DOWN_TO_UNKNOWN = ["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown"]
 
 
 def _second(path: Path) -> np.ndarray:
