@@ -1,0 +1,237 @@
+"""What a folder occupies on a board: linked with the board's own compiler where there is one, else estimated.
+
+The size probe of the folder (`selftest/footprint.c`) is linked as the folder's CMake file links it; flash and static RAM
+are the ELF's, split by symbol. Stack is the deepest path of the compiler's own call graph.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mcu_quant.boards import Board
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+from mcu_quant.emulator.folder import read_interface
+from mcu_quant.paths import PACKAGE
+
+#: As in templates/CMakeLists.txt.j2; tests/test_footprint.py links both ways and compares.
+C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
+LINK_FLAGS = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections", "-Wl,--entry=main")
+
+#: Bytes of stack allowed for a function of the C library (memcpy, soft float), which has no call-graph record.
+#: Estimated: newlib's and libgcc's helpers for Armv6-M save at most 8 registers and use few locals.
+LIBRARY_STACK_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes in flash and RAM. `origin` is "linked" or "estimated"; `compiler` names what linked it.
+
+    weights: constant arrays; code: schedule, kernels and their parameters; library: what the model pulls in of libc and
+    libgcc; static_ram: arena, state and the caller's input and output buffers; stack: deepest path below `run`.
+    """
+
+    weights_bytes: int
+    code_bytes: int
+    library_bytes: int
+    static_ram_bytes: int
+    stack_bytes: int
+    origin: str
+    compiler: str = ""
+    kernels: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def flash_bytes(self) -> int:
+        return self.weights_bytes + self.code_bytes + self.library_bytes
+
+
+def measure(folder: Path, board: Board) -> Footprint:
+    """Link the folder's size probe for a board and read its ELF; estimate where the board's compiler is not installed.
+
+    Raises:
+        DiagnosticError: MQ602 if the folder does not compile for the board.
+    """
+    compiler = shutil.which(f"{board.compiler.triple}-gcc")
+    return linked(folder, board, compiler) if compiler else estimated(folder, board)
+
+
+# --- linked --------------------------------------------------------------------------------------------------------
+
+
+def linked(folder: Path, board: Board, compiler: str) -> Footprint:
+    """Sizes of the linked probe and the stack of its call graph."""
+    prefix = read_interface(folder)["prefix"]
+    with tempfile.TemporaryDirectory(prefix="mcu-quant-") as scratch:
+        elf = _link(folder, prefix, board, compiler, Path(scratch))
+        graph = "\n".join(p.read_text() for p in sorted(Path(scratch).glob("*.ci")))
+        sizes = _sections(elf)
+        symbols = list(_symbols(elf))
+    weights = set(re.findall(r"(\w+)\[\d+\];", (folder / f"{prefix}_weights.h").read_text()))
+    in_flash = [s for s in symbols if s[2] == "flash"]
+    weight_bytes = sum(size for name, size, _, _ in in_flash if name in weights)
+    ours = {p.name for p in [*folder.glob("*.c"), *folder.glob("mq/*.c"), *folder.glob("selftest/*.c")]}
+    code = [
+        (name, size)
+        for name, size, _, file in in_flash
+        if name not in weights and (file in ours or name.startswith(f"{prefix}_") or name == "main")
+    ]
+    code_bytes = sum(size for _, size in code)
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    return Footprint(
+        weights_bytes=weight_bytes,
+        code_bytes=code_bytes,
+        library_bytes=sizes["flash"] - weight_bytes - code_bytes,
+        static_ram_bytes=sizes["ram"],
+        stack_bytes=deepest(graph, f"{prefix}_run"),
+        origin="linked",
+        compiler=version.splitlines()[0],
+        kernels={n.removeprefix(f"{prefix}_"): s for n, s in sorted(code) if n.startswith(f"{prefix}_mq_")},
+    )
+
+
+def _link(folder: Path, prefix: str, board: Board, compiler: str, scratch: Path) -> Path:
+    sources = [
+        folder / f"{prefix}.c",
+        folder / f"{prefix}_weights.c",
+        *sorted((folder / "mq").glob("*.c")),
+        folder / "selftest" / "footprint.c",
+    ]
+    include = [f"-I{folder}", f"-I{folder / 'mq'}", f"-I{folder / 'selftest'}"]
+    flags = [*C_FLAGS, *board.compiler.gcc_flags]
+    objects = [scratch / f"{i}-{p.stem}.o" for i, p in enumerate(sources)]
+    for source, made in zip(sources, objects, strict=True):
+        _run([compiler, *flags, "-fcallgraph-info=su", *include, "-c", str(source), "-o", str(made)], folder)
+    elf = scratch / "footprint.elf"
+    _run([compiler, *flags, *LINK_FLAGS, *map(str, objects), "-lm", "-o", str(elf)], folder)
+    return elf
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = "\n".join(done.stderr.splitlines()[:12])
+        raise DiagnosticError(Diagnostic("MQ602", str(folder), message, help="report this with the model"))
+
+
+def _sections(elf: Path) -> dict[str, int]:
+    """Bytes of flash and static RAM as `size` counts them: text and data; data and bss."""
+    from elftools.elf.elffile import ELFFile
+
+    found = {"flash": 0, "ram": 0}
+    with elf.open("rb") as stream:
+        for section in ELFFile(stream).iter_sections():
+            header = section.header
+            if not header.sh_flags & 2:  # SHF_ALLOC
+                continue
+            writable, empty = bool(header.sh_flags & 1), header.sh_type == "SHT_NOBITS"
+            if not empty:
+                found["flash"] += header.sh_size
+            if writable:
+                found["ram"] += header.sh_size
+    return found
+
+
+def _symbols(elf: Path) -> Iterable[tuple[str, int, str, str]]:
+    """(name, bytes, "flash" or "ram", source file of a local symbol) of every object and function."""
+    from elftools.elf.elffile import ELFFile
+
+    with elf.open("rb") as stream:
+        image = ELFFile(stream)
+        file = ""
+        for symbol in image.get_section_by_name(".symtab").iter_symbols():
+            kind = symbol.entry.st_info.type
+            if kind == "STT_FILE":
+                file = symbol.name
+            if kind not in ("STT_OBJECT", "STT_FUNC") or symbol.entry.st_shndx == "SHN_UNDEF":
+                continue
+            section = image.get_section(symbol.entry.st_shndx)
+            place = "ram" if section.header.sh_flags & 1 else "flash"
+            local = symbol.entry.st_info.bind == "STB_LOCAL"
+            yield symbol.name, symbol.entry.st_size, place, file if local else ""
+
+
+def deepest(graph: str, root: str) -> int:
+    """Stack bytes of the deepest path below a function, from GCC's -fcallgraph-info=su (VCG text).
+
+    A call through a pointer counts as the deepest function whose address the kernels take (mq_fn_*); a function without
+    a record counts as LIBRARY_STACK_BYTES.
+    """
+    own: dict[str, int] = {}
+    for title, label in re.findall(r'node: \{ title: "([^"]+)" label: "([^"]*)"', graph):
+        size = re.search(r"(\d+) bytes", label)
+        if size:
+            own[title] = int(size[1])
+    calls: dict[str, set[str]] = {}
+    for source, target in re.findall(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', graph):
+        calls.setdefault(source, set()).add(target)
+    pointed = {f for f in own if "_mq_fn_" in f or f.startswith("mq_fn_")}
+
+    @cache
+    def depth(function: str) -> int:
+        targets = pointed if function == "__indirect_call" else calls.get(function, set())
+        below = max((depth(t) for t in targets), default=0)
+        own_bytes = 0 if function == "__indirect_call" else own.get(function, LIBRARY_STACK_BYTES)
+        return own_bytes + below
+
+    entry = next((f for f in own if f == root or f.endswith(f":{root}")), root)
+    return depth(entry)
+
+
+# --- estimated -----------------------------------------------------------------------------------------------------
+
+#: Bytes of a call in the schedule: loading up to six arguments and branching. Fitted to the folders of bench/code_size.py.
+CALL_BYTES = 28
+
+
+@cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((PACKAGE / "data" / "code_size.json").read_text())
+    return table
+
+
+def estimated(folder: Path, board: Board) -> Footprint:
+    """Sizes from the table of `bench/code_size.py` (each library function compiled for each core) and the interface."""
+    interface = read_interface(folder)
+    prefix = interface["prefix"]
+    table = _table()["cores"]
+    core = table.get(board.core.name) or table["cortex-m4"]
+    names = re.findall(rf"#define (\w+) {prefix}_", (folder / "mq" / "mq_names.h").read_text())
+    kernels = {n: core["functions"][n]["flash_bytes"] for n in names}
+    structs = 4 * len(re.findall(r"^    \.\w+ = ", (folder / f"{prefix}.c").read_text(), flags=re.M))
+    weights = _weights_bytes(folder / f"{prefix}_weights.h")
+    ports = sum(4 * _product(p["shape"]) for p in interface["inputs"] + interface["outputs"])
+    memory = re.findall(r"_(?:ARENA|STATE)_BYTES (\d+)", (folder / f"{prefix}.h").read_text())
+    deepest_kernel = max((core["functions"][n]["stack_bytes"] for n in names), default=0)
+    return Footprint(
+        weights_bytes=weights,
+        code_bytes=sum(kernels.values()) + structs + CALL_BYTES * len(interface["steps"]),
+        library_bytes=core["library_bytes"],
+        static_ram_bytes=ports + sum(map(int, memory)),
+        stack_bytes=core["schedule_stack_bytes"] + deepest_kernel,
+        origin="estimated",
+        kernels=kernels,
+    )
+
+
+def _product(shape: Sequence[int]) -> int:
+    total = 1
+    for d in shape:
+        total *= d
+    return total
+
+
+_C_SIZES = {"int8_t": 1, "mq_f16": 2, "int16_t": 2, "float": 4, "int32_t": 4, "int64_t": 8, "uint8_t": 1, "uint32_t": 4}
+
+
+def _weights_bytes(header: Path) -> int:
+    """Sum of the declared arrays, each padded to the 8 bytes of MQ_ALIGNED."""
+    arrays = re.findall(r"extern const (\w+) \w+\[(\d+)\];", header.read_text())
+    return sum(-(-_C_SIZES[c_type] * int(n) // 8) * 8 for c_type, n in arrays)
