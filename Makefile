@@ -1,0 +1,56 @@
+# Everything a newcomer or a developer runs. `make demo` and `make test` work on a fresh Debian or Ubuntu machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+# how many processes the tests use; tests are single-threaded
+JOBS ?= 2
+
+.PHONY: demo test test-all check format bench clean system-packages
+
+demo: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(shell cat examples/demo-packages.txt 2>/dev/null)
+	$(BIN)/python -m examples.demo
+
+# tests, with what they need beyond Python
+test: $(DEV_STAMP) system-packages
+	$(BIN)/python -m pytest -m "not sweep" -n $(JOBS)
+
+test-all: $(DEV_STAMP) system-packages
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $$(find firmware -name '*.[ch]')
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow and not sweep" -n $(JOBS)
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $$(find firmware -name '*.[ch]')
+
+bench: $(DEV_STAMP)
+	$(BIN)/python -m bench
+
+# cross compiler and emulator: installed where the system's package manager may, named where it may not
+system-packages:
+	@sh tools/system-packages.sh
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mcu-quant needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: apt install python3-venv"; exit 1; }
+
+$(STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
