@@ -369,11 +369,14 @@ class Lowering:
         return self._edges[edge].type
 
     def _state_quant(self, edge: str, fmt: str) -> QuantParams | None:
-        """A scale for a state that covers what is read and what is written."""
+        """The scale of what will be written to a state, so that nothing is converted; it must also hold the initial value."""
         if not formats.get(fmt).integer:
             return None
-        before, after = self.range(edge), self.range(self._pieces[edge].output)
-        return formats.get(fmt).params(min(before.low, after.low), max(before.high, after.high))
+        piece = self._pieces[edge]
+        after = self.range(piece.output)
+        state = next(s for s in self.graph.states if any(p is piece for p in s.pieces))
+        initial = np.ravel(state.initial)[np.ravel(piece.index)]
+        return formats.get(fmt).params(min(after.low, initial.min()), max(after.high, initial.max()))
 
     def _state_format(self, piece: StatePiece) -> str:
         """The format in which the first computing reader or, without one, the writer of a state works."""
