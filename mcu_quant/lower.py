@@ -296,6 +296,10 @@ class Lowering:
         self._edges[edge] = Edge(edge, type_, self._edges[root].role, View(root, start + offset))
         return Buffer(edge, Access.WRITE)
 
+    def part(self, edge: str, offset: int, shape: Shape) -> Buffer:
+        """A part of an edge to write or read by itself, `offset` elements from its start."""
+        return self.view(self._fresh(f"{edge}+{offset}"), edge, offset, shape)
+
     def _claimed(self, edge: str) -> Edge:
         self.stored(edge)
         return self._edges[edge]
