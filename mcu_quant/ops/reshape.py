@@ -1,6 +1,6 @@
 """Reshape: y holds the elements of x in the same order under another shape. A view: it costs nothing at run time.
 
-ONNX's Squeeze, Unsqueeze, Flatten, Identity, Dropout, and a Cast or Expand that changes no value, are all this operator.
+ONNX's Squeeze, Unsqueeze, Flatten, Identity, Dropout, and a Cast between floating-point types, are all this operator.
 Attribute `shape`: the whole output shape, without -1 or 0.
 """
 
@@ -28,18 +28,14 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
 
 
 def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """The type of the output: what the attribute says."""
     assert types[0]
     return (TensorType(tuple(op.attributes["shape"]), types[0].dtype),)
 
 
 def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """The input, reshaped."""
     return (inputs[0].reshape(op.attributes["shape"]),)
-
-
-def keeps_elements(op: Operator, graph: Graph) -> str | None:
-    """Expand may add axes of size 1, but not repeat values: let the operator that reads it broadcast instead."""
-    x, y = graph.types[op.inputs[0]], graph.types[op.outputs[0]]
-    return None if x.size == y.size else f"{x} to {y} repeats values"
 
 
 def keeps_type(op: Operator, graph: Graph) -> str | None:
@@ -55,11 +51,11 @@ def _lower(op: Operator, lo: Lowering) -> None:
 RESHAPE = register(
     OpSpec(
         name="Reshape",
-        onnx=("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout", "Cast", "Expand"),
+        onnx=("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout", "Cast"),
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(keeps_elements, keeps_type),
+        constraints=(keeps_type,),
         carries=True,
         family="layout",
         lowerings=(OpLowering("f32", Formats("f32", "f32"), _lower),),
@@ -72,7 +68,6 @@ RESHAPE = register(
             Sample("Identity", (given(5),)),
             Sample("Dropout", (given(2, 3),)),
             Sample("Cast", (given(3),), {"to": 1}),
-            Sample("Expand", (given(3, 2), fixed([1, 3, 1]))),
         ),
     )
 )

@@ -1,0 +1,55 @@
+"""Graph-to-graph rewrites: one file each, run until nothing changes.
+
+Every pass returns the graph itself where it finds nothing, keeps the names of inputs, outputs and states, and notes
+what it did in `Graph.rewrites`. A pass says in its docstring what it turns into what, and when it refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mcu_quant.ir import Graph, check
+from mcu_quant.passes.activations import fuse_activations
+from mcu_quant.passes.affine import fold_affine
+from mcu_quant.passes.arithmetic import simplify_arithmetic
+from mcu_quant.passes.constants import fold_constants, merge_constants
+from mcu_quant.passes.cse import merge_common
+from mcu_quant.passes.layer_norm import recover_layer_norm
+from mcu_quant.passes.layout import simplify_layout
+from mcu_quant.passes.lstm import recover_lstm
+from mcu_quant.passes.recurrent import merge_last_step
+from mcu_quant.passes.unpack_states import unpack_states
+
+#: In this order: what recognises something comes after what brings it into one shape.
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    fold_constants,
+    simplify_layout,
+    simplify_arithmetic,
+    merge_constants,
+    merge_common,
+    recover_layer_norm,
+    recover_lstm,
+    fold_affine,
+    fuse_activations,
+    merge_last_step,
+    unpack_states,
+)
+_ROUNDS = 100
+
+
+def optimise(graph: Graph) -> Graph:
+    """Run all passes until none changes anything. Deterministic: equal graphs give equal graphs.
+
+    Raises:
+        AssertionError: if a pass broke an invariant of the graph, or if they never come to rest.
+    """
+    for _ in range(_ROUNDS):
+        before = graph
+        for rewrite in PASSES:
+            graph = rewrite(graph)
+        if graph is before:
+            problems = check(graph)
+            if problems:
+                raise AssertionError("passes made an invalid graph:\n" + "\n".join(problems))
+            return graph
+    raise AssertionError(f"passes do not come to rest: {graph.rewrites[-1]}")

@@ -1,0 +1,148 @@
+"""Dimensions and scalar inputs to numbers: firmware has fixed shapes and no control flow.
+
+Rules, cited by number in the code:
+1. What the user asks for is bound as asked.
+2. What the audio pipeline of a known model says is bound as it says.
+3. A batch is 1: the first of two or more dimensions when it is dynamic, unless its name says that it counts time, and
+   any dimension whose name says batch.
+4. Every other dynamic dimension, and every scalar integer or boolean input, must be bound by 1 or 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import chain
+
+import numpy as np
+import onnx_ir
+
+from mcu_quant.diagnostics import Diagnostic, did_you_mean, raise_errors
+
+_BATCH = re.compile(r"^(n|bs|unk__\d+|.*batch.*)$", re.IGNORECASE)
+_TIME = re.compile(r"(seq|time|len|frame|sample|step|chunk|window|^t$|^l$)", re.IGNORECASE)
+
+
+class Why(StrEnum):
+    """Who decided the value of a binding."""
+
+    ASKED = "asked"
+    PIPELINE = "pipeline"
+    BATCH = "batch default"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A dynamic dimension, or a scalar input, and the number it was given. `where` names the places it stands in."""
+
+    name: str
+    value: int
+    why: Why
+    where: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value} ({self.why}; {', '.join(self.where)})"
+
+
+def bind_inputs(
+    model: onnx_ir.Model, asked: Mapping[str, int], pipeline: Mapping[str, int] | None = None
+) -> tuple[Binding, ...]:
+    """Fix every input of a model in place: numbers for dimensions, constants for scalar inputs.
+
+    Raises:
+        DiagnosticError: MQ106 and MQ110, all of them at once.
+    """
+    pipeline = pipeline or {}
+    found: dict[str, Binding] = {}
+    problems: list[Diagnostic] = []
+    for name, places, batch in _open(model):
+        if name in asked:
+            choice = Binding(name, asked[name], Why.ASKED, places)  # rule 1
+        elif name in pipeline:
+            choice = Binding(name, pipeline[name], Why.PIPELINE, places)  # rule 2
+        elif batch:
+            choice = Binding(name, 1, Why.BATCH, places)  # rule 3
+        else:
+            problems.append(_unbound(name, places))  # rule 4
+            continue
+        known = found.get(name)
+        found[name] = replace(choice, where=(*known.where, *places)) if known else choice
+    problems = list({p.where: p for p in problems}.values())
+    problems += _unknown(model, asked, found.keys() | {p.where for p in problems})
+    scalars = {str(value.name) for value in model.graph.inputs}
+    problems += [_negative(b) for b in found.values() if b.value < 0 and b.name not in scalars]
+    raise_errors(problems)
+    _apply(model, found)
+    return tuple(found.values())
+
+
+def _open(model: onnx_ir.Model) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    """Everything that needs a number: its name, where it stands, and whether it is a batch."""
+    named_batch = {
+        str(value.shape[0].value)
+        for value in model.graph.inputs
+        if value.shape is not None and len(value.shape) > 1 and not isinstance(value.shape[0], int)
+    }
+    for value in model.graph.inputs:
+        if _is_scalar_choice(value):
+            if value.uses():
+                yield str(value.name), (f"input {value.name}",), False
+            continue
+        for axis, dim in enumerate(value.shape or ()):
+            if isinstance(dim, int):
+                continue
+            name = _dimension(value, axis)
+            first = axis == 0 and len(value.shape or ()) > 1
+            batch = not _TIME.search(name) and (first or name in named_batch or bool(_BATCH.match(name)))
+            yield name, (f"{value.name}[{axis}]",), batch
+
+
+def _is_scalar_choice(value: onnx_ir.Value) -> bool:
+    """A sampling rate, a switch: one integer or truth value, which control flow can hang on."""
+    whole = value.dtype is not None and (value.dtype.is_integer() or value.dtype == onnx_ir.DataType.BOOL)
+    return whole and value.shape is not None and all(d == 1 for d in value.shape) and len(value.shape) <= 1
+
+
+def _dimension(value: onnx_ir.Value, axis: int) -> str:
+    """The name of a dynamic dimension; one without a name is called after its input."""
+    assert value.shape is not None
+    dim = value.shape[axis]
+    name = None if isinstance(dim, int) else dim.value
+    return name or f"{value.name}.{axis}"
+
+
+def _unbound(name: str, places: tuple[str, ...]) -> Diagnostic:
+    scalar = places[0].startswith("input ")
+    what = "a scalar input must be a constant" if scalar else f"the dynamic dimension {places[0]} has no size"
+    return Diagnostic("MQ106", name, what, help=f"--bind {name}=N")
+
+
+def _unknown(model: onnx_ir.Model, asked: Mapping[str, int], known: set[str]) -> Iterator[Diagnostic]:
+    outputs = chain.from_iterable(value.shape or () for value in model.graph.outputs)
+    harmless = {str(d.value) for d in outputs if not isinstance(d, int) and d.value}
+    for name in asked:
+        if name not in known and name not in harmless:
+            help_ = did_you_mean(name, known) or "the model has nothing to bind"
+            yield Diagnostic("MQ110", name, "the model has no dimension or scalar input of this name", help=help_)
+
+
+def _negative(binding: Binding) -> Diagnostic:
+    return Diagnostic("MQ106", binding.name, f"a dimension cannot be {binding.value}", help=f"--bind {binding.name}=N")
+
+
+def _apply(model: onnx_ir.Model, bindings: Mapping[str, Binding]) -> None:
+    for value in tuple(model.graph.inputs):
+        if _is_scalar_choice(value):
+            model.graph.inputs.remove(value)
+            if str(value.name) in bindings:
+                assert value.dtype is not None and value.shape is not None
+                number = np.full([1] * len(value.shape), bindings[str(value.name)].value, value.dtype.numpy())
+                value.const_value = onnx_ir.tensor(number, name=value.name)
+                model.graph.register_initializer(value)
+        elif value.shape is not None:
+            sizes = enumerate(value.shape)
+            value.shape = onnx_ir.Shape(
+                d if isinstance(d, int) else bindings[_dimension(value, a)].value for a, d in sizes
+            )

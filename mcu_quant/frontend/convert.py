@@ -1,0 +1,216 @@
+"""A folded ONNX model to a `Graph` in canonical form, or everything that stands in the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx_ir
+
+from mcu_quant import ops
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
+from mcu_quant.frontend.read import ONNX_DOMAINS
+from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
+
+_CONTROL_FLOW = ("If", "Loop", "Scan")
+
+
+def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]:
+    """Mirror a folded model node by node: ONNX names, ONNX forms, float32 wherever the model computes in reals."""
+    rewrites: Counter[str] = Counter()
+    constants = {str(v.name): _constant(v, rewrites) for v in _constant_values(model)}
+    types = {n: TensorType(tuple(a.shape), str(a.dtype)) for n, a in constants.items()}
+    nodes = [n for n in model.graph if n.op_type != "Constant"]
+    for value in (*model.graph.inputs, *(o for n in nodes for o in n.outputs)):
+        if value.name and (type_ := _type(value, rewrites)):
+            types[value.name] = type_
+    labels = _unique([n.name or next((str(o.name) for o in n.outputs if o.name), n.op_type) for n in nodes])
+    operators = tuple(_operator(n, label) for n, label in zip(nodes, labels, strict=True))
+    graph = Graph(
+        name=name,
+        inputs=tuple(str(v.name) for v in model.graph.inputs),
+        outputs=tuple(str(v.name) for v in model.graph.outputs),
+        operators=operators,
+        types=types,
+        constants=constants,
+        rewrites=tuple(Rewrite("float32 instead of " + t, f"{n} values") for t, n in sorted(rewrites.items())),
+    )
+    return graph, list(_unknown_shapes(graph))
+
+
+def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
+    """Bring every operator into the form that the rest of the system knows.
+
+    Before: Squeeze, MatMul with constant weights, Slice with constant inputs ...
+    After: Reshape, Gemm, Slice with attributes. What is unknown or not supported stays, with a diagnostic.
+    """
+    node = ops.NodeContext(graph, opset)
+    operators: list[Operator] = []
+    constants, types = dict(graph.constants), dict(graph.types)
+    problems: list[Diagnostic] = []
+    for op in graph.operators:
+        problem = _unsupported(op)
+        if problem is None and all(n in graph.types for n in (*op.inputs, *op.outputs) if n):
+            made = _canonical(op, node)
+            if isinstance(made, DiagnosticError):
+                problems += made.diagnostics
+                continue
+            problems += [p for o in made.operators if o.op not in ops.specs() and (p := _missing(o))]
+            operators += made.operators
+            constants |= made.constants
+            types |= made.types
+        else:
+            problems += [problem] if problem else []
+            operators.append(op)
+    result = replace(graph, operators=tuple(operators), constants=constants, types=types)
+    if problems:
+        return result, problems + list(_constraint_problems(result))
+    result = _without_empty(eliminate_dead(result))
+    return result, [*_constraint_problems(result), *_empty(result), *_not_finite(result)]
+
+
+def _canonical(op: Operator, node: ops.NodeContext) -> ops.Canonical | DiagnosticError:
+    spec = ops.by_onnx()[op.op]
+    if spec.canonicalise is None:
+        return ops.Canonical((replace(op, op=spec.name),))
+    try:
+        return spec.canonicalise(op, node)
+    except DiagnosticError as error:
+        return error
+
+
+# --- values --------------------------------------------------------------------------------------------------------
+
+
+def _constant_values(model: onnx_ir.Model) -> Iterator[onnx_ir.Value]:
+    yield from model.graph.initializers.values()
+    for node in model.graph:
+        if node.op_type == "Constant" and node.domain in ONNX_DOMAINS:
+            yield node.outputs[0]
+
+
+def _constant(value: onnx_ir.Value, rewrites: Counter[str]) -> Array:
+    tensor = onnx_ir.convenience.get_const_tensor(value)
+    assert tensor is not None, f"{value.name} has no value"
+    array = tensor.numpy()
+    dtype = _real(str(array.dtype), rewrites)
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
+        return array.astype(dtype) if dtype != str(array.dtype) else array.copy()
+
+
+def _type(value: onnx_ir.Value, rewrites: Counter[str]) -> TensorType | None:
+    """The type of a value, if it is a tensor and all its dimensions are known."""
+    if value.shape is None or value.dtype is None or not isinstance(value.type, onnx_ir.TensorType):
+        return None
+    sizes = tuple(d for d in value.shape if isinstance(d, int))
+    if len(sizes) != len(value.shape):
+        return None
+    return TensorType(sizes, _real(str(value.dtype.numpy()), rewrites))
+
+
+def _real(dtype: str, rewrites: Counter[str]) -> str:
+    """Whatever the model computes reals in, the graph says float32: formats are chosen by the plan."""
+    if dtype in ("float16", "bfloat16", "float64"):
+        rewrites[dtype] += 1
+        return "float32"
+    return dtype
+
+
+def _operator(node: onnx_ir.Node, label: str) -> Operator:
+    kind = node.op_type if node.domain in ONNX_DOMAINS else f"{node.domain}.{node.op_type}"
+    attributes = {name: _attribute(a) for name, a in node.attributes.items() if a.type != onnx_ir.AttributeType.GRAPH}
+    return Operator(
+        label,
+        kind,
+        tuple("" if v is None else str(v.name) for v in node.inputs),
+        tuple(v.name or "" for v in node.outputs),
+        attributes,
+    )
+
+
+def _attribute(attribute: onnx_ir.Attr) -> Any:
+    value = attribute.value
+    if isinstance(value, onnx_ir.TensorProtocol):
+        return value.numpy()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value)
+    return value
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    taken: dict[str, None] = {}
+    for name in names:
+        made, n = name, 2
+        while made in taken:
+            made, n = f"{name}#{n}", n + 1
+        taken[made] = None
+    return list(taken)
+
+
+# --- what stands in the way ----------------------------------------------------------------------------------------
+
+
+def _unknown_shapes(graph: Graph) -> Iterator[Diagnostic]:
+    """Values without a shape, where it gets lost: not those that only follow from them."""
+    for op in graph.operators:
+        lost = [o for o in op.outputs if o and o not in graph.types]
+        if lost and all(i in graph.types for i in op.inputs if i) and _unsupported(op) is None:
+            message = f"the shape of {lost[0]!r} ({op.op}) depends on data, or cannot be inferred"
+            yield Diagnostic("MQ112", op.name, message, help="bind its inputs (--bind), or replace it before exporting")
+
+
+def _unsupported(op: Operator) -> Diagnostic | None:
+    return None if op.op in ops.by_onnx() else _missing(op)
+
+
+def _missing(op: Operator) -> Diagnostic:
+    if op.op in _CONTROL_FLOW:
+        message = f"{op.op} is left after folding: it depends on data at run time"
+        help_ = "bind the input that decides it (--bind NAME=N)" if op.op == "If" else "export the model unrolled"
+        return Diagnostic("MQ107", op.name, message, help=help_)
+    help_ = did_you_mean(op.op, ops.by_onnx()) or "`mcu-quant ops` lists what is supported"
+    return Diagnostic("MQ107", op.name, f"operator {op.op} is not supported", help=help_)
+
+
+def _constraint_problems(graph: Graph) -> Iterator[Diagnostic]:
+    for op in graph.operators:
+        spec = ops.specs().get(op.op)
+        if spec is None or any(n not in graph.types for n in (*op.inputs, *op.outputs) if n):
+            continue
+        for constraint in spec.constraints:
+            if (wrong := constraint(op, graph)) is not None:
+                help_ = f"change the model before exporting it; `mcu-quant ops {spec.name}` lists the rules"
+                yield Diagnostic("MQ108", op.name, f"{op.op}: {wrong}", ops.rule(constraint), help_)
+
+
+def _without_empty(graph: Graph) -> Graph:
+    """Drop operands without elements from Concat, where they are harmless."""
+    empty = {n for n, t in graph.types.items() if t.size == 0}
+    operators = []
+    for op in graph.operators:
+        kept = tuple(i for i in op.inputs if i not in empty)
+        operators.append(replace(op, inputs=kept) if op.op == "Concat" and kept else op)
+    return eliminate_dead(replace(graph, operators=tuple(operators)))
+
+
+def _empty(graph: Graph) -> Iterator[Diagnostic]:
+    makers = {o: op.name for op in graph.operators for o in op.outputs}
+    for name, type_ in graph.types.items():
+        if type_.size == 0:
+            where, message = makers.get(name, name), f"{name!r} has shape {list(type_.shape)}: no elements"
+            yield Diagnostic("MQ105", where, message, help="bind dimensions to the sizes the model runs at (--bind)")
+
+
+def _not_finite(graph: Graph) -> Iterator[Diagnostic]:
+    readers: Mapping[str, Sequence[Operator]] = graph.consumers()
+    for name, array in graph.constants.items():
+        if not np.issubdtype(array.dtype, np.floating):
+            continue
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        if bad:
+            used = ", ".join(op.name for op in readers.get(name, ()))
+            message = f"{bad} of {array.size} values are NaN or infinite (read by {used or 'the output'})"
+            yield Diagnostic("MQ103", name, message, help="train or convert the model again")

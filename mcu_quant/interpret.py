@@ -1,0 +1,106 @@
+"""Run a graph in floats by the operators' references: what the graph means, one frame at a time.
+
+    stream = Stream(graph)
+    for frame in frames:
+        outputs = stream.run({"input": frame})
+
+Used by calibration, by the tests of every rewrite, and as the yardstick for single operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mcu_quant import ops
+from mcu_quant.ir import Array, Graph, Operator, State
+
+
+def execute(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Compute every edge of a graph.
+
+    Args:
+        feeds: Value of every input, by name, and of any state piece (its edge name). Pieces without one start as the
+            state's initial value says.
+
+    Raises:
+        KeyError: if an input is missing.
+        ValueError: if an input has the wrong shape.
+    """
+    values: dict[str, Array] = {**graph.constants}
+    for state in graph.states:
+        values |= _pieces(graph, state, state.initial)
+    for name in graph.inputs:
+        values[name] = _checked(graph, name, feeds[name])
+    values |= {name: _checked(graph, name, feeds[name]) for name in graph.state_inputs if name in feeds}
+    with np.errstate(over="ignore"):  # exp of a large number is inf, as in onnxruntime
+        for op in graph.operators:
+            values |= _outputs(op, values)
+    return values
+
+
+def _outputs(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
+    results = ops.spec(op).reference(op, [values[i] if i else None for i in op.inputs])
+    return {name: np.asarray(value) for name, value in zip(op.outputs, results, strict=False) if name}
+
+
+def _checked(graph: Graph, name: str, value: Array) -> Array:
+    type_ = graph.types[name]
+    if tuple(np.shape(value)) != type_.shape:
+        raise ValueError(f"{name} is {type_}, got shape {np.shape(value)}")
+    return np.asarray(value, type_.dtype)
+
+
+def run(graph: Graph, feeds: Mapping[str, Array], taps: Collection[str] = ()) -> dict[str, Array]:
+    """Run one frame.
+
+    Args:
+        feeds: Inputs by name, and states by the name of the model's cache input; a state that is missing is initial.
+        taps: Names of other edges to return.
+
+    Returns:
+        Outputs, the new states under the names of the model's cache outputs (packed, as the model has them), and taps.
+    """
+    pieces: dict[str, Array] = {}
+    for state in graph.states:
+        if state.input in feeds:
+            pieces |= _pieces(graph, state, feeds[state.input])
+    values = execute(graph, {**{n: feeds[n] for n in graph.inputs}, **pieces})
+    found = {name: values[name] for name in (*graph.outputs, *taps)}
+    return found | {state.output: pack(state, values) for state in graph.states}
+
+
+def pack(state: State, values: Mapping[str, Array]) -> Array:
+    """A state as the model has it, from the values of the edges that its pieces write."""
+    packed = np.zeros(state.type.size, state.type.dtype)
+    for piece in state.pieces:
+        packed[np.ravel(piece.index)] = np.ravel(values[piece.output])
+    return packed.reshape(state.type.shape)
+
+
+def _pieces(graph: Graph, state: State, packed: Array) -> dict[str, Array]:
+    """The edges that hold a state at the start of a frame."""
+    flat = np.ravel(np.asarray(packed, state.type.dtype))
+    if flat.size != state.type.size:
+        raise ValueError(f"state {state.input} is {state.type}, got shape {np.shape(packed)}")
+    return {p.input: flat[np.ravel(p.index)].reshape(graph.shape(p.input)) for p in state.pieces}
+
+
+@dataclass
+class Stream:
+    """A graph that keeps its states from frame to frame."""
+
+    graph: Graph
+    states: dict[str, Array] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Back to the first frame."""
+        self.states = {}
+
+    def run(self, feeds: Mapping[str, Array], taps: Collection[str] = ()) -> dict[str, Array]:
+        """Run the next frame: as the function `run`, with the states carried."""
+        found = run(self.graph, {**feeds, **self.states}, taps)
+        self.states = {state.input: found[state.output] for state in self.graph.states}
+        return found
