@@ -40,6 +40,7 @@ class Stft:
 
     @property
     def bins(self) -> int:
+        """Bins from 0 Hz to half the rate, both included."""
         return self.fft // 2 + 1
 
     def frames(self, block: int) -> int:
@@ -129,6 +130,7 @@ def _window_of(stft: Stft) -> Floats:
 
 
 def hz_to_mel(hz: Floats, scale: str) -> Floats:
+    """Frequencies in mel; `scale` is "htk" or "slaney"."""
     hz = np.asarray(hz, np.float64)
     if scale == "htk":
         return np.asarray(1127.0 * np.log1p(hz / 700.0))
@@ -137,6 +139,7 @@ def hz_to_mel(hz: Floats, scale: str) -> Floats:
 
 
 def mel_to_hz(mel: Floats, scale: str) -> Floats:
+    """The inverse of `hz_to_mel`."""
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
         return np.asarray(700.0 * np.expm1(mel / 1127.0))
@@ -171,6 +174,7 @@ def dct_matrix(dct: Dct, size: int) -> Floats:
 
 
 def logarithm(x: Floats, log: Log) -> Floats:
+    """The stage `Log`, element by element."""
     functions = {"e": np.log, "2": np.log2, "10": np.log10}
     return np.asarray(functions[log.base](np.maximum(x, log.floor) + log.offset))
 

@@ -62,6 +62,7 @@ class Clips:
 
     @property
     def frame_count(self) -> int:
+        """Frames of all clips together."""
         return sum(clip.count for clip in self.clips)
 
 
@@ -190,7 +191,7 @@ def _upstream(pipeline: Pipeline, folder: Path | None) -> tuple[MaskingModel | N
     warning = Diagnostic(
         "MQ401",
         f"pipeline {pipeline.name}",
-        f"{pipeline.upstream.model} is not beside the model: its input is the audio itself, not what that model leaves of it",
+        f"{pipeline.upstream.model} is not beside the model: the input is the audio itself, not what it leaves of it",
         help=f"put {pipeline.upstream.model} into {folder or Path()}; the ranges are then those of real use",
         severity=Severity.WARNING,
     )
@@ -341,7 +342,7 @@ def _untrusted(text: str) -> Diagnostic:
         "MQ402",
         "calibration",
         f"no --data was given, so ranges come from {text}",
-        help="pass --data FOLDER_OF_WAVS with a minute or more of what the device will hear; f32 and f16 need no ranges",
+        help="pass --data FOLDER_OF_WAVS, a minute or more of what the device will hear; f32 and f16 need no ranges",
         severity=Severity.WARNING,
     )
 

@@ -1,8 +1,8 @@
 """How far a signal is from its reference: SNR, SI-SDR, NMSE, largest difference; streamed, in constant memory.
 
-Decibels are always finite, so that they can be compared, averaged and written as JSON: two signals that are equal to the
-bit give `EXACT_DB`, one that holds NaN or infinity where the reference does not gives `-EXACT_DB`. No two different
-float32 signals that mean anything come near either.
+Decibels are always finite, so that they can be compared, averaged and written as JSON: two signals that are equal to
+the bit give `EXACT_DB`, one that holds NaN or infinity where the reference does not gives `-EXACT_DB`. No two
+different float32 signals that mean anything come near either.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Difference:
 
     @property
     def exact(self) -> bool:
+        """Equal to the bit."""
         return self.unequal == 0
 
     def as_dict(self) -> dict[str, float | int | None]:
@@ -43,7 +44,7 @@ class Difference:
 
 
 class Comparison:
-    """Accumulates the difference of two streams, frame by frame. Values that are equal, NaN included, differ by zero."""
+    """Accumulates the difference of two streams, frame by frame. Equal values, NaN included, differ by zero."""
 
     def __init__(self) -> None:
         self._count = self._unequal = 0
@@ -71,6 +72,7 @@ class Comparison:
             self._largest = max(self._largest, _or_infinite(float(np.max(np.abs(e)))))
 
     def result(self) -> Difference:
+        """The difference of everything added so far."""
         # |t - a r|^2 with the best a is |e|^2 - (e.r)^2 / |r|^2, which keeps its digits where |t|^2 - ... would not;
         # a reference of zeros has no gain to choose
         error = _or_infinite(self._error)
@@ -105,10 +107,12 @@ def si_sdr_db(reference: ArrayLike, test: ArrayLike) -> float:
 
 
 def nmse(reference: ArrayLike, test: ArrayLike) -> float:
+    """|test - reference|^2 / |reference|^2."""
     return compare(reference, test).nmse
 
 
 def max_abs(reference: ArrayLike, test: ArrayLike) -> float:
+    """Largest |test - reference|."""
     return compare(reference, test).max_abs
 
 

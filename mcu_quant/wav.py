@@ -32,6 +32,7 @@ class Recording:
 
     @property
     def channels(self) -> int:
+        """1 for mono."""
         return 1 if self.stored.ndim == 1 else int(self.stored.shape[1])
 
     def __len__(self) -> int:
