@@ -172,7 +172,7 @@ def check(graph: Graph) -> list[str]:
             problems.append(f"operator name {name!r} is used {count} times")
     for op in graph.operators:
         problems += [f"{op.name}: reads {i!r} before it exists" for i in op.inputs if i and i not in known]
-        for o in op.outputs:
+        for o in filter(None, op.outputs):
             if o in known:
                 problems.append(f"{op.name}: writes {o!r}, which exists already")
             known.add(o)
