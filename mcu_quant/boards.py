@@ -100,10 +100,12 @@ class MemoryRegion:
 
     @property
     def usable_bytes(self) -> int:
+        """What is left for the model."""
         return self.bytes - self.reserved_bytes
 
     @property
     def writable(self) -> bool:
+        """Whether a program can write to it with plain stores."""
         return self.kind not in READ_ONLY
 
     @property
@@ -114,6 +116,8 @@ class MemoryRegion:
 
 @dataclass(frozen=True)
 class Cache:
+    """A cache or a flash accelerator. `kind` is instruction, data or unified."""
+
     name: str
     kind: str
     bytes: int
@@ -142,8 +146,10 @@ class Emulator:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Board:
+    """A board: its facts, and what follows from them for a model."""
+
     id: str
     name: str
     vendor: str
@@ -171,6 +177,7 @@ class Board:
 
     @property
     def half_precision(self) -> HalfPrecision:
+        """What f16 means on this core."""
         if self.core.fp16:
             return HalfPrecision.ARITHMETIC
         return HalfPrecision.NONE if self.core.fpu == "none" else HalfPrecision.STORAGE
@@ -208,6 +215,7 @@ class Board:
         raise KeyError(name)
 
     def emulator(self, tool: str) -> Emulator | None:
+        """The machine of an emulator (qemu, renode, fvp) for this board, or None."""
         return next((e for e in self.emulators if e.tool == tool), None)
 
     def source(self, fact: str) -> str:
@@ -227,7 +235,7 @@ class Board:
         return tuple(f for f in self.facts if self.source(f).startswith("unverified"))
 
 
-# --- loading -----------------------------------------------------------------------------------------------------------
+# --- loading -------------------------------------------------------------------------------------------------------
 
 
 def load(name_or_path: str | Path) -> Board:
@@ -335,7 +343,7 @@ def _check_core(document: Mapping[str, Any]) -> Iterator[Problem]:
         yield "core.fp16", "needs a floating-point unit", ""
 
 
-# --- from the document to the value --------------------------------------------------------------------------------------
+# --- from the document to the value --------------------------------------------------------------------------------
 
 #: Keys that are names, choices or advice, and need no source.
 _NOT_FACTS = ("id", "name", "vendor", "url", "note", "sources")
@@ -392,7 +400,7 @@ def _board(document: Mapping[str, Any]) -> Board:
     )
 
 
-# --- kernels -------------------------------------------------------------------------------------------------------------
+# --- kernels -------------------------------------------------------------------------------------------------------
 
 
 def available_isa(board: Board) -> str:

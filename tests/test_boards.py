@@ -26,7 +26,7 @@ def problems(changed: dict[str, Any]) -> dict[str, Diagnostic]:
     return {d.where.removeprefix("file.toml: "): d for d in found}
 
 
-# --- the boards that come with the tool ----------------------------------------------------------------------------------
+# --- the boards that come with the tool ----------------------------------------------------------------------------
 
 
 def test_the_boards_the_documentation_promises_are_there() -> None:
@@ -114,7 +114,7 @@ def test_reserved_bytes_are_not_offered() -> None:
     assert flash.usable_bytes == flash.bytes - 65_536
 
 
-# --- mistakes ------------------------------------------------------------------------------------------------------------
+# --- mistakes ------------------------------------------------------------------------------------------------------
 
 
 def test_unknown_board_suggests_the_nearest() -> None:
@@ -205,7 +205,7 @@ def merge(into: dict[str, Any], change: dict[str, Any]) -> None:
             into[key] = value
 
 
-# --- schemas -------------------------------------------------------------------------------------------------------------
+# --- schemas -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", schemas.names())

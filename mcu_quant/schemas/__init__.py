@@ -67,7 +67,9 @@ def _diagnostics(error: ValidationError, where: str, code: str) -> Iterator[Diag
             for key in demanded:
                 if key not in instance:
                     meaning = described.get(key, {}).get("description", "")
-                    yield Diagnostic(code, at(key), f"missing key {key!r}", help=f"add it: {meaning}" if meaning else "")
+                    yield Diagnostic(
+                        code, at(key), f"missing key {key!r}", help=f"add it: {meaning}" if meaning else ""
+                    )
         case "enum":
             words = [str(v) for v in demanded]
             suggestion = did_you_mean(str(instance), words)
