@@ -18,11 +18,12 @@ import numpy as np
 
 from mcu_quant import formats
 from mcu_quant.emulator.library import declarations, headers, sources, variant
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
 from mcu_quant.lower import c_identifier
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
-from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
+from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol, scale_edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,6 +382,7 @@ def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, An
             "format": edge.type.format,
             "scale": quant.scale if quant else None,
             "zero_point": quant.zero_point if quant else 0,
+            "scale_edge": scale_edge(name) if quant and quant.kind is not ScaleKind.STATIC else None,
             "scratch": root.role is Role.SCRATCH,
         }
     return {

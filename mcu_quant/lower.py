@@ -15,7 +15,7 @@ import numpy as np
 
 from mcu_quant import formats, ops
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
-from mcu_quant.formats import QuantParams
+from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, StatePiece
 from mcu_quant.ops import OpLowering
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
@@ -37,6 +37,7 @@ from mcu_quant.program import (
     Struct,
     View,
     check,
+    scale_edge,
 )
 
 Operand = Buffer | Constant
@@ -113,8 +114,7 @@ def _matching(op: Operator, graph: Graph, choice: OperatorPlan, target: Target) 
     fits = [
         low
         for low in usable
-        if choice.weights in (None, low.formats.weight)
-        and choice.scale in low.scales
+        if choice.weights in (None, low.formats.weight) and choice.scale in low.scales and _storable(low, target)
     ]
     if not fits:
         have = "; ".join(f"weights {low.formats.weight}, scale {'/'.join(low.scales)}" for low in usable)
@@ -122,6 +122,12 @@ def _matching(op: Operator, graph: Graph, choice: OperatorPlan, target: Target) 
         return Diagnostic("MQ303", op.name, f"{op.op} in {choice.format} has no kernel with {wanted}", help=f"there is: {have}")
     exact = [low for low in fits if choice.output in (None, low.formats.output)]
     return (exact or fits)[0]
+
+
+def _storable(low: OpLowering, target: Target) -> bool:
+    """Does the board store every format that this lowering reads and writes?"""
+    named = (low.formats.input, low.formats.output, low.formats.weight, low.formats.state)
+    return target.f16 or not any(formats.get(f).needs_fpu for f in named if f)
 
 
 class Lowering:
@@ -251,6 +257,23 @@ class Lowering:
             self._convert(edge, name)
             self._converted[key] = name
         return Buffer(self._converted[key], Access.READ)
+
+    def read_frame(self, edge: str) -> tuple[Buffer, Buffer]:
+        """An edge in s8 with the scale of this frame, and that scale (one f32), found where the edge is converted."""
+        source = self.read(edge, "f32") if self.stored(edge).storage.integer else Buffer(edge, Access.READ)
+        assert isinstance(source, Buffer)
+        quant = QuantParams(self.range(edge).magnitude / formats.get("s8").maximum, kind=ScaleKind.FRAME)
+        key = (edge, "s8", quant)
+        if key not in self._converted:
+            name = self._fresh(f"{edge}@s8-frame")
+            self._edges[name] = Edge(name, EdgeType(self.shape(edge), "s8", quant))
+            self._edges[scale_edge(name)] = Edge(scale_edge(name), EdgeType((1,), "f32"))
+            from mcu_quant.ops.convert import convert_frame
+
+            convert_frame(self, source, Buffer(name, Access.WRITE), Buffer(scale_edge(name), Access.WRITE))
+            self._converted[key] = name
+        made = self._converted[key]
+        return Buffer(made, Access.READ), Buffer(scale_edge(made), Access.READ)
 
     def _constant_operand(self, edge: str, fmt: str, quant: QuantParams | None) -> Constant:
         """A constant of the model as an operand in some format (a table of positions to add, say)."""

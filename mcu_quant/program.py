@@ -78,6 +78,11 @@ class Edge:
         return self.view.offset * self.type.storage.bytes if self.view else 0
 
 
+def scale_edge(name: str) -> str:
+    """The edge (one f32) that holds the run-time scale of another edge."""
+    return f"{name}:scale"
+
+
 class Access(StrEnum):
     READ = "read"
     WRITE = "write"

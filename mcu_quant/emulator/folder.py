@@ -98,7 +98,9 @@ class FolderSession:
             stderr=subprocess.PIPE,
         )
         self._values: dict[str, Array] = {}
-        self._taps = self._ordered([*taps, *(s["edge"] for s in self.interface["states"])])
+        wanted = [*taps, *(s["edge"] for s in self.interface["states"])]
+        scales = [about["scale_edge"] for about in map(self.interface["edges"].__getitem__, wanted)]
+        self._taps = self._ordered([*wanted, *filter(None, scales)])
         self._send(b"t" + struct.pack("=I", len(self._taps)) + b"".join(self._tap_record(*t) for t in self._taps))
 
     # --- the shape of onnxruntime ----------------------------------------------------------------------------------
@@ -136,7 +138,8 @@ class FolderSession:
         """Real values of a tapped edge after the last run; by the model's name or the program's."""
         name = self.interface["holds"].get(edge, edge)
         about = self.interface["edges"][name]
-        quant = None if about["scale"] is None else QuantParams(about["scale"], about["zero_point"])
+        scale = float(self._values[about["scale_edge"]][0]) if about["scale_edge"] else about["scale"]
+        quant = None if scale is None else QuantParams(scale, about["zero_point"])
         return formats.get(about["format"]).dequantise(self._values[name], quant)
 
     def states(self) -> dict[str, Array]:

@@ -7,15 +7,16 @@ against its specification as it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mcu_quant import ops
 from mcu_quant.emulator.library import Library, library
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
-from mcu_quant.program import Access, Buffer, Call, Constant, Program, Scalar, Struct, Symbol
+from mcu_quant.program import Access, Buffer, Call, Constant, Program, Scalar, Struct, Symbol, scale_edge
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ class ProgramSession:
         """Real values of an edge after the last run; by the model's name or the program's."""
         name = self.program.holds.get(edge, edge)
         type_ = self.program.edges[name].type
-        return type_.storage.dequantise(self._edges[name], type_.quant)
+        quant = type_.quant
+        if quant and quant.kind is not ScaleKind.STATIC:
+            quant = replace(quant, scale=float(self._edges[scale_edge(name)][0]))
+        return type_.storage.dequantise(self._edges[name], quant)
 
     def raw(self, edge: str) -> Array:
         """Stored values of an edge after the last run."""

@@ -75,6 +75,15 @@ def _float_to_float(to: str) -> Callable[..., Array]:
     return exact
 
 
+def _exact_frame(x: Array, n: int) -> tuple[Array, Array]:
+    """Largest magnitude of the frame to 127: stored values and their scale. All in f32, as the C."""
+    real = x.astype(np.float32)
+    largest = np.max(np.abs(real), initial=np.float32(0.0))
+    inverse = np.float32(127.0) / largest if largest > 0 else np.float32(0.0)
+    stored = fixed.saturate(round_f32(real * inverse), -128, 127).astype(np.int8)
+    return stored, np.array([largest / np.float32(127.0)], np.float32)
+
+
 def _register(source: str, to: str) -> None:
     if source in FLOATS:
         exact = _float_to_integer(to) if to in INTEGERS else _float_to_float(to)
@@ -89,6 +98,17 @@ for _source in FLOATS + INTEGERS:
     for _to in FLOATS + INTEGERS:
         if _source != _to or _source in INTEGERS:
             _register(_source, _to)
+
+
+for _source in FLOATS:
+    register_kernel(Kernel(f"mq_convert_{_source}_s8_frame", "convert", counts=_counts, exact=_exact_frame))
+
+
+def convert_frame(lo: Lowering, source: Buffer, destination: Buffer, scale: Buffer) -> None:
+    """Bring an edge of floats to s8 with the scale of this frame, which is written beside it."""
+    a = lo.type_of(source)
+    name = f"mq_convert_{a.format}_s8_frame"
+    lo.call(name, Purpose.CONVERT, f"{a} to s8, scale of the frame", x=source, y=destination, scale=scale, n=a.size)
 
 
 def convert(lo: Lowering, source: Buffer, destination: Buffer) -> None:

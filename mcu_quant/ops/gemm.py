@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant import fixed, quantise
+from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import (
@@ -168,6 +169,17 @@ def _exact_s16s16(x: Array, w: Array, p: dict[str, Any]) -> Array:
     return fixed.saturate(y, p["low"], p["high"]).astype(np.int16)
 
 
+def _exact_frame(x: Array, x_scale: Array, w: Array, p: dict[str, Any], dtype: type[np.generic] = np.float32) -> Array:
+    acc = quantise.dot(x.reshape(p["rows"], p["inputs"]), w.reshape(p["outputs"], p["inputs"]))
+    real = acc.astype(np.float32) * (p["scale"] * x_scale[0]) + p["bias"]
+    return np.clip(real, np.float32(p["low"]), np.float32(p["high"])).astype(dtype)
+
+
+def _exact_frame_f16(x: Array, x_scale: Array, w: Array, p: dict[str, Any]) -> Array:
+    with np.errstate(over="ignore"):
+        return _exact_frame(x, x_scale, w, p, np.float16)
+
+
 for _format, _spec in {
     "f32": None,
     "f16": None,
@@ -175,6 +187,8 @@ for _format, _spec in {
     "s8_s16": _exact_s16,
     "s16": _exact_s16,
     "s16s16": _exact_s16s16,
+    "s8_frame_f32": _exact_frame,
+    "s8_frame_f16": _exact_frame_f16,
 }.items():
     register_kernel(Kernel(f"mq_fully_connected_{_format}", "fully_connected", counts=_counts, exact=_spec))
 
@@ -241,6 +255,34 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     )
 
 
+def _lower_frame(op: Operator, lo: Lowering) -> None:
+    """s8 weights and input, the input's scale found for each frame, the result in floats."""
+    assert lo.formats
+    w, b, count = _matrix(op, lo)
+    x, x_scale = lo.read_frame(op.inputs[0])
+    rows = quantise.rows(w, None, QuantParams(1.0), "s8")
+    kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"
+    low, high = limits(op)
+    bias = np.zeros(len(w)) if b is None else b
+    lo.call(
+        kernel,
+        x=x,
+        x_scale=x_scale,
+        w=lo.constant(lo.pack(kernel, rows.weights), "s8", hint=f"{op.name}:weights", comment="scale per row"),
+        y=lo.write(op.outputs[0]),
+        p=lo.struct(
+            "mq_fully_connected_frame_params",
+            rows=count,
+            inputs=w.shape[1],
+            outputs=w.shape[0],
+            bias=lo.constant(bias, "f32", hint=f"{op.name}:bias"),
+            scale=lo.constant(rows.scale, "f32", hint=f"{op.name}:scale", kind="table"),
+            low=low,
+            high=high,
+        ),
+    )
+
+
 GEMM = register(
     OpSpec(
         name="Gemm",
@@ -257,6 +299,8 @@ GEMM = register(
             OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=70.0),
             OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=28.0),
             OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=30.0),
+            OpLowering("s8", Formats("s8", "f16", "s8"), _lower_frame, sample_snr_db=30.0, scales=(ScaleKind.FRAME,)),
+            OpLowering("s8", Formats("s8", "f32", "s8"), _lower_frame, sample_snr_db=30.0, scales=(ScaleKind.FRAME,)),
         ),
         samples=(
             Sample("MatMul", (given(1, 1, 257), weight(257, 128))),

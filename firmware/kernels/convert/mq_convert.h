@@ -5,6 +5,8 @@
  *   integer to integer  y = sat(requantise(x - x_zero, multiplier, shift) + y_zero)
  *   f16 <-> f32         nearest even, overflow to infinity; exact the other way
  *
+ *   run-time scale      scale = max |x| / 127, y = sat(round(x * (127 / max |x|)))      for this frame; 0 for silence
+ *
  * x, y: n values each; no alignment beyond the type's. y may be x itself where both formats have the same size.
  * A float NaN becomes the smallest integer.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -34,5 +36,8 @@ void mq_convert_s16_s8(const int16_t *x, int8_t *y, uint32_t n, int32_t x_zero, 
                        int32_t y_zero);
 void mq_convert_s16_s16(const int16_t *x, int16_t *y, uint32_t n, int32_t x_zero, int32_t multiplier, int32_t shift,
                         int32_t y_zero);
+
+void mq_convert_f32_s8_frame(const float *x, int8_t *y, float *scale, uint32_t n);
+void mq_convert_f16_s8_frame(const mq_f16 *x, int8_t *y, float *scale, uint32_t n);
 
 #endif

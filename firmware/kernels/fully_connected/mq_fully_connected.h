@@ -8,6 +8,8 @@
  *              acc fits 32 bits for every input: proven when the weights were quantised. Weights are s8.
  *   s16s16     the same with s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising.
  *   s8_s16     s8 input, s16 output.
+ *   s8_frame_* s8 input whose scale was found for this frame (x_scale[0], no zero point), output in floats:
+ *              y[o] = activation(acc[o] * (scale[o] * x_scale[0]) + bias[o]), in f32; acc fits 32 bits as above.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_FULLY_CONNECTED_H
 #define MQ_FULLY_CONNECTED_H
@@ -46,6 +48,16 @@ typedef struct {
     int32_t high;
 } mq_fully_connected_wide_params;
 
+typedef struct {
+    uint32_t rows;
+    uint32_t inputs;
+    uint32_t outputs;
+    const float *bias;
+    const float *scale;
+    float low;
+    float high;
+} mq_fully_connected_frame_params;
+
 void mq_fully_connected_f32(const float *x, const float *w, const float *b, float *y,
                             const mq_fully_connected_float_params *p);
 void mq_fully_connected_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y,
@@ -55,5 +67,9 @@ void mq_fully_connected_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, con
 void mq_fully_connected_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
 void mq_fully_connected_s16s16(const int16_t *x, const int16_t *w, int16_t *y,
                                const mq_fully_connected_wide_params *p);
+void mq_fully_connected_s8_frame_f32(const int8_t *x, const float *x_scale, const int8_t *w, float *y,
+                                     const mq_fully_connected_frame_params *p);
+void mq_fully_connected_s8_frame_f16(const int8_t *x, const float *x_scale, const int8_t *w, mq_f16 *y,
+                                     const mq_fully_connected_frame_params *p);
 
 #endif
