@@ -1,0 +1,176 @@
+"""Gates of integer recurrent layers: 16-bit pre-activations, tables, and their exact arithmetic in numpy.
+
+The mathematics stands in firmware/include/mq_recurrent.h and in the headers of the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcu_quant import fixed, formats, quantise
+from mcu_quant.formats import QuantParams
+from mcu_quant.ir import Array, Operator
+from mcu_quant.lower import Lowering
+from mcu_quant.program import Constant, FieldValue, Symbol
+from mcu_quant.recurrent import HIDDEN, Dims, directions, matrix
+
+#: Fractional bits that a sum of pre-activations keeps beyond those of its table.
+GUARD = 8
+#: Fractional bits of the input of each table: 16 bits cover [-16, 16) and [-8, 8).
+TABLE_BITS = {"sigmoid": 11, "tanh": 12}
+
+
+def table(name: str) -> Array:
+    """513 points of a gate's function in Q15, over the 16 bits of its input.
+
+    Straight lines between points of the curve all lie on its inner side; points moved outwards by half of the largest
+    distance halve the error: 1.6 steps of Q15 for tanh (docs/numerics.md).
+    """
+    bits = TABLE_BITS[name]
+    x = np.arange(-32768, 32768 + 128, 128) / 2.0**bits
+    spacing = 128 / 2.0**bits
+    t = np.tanh(x / 2 if name == "sigmoid" else x)
+    y, bend = ((1 + t) / 2, -t * (1 - t * t) / 4) if name == "sigmoid" else (t, -2 * t * (1 - t * t))
+    stored = np.rint((y - spacing**2 / 16 * bend) * 32768)
+    limited: Array = np.clip(stored, 0 if name == "sigmoid" else -32767, 32767)
+    return limited.astype(np.int16)
+
+
+def gate(total: Array, clip: int, entries: Array) -> Array:
+    """`mq_gate`: a gate in Q15 from its pre-activation."""
+    return fixed.lookup(np.clip(fixed.rshr(total, GUARD), -clip, clip), entries)
+
+
+def q30_to_s8(x: Array) -> Array:
+    """`mq_q30_to_s8`: a product of two Q15 numbers with scale 1/127."""
+    return fixed.saturate(fixed.requantise(x, 127 << 24, -22), -128, 127)
+
+
+def q30_to_s16(x: Array) -> Array:
+    """`mq_q30_to_s16`."""
+    return fixed.saturate(fixed.rshr(x, 15), -32768, 32767)
+
+
+def to_hidden(fmt: str) -> Callable[[Array], Array]:
+    """From Q30 to the integers in which a hidden state is stored."""
+    return {"s8": q30_to_s8, "s16": q30_to_s16}[fmt]
+
+
+def clip_steps(clip: float, name: str) -> int:
+    """ONNX's clip in steps of a table's input."""
+    return int(min(32767.0, round(min(clip, 64.0) * 2.0 ** TABLE_BITS[name])))
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """Constants of the pre-activations of an integer layer: packed matrices, and fields of the parameter struct."""
+
+    w: Constant
+    r: Constant
+    fields: Mapping[str, FieldValue]
+    #: biases at the scale of R's accumulators, [rows]; zero unless asked for
+    h_bias: NDArray[np.int64]
+
+
+def gates(
+    lo: Lowering,
+    op: Operator,
+    kernel: str,
+    x: QuantParams,
+    *,
+    functions: Sequence[str],
+    x_bias: Array | None,
+    h_bias: Array | None = None,
+    extra_bits: Sequence[int] | None = None,
+) -> Gates:
+    """Quantise W and R per row, each with its own scales, towards sums with guard bits.
+
+    `functions`: the table of each gate. Biases: [directions, gates, units] in reals. `extra_bits`: fractional bits
+    that what comes from R has beyond the guard bits, of each gate.
+    """
+    assert lo.formats and lo.formats.weight
+    source, weights, hidden = lo.formats.input, lo.formats.weight, HIDDEN[lo.formats.input]
+    assert hidden
+    wide = weights == "s16"
+    units = op.attributes["hidden_size"]
+    limit = 62 if wide else 32
+    rows = {
+        "x": quantise.rows(matrix(lo, op, 1), x_bias, x, source, weights, limit),
+        "h": quantise.rows(matrix(lo, op, 2), h_bias, hidden, source, weights, limit),
+    }
+
+    def per_row(values: Sequence[int]) -> NDArray[np.float64]:
+        return np.tile(np.repeat(np.asarray(values, np.float64), units), directions(op))
+
+    target = {"x": GUARD + per_row([TABLE_BITS[name] for name in functions])}
+    target["h"] = target["x"] + (per_row(extra_bits) if extra_bits else 0.0)
+    fields: dict[str, FieldValue] = {"bias": Symbol("NULL"), "wide_bias": Symbol("NULL")}
+    bias = lo.constant(rows["x"].bias, "s64" if wide else "s32", hint=f"{op.name}:bias")
+    fields["wide_bias" if wide else "bias"] = bias
+    narrow = {k: max(0, q.accumulator_bits - 32) if wide else 0 for k, q in rows.items()}
+    fields |= {f"{k}_narrow": bits for k, bits in narrow.items()}
+    for k, scale in (("x", x.scale), ("h", hidden.scale)):
+        m, shift = quantise.factors(rows[k].scale * scale * 2.0 ** (target[k] + narrow[k]))
+        fields[f"{k}_multiplier"] = lo.constant(m, "s32", hint=f"{op.name}:{k}_multiplier", kind="table")
+        fields[f"{k}_shift"] = lo.constant(shift, "s8", hint=f"{op.name}:{k}_shift", kind="table")
+
+    def packed(k: str, name: str) -> Constant:
+        values = lo.pack(kernel, rows[k].weights)
+        return lo.constant(values, weights, hint=f"{op.name}:{name}", comment="scale per row")
+
+    return Gates(packed("x", "W"), packed("h", "R"), fields, rows["h"].bias)
+
+
+def tables(lo: Lowering, op: Operator, names: Sequence[str] = ("sigmoid", "tanh")) -> dict[str, FieldValue]:
+    """Fields with the tables of gates and ONNX's clip in their steps. All layers share the same tables."""
+    fields: dict[str, FieldValue] = {
+        f"{n}_table": lo.constant(table(n), "s16", hint=f"gates:{n}", comment="Q15", kind="table") for n in names
+    }
+    return {**fields, **{f"{n}_clip": clip_steps(op.attributes["clip"], n) for n in names}}
+
+
+class ExactGates:
+    """Pre-activations of an integer layer in numpy integers, as the kernels compute them."""
+
+    def __init__(self, x: Array, w: Array, r: Array, p: Mapping[str, Any], h_bias: Array | None = None) -> None:
+        self.dims = d = Dims.given(p)
+        self._p = p
+        self._rows = len(w) // d.directions
+        bias = p["wide_bias"] if w.dtype == np.int16 else p["bias"]
+        acc = quantise.dot(np.reshape(x, (d.steps * d.batch, d.inputs)), w) + bias
+        x_sum = self._requantise(acc, "x", slice(None))
+        self._x_sum = x_sum.reshape(d.steps, d.batch, d.directions, self._rows)
+        self._r = np.asarray(r, np.float64).reshape(d.directions, self._rows, d.units)
+        self._h_bias = np.zeros((d.directions, self._rows), np.int64) if h_bias is None else h_bias
+
+    def _requantise(self, acc: Array, k: str, rows: slice) -> Array:
+        m, shift = self._p[f"{k}_multiplier"][rows], self._p[f"{k}_shift"][rows]
+        if self._r_is_wide:
+            return fixed.requantise64(acc, self._p[f"{k}_narrow"], m, shift)
+        return fixed.requantise(acc, m, shift)
+
+    @property
+    def _r_is_wide(self) -> bool:
+        return isinstance(self._p["wide_bias"], np.ndarray)
+
+    def from_x(self, direction: int, t: int, rows: slice = slice(None)) -> Array:
+        """What x adds to the sums: [batch, rows]."""
+        return self._x_sum[t, :, direction, rows]
+
+    def from_h(self, direction: int, h: Array, rows: slice = slice(None)) -> Array:
+        """What h [batch, units] adds to the sums: [batch, rows]."""
+        start, stop, _ = rows.indices(self._rows)
+        acc = (np.asarray(h, np.float64) @ self._r[direction, rows].T).astype(np.int64)
+        acc = acc + self._h_bias[direction, rows]
+        first = direction * self._rows
+        return self._requantise(acc, "h", slice(first + start, first + stop))
+
+
+def stored(values: Array, fmt: str) -> Array:
+    """Integers in the dtype of a format."""
+    return values.astype(formats.get(fmt).dtype)

@@ -1,0 +1,250 @@
+"""LSTM: c = f c + i g, h = o tanh(c), step by step over a sequence; mq_lstm.h has the whole mathematics.
+
+Inputs X, W, R, B, sequence_lens, initial_h, initial_c, P; outputs Y, Y_h, Y_c. Attributes as in mcu_quant/recurrent.py,
+and input_forget. A layer whose states are those of the model updates them in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, log2
+from typing import Any
+
+import numpy as np
+
+from mcu_quant import fixed, gates, recurrent
+from mcu_quant.formats import QuantParams
+from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
+from mcu_quant.ops import fixed as constant
+from mcu_quant.program import EdgeType, Symbol
+from mcu_quant.recurrent import Dims
+
+# --- the operator --------------------------------------------------------------------------------------------------
+
+
+def _run(op: Operator, inputs: Sequence[Any]) -> tuple[tuple[Array, ...], list[Array]]:
+    """Final states (h, c), and h and c of every step."""
+    x, w, r, b, lengths, h0, c0, p = (*inputs, *[None] * 8)[:8]
+    d = Dims.of(op, x.shape, lengths)
+    units = d.units
+    functions = [recurrent.activations(op, k) for k in range(d.directions)]
+    clip = np.float32(op.attributes["clip"])
+    bias = np.zeros((d.directions, 4 * units), x.dtype) if b is None else b[:, : 4 * units] + b[:, 4 * units :]
+    from_x = [x @ w[k].T + bias[k] for k in range(d.directions)]
+
+    def limited(v: Array) -> Array:
+        return v if clip == np.inf else np.clip(v, -clip, clip)
+
+    def step(k: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        h, c = states
+        f, g, tanh = functions[k]
+        i, o, k_, n = np.split(from_x[k][t] + h @ r[k].T, 4, axis=-1)
+        if p is not None:
+            pi, po, pf = np.split(p[k], 3)
+            i, k_ = i + pi * c, k_ + pf * c
+        i = f(limited(i))
+        keep = 1 - i if op.attributes["input_forget"] else f(limited(k_))
+        c = keep * c + i * g(limited(n))
+        if p is not None:
+            o = o + po * c
+        return f(limited(o)) * tanh(c), c
+
+    zeros = np.zeros(d.state, x.dtype)
+    return d.sweep((zeros if h0 is None else h0, zeros if c0 is None else c0), step)
+
+
+def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """Y, Y_h and Y_c in floats."""
+    (h, c), (y, _) = _run(op, inputs)
+    return y, h, c
+
+
+def internals(op: Operator, inputs: Sequence[Any]) -> Mapping[str, Array]:
+    """The cell state of every step: its largest value decides the scale of 16 bits."""
+    return {"cell": _run(op, inputs)[1][1]}
+
+
+# --- the kernels ---------------------------------------------------------------------------------------------------
+
+
+def exact_cell(total: Sequence[Array], c: Array, p: Mapping[str, Any]) -> tuple[Array, Array]:
+    """`mq_lstm_cell`: the new cell state, and the hidden state in Q30. `total`: sums of gates i, o, f, c."""
+    sigmoid = (p["sigmoid_clip"], p["sigmoid_table"])
+    i, o = gates.gate(total[0], *sigmoid), gates.gate(total[1], *sigmoid)
+    f = 32768 - i if p["input_forget"] else gates.gate(total[2], *sigmoid)
+    g = gates.gate(total[3], p["tanh_clip"], p["tanh_table"])
+    bits = p["cell_bits"]
+    cell = fixed.saturate(fixed.rshr(f * c + fixed.rshr(i * g, bits), 15), -32768, 32767)
+    q12 = fixed.saturate(fixed.rshr(2 * cell, 4 - bits), -32768, 32767)
+    return cell, o * fixed.lookup(q12, p["tanh_table"])
+
+
+def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
+    narrow = gates.to_hidden(fmt)
+
+    def exact(
+        *, x: Array, w: Array, r: Array, h: Array, c: Array, p: Mapping[str, Any], y: object = recurrent.WRITTEN
+    ) -> tuple[Array, ...]:
+        sums = gates.ExactGates(x, w, r, p)
+
+        def step(d: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+            total = sums.from_x(d, t) + sums.from_h(d, states[0])
+            cell, q30 = exact_cell(np.split(total, 4, axis=-1), states[1].astype(np.int64), p)
+            return gates.stored(narrow(q30), fmt), gates.stored(cell, "s16")
+
+        states, (sequence, _) = sums.dims.sweep((h, c), step)
+        return states if y is None else (*states, sequence)
+
+    return exact
+
+
+for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+    register_kernel(Kernel(f"mq_lstm_{_name}", "lstm", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
+
+
+# --- lowering ------------------------------------------------------------------------------------------------------
+
+
+def _lower_float(op: Operator, lo: Lowering) -> None:
+    assert lo.formats
+    fmt, d = lo.formats.input, recurrent.dims(op, lo)
+    kernel = f"mq_lstm_{fmt}"
+    x = lo.read(op.inputs[0])
+    h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt))
+    c = recurrent.state(lo, op, 2, 6, EdgeType(d.state, fmt))
+    biases, peephole = recurrent.biases(lo, op), op.inputs[7]
+    null = Symbol("NULL")
+    lo.call(
+        kernel,
+        x=x,
+        w=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 1)), fmt, hint=f"{op.name}:W"),
+        r=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 2)), fmt, hint=f"{op.name}:R"),
+        b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else null,
+        peephole=lo.constant(lo.weights_of(peephole), "f32", hint=f"{op.name}:P") if peephole else null,
+        h=h,
+        c=c,
+        y=recurrent.sequence(lo, op, d, h, fmt),
+        next=lo.scratch(d.units, fmt),
+        p=lo.struct(
+            "mq_lstm_float_params",
+            **d.fields(lo, op),
+            input_forget=op.attributes["input_forget"],
+            clip=op.attributes["clip"],
+            **recurrent.float_functions(lo, op, ("f", "g", "h")),
+        ),
+    )
+
+
+def cell_bits(magnitude: float) -> int:
+    """The power of two that covers a cell state, in [0, 4].
+
+    Beyond 16 the range saturates instead: cells that integrate grow without bound, but h = o tanh(c) does not change,
+    and a wider range costs the resolution of the small cells.
+    """
+    return min(4, max(0, ceil(log2(magnitude)))) if magnitude > 0 else 0
+
+
+def _lower_integer(op: Operator, lo: Lowering) -> None:
+    assert lo.formats and lo.formats.weight
+    fmt, d = lo.formats.input, recurrent.dims(op, lo)
+    kernel = f"mq_lstm_{'s16s16' if lo.formats.weight == 's16' else fmt}"
+    x = lo.read(op.inputs[0])
+    quant = lo.type_of(x).quant
+    assert quant
+    biases = recurrent.biases(lo, op)
+    bits = cell_bits(lo.range(f"{op.name}:cell").magnitude)
+    made = gates.gates(
+        lo,
+        op,
+        kernel,
+        quant,
+        functions=("sigmoid", "sigmoid", "sigmoid", "tanh"),
+        x_bias=biases[0] + biases[1] if biases else None,
+    )
+    h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt, recurrent.HIDDEN[fmt]))
+    c = recurrent.state(lo, op, 2, 6, EdgeType(d.state, "s16", QuantParams(2.0 ** (bits - 15))))
+    lo.call(
+        kernel,
+        x=x,
+        w=made.w,
+        r=made.r,
+        h=h,
+        c=c,
+        y=recurrent.sequence(lo, op, d, h, fmt),
+        next=lo.scratch(d.units, fmt),
+        p=lo.struct(
+            "mq_lstm_params",
+            **d.fields(lo, op),
+            input_forget=op.attributes["input_forget"],
+            **made.fields,
+            **gates.tables(lo, op),
+            cell_bits=bits,
+        ),
+    )
+
+
+def _integer(op: Operator, graph: Graph) -> str | None:
+    if op.inputs[7]:
+        return "it has peepholes"
+    return recurrent.has_default_activations(op, graph)
+
+
+def _sample(steps: int, batch: int, inputs: int, units: int, name: str = "", **attributes: Any) -> Sample:
+    n = 2 if attributes.get("direction") == "bidirectional" else 1
+    weights = (
+        weight(n, 4 * units, inputs, std=1.5 / inputs**0.5),
+        weight(n, 4 * units, units, std=1.0 / units**0.5),
+        weight(n, 8 * units, std=0.3),
+    )
+    states = (given(n, batch, units), given(n, batch, units, low=-2.0, high=2.0))
+    inputs_ = (given(steps, batch, inputs), *weights, None, *states)
+    return Sample("LSTM", inputs_, {"hidden_size": units, **attributes}, 3, 14, name)
+
+
+LSTM = register(
+    OpSpec(
+        name="LSTM",
+        onnx=("LSTM",),
+        infer=recurrent.infer,
+        reference=reference,
+        canonicalise=recurrent.canonicalise,
+        constraints=recurrent.CONSTRAINTS,
+        internals=internals,
+        family="recurrent",
+        macs=recurrent.macs,
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 100.0),
+            OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 50.0),
+            OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 30.0, _integer),
+            OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 60.0, _integer),
+            OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 25.0, _integer),
+        ),
+        samples=(
+            _sample(1, 1, 257, 128),
+            _sample(1, 1, 1, 1),
+            _sample(5, 2, 3, 4, "bidirectional", direction="bidirectional"),
+            _sample(4, 1, 9, 7, "reverse", direction="reverse", clip=0.7),
+            _sample(3, 1, 5, 16, "coupled", input_forget=1),
+            Sample("LSTM", (given(3, 1, 5), weight(1, 16, 5), weight(1, 16, 4)), {"hidden_size": 4}, 1, 14, "bare"),
+            Sample(
+                "LSTM",
+                (
+                    given(4, 2, 5),
+                    weight(1, 12, 5),
+                    weight(1, 12, 3),
+                    weight(1, 24),
+                    constant([4, 2], dtype="int32"),
+                    None,
+                    None,
+                    weight(1, 9),
+                ),
+                {"hidden_size": 3, "activations": ["Sigmoid", "Relu", "Tanh"]},
+                3,
+                14,
+                "peepholes",
+            ),
+        ),
+    )
+)

@@ -1,0 +1,401 @@
+"""What LSTM, GRU and RNN share: canonical form, activation functions, order of steps, state.
+
+Canonical inputs are X, W, R, B, sequence_lens, initial_h and, of an LSTM, initial_c and P; outputs Y, Y_h and, of an
+LSTM, Y_c; "" where absent. Sequences come first (`layout` 0); what is zero or says nothing is absent. Attributes:
+direction, hidden_size, activations, activation_alpha, activation_beta (one per function, 0 where it takes none), clip
+(infinite for none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from mcu_quant.formats import QuantParams
+from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import Canonical, Counts, NodeContext
+from mcu_quant.ops.activation import FUNCTIONS, Function
+from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, FieldValue, Program, Struct, Symbol
+
+# --- activation functions --------------------------------------------------------------------------------------------
+
+#: Functions that ONNX has in recurrent layers only.
+_OWN = {
+    "Affine": Function("mq_fn_affine", lambda x, alpha, beta: alpha * x + beta, (("alpha", 1.0), ("beta", 0.0))),
+    "ScaledTanh": Function(
+        "mq_fn_scaled_tanh", lambda x, alpha, beta: alpha * np.tanh(beta * x), (("alpha", 1.0), ("beta", 1.0))
+    ),
+}
+
+#: Every function that ONNX allows in a recurrent layer, by its name in lower case.
+_NAMES = {
+    name.lower(): name
+    for name in (
+        *("Affine", "Elu", "HardSigmoid", "LeakyRelu", "Relu", "ScaledTanh"),
+        *("Sigmoid", "Softplus", "Softsign", "Tanh", "ThresholdedRelu"),
+    )
+}
+
+
+def function(name: str) -> Function:
+    """An activation function of a recurrent layer by its canonical name."""
+    return _OWN.get(name) or FUNCTIONS[name]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation function of one operator, with its parameters."""
+
+    name: str
+    parameters: tuple[float, ...]
+
+    def __call__(self, x: Array) -> Array:
+        """The function of every element, in the type of x."""
+        return np.asarray(function(self.name).f(x, *(np.float32(p) for p in self.parameters)), x.dtype)
+
+
+def activations(op: Operator, direction: int) -> tuple[Activation, ...]:
+    """The functions of one direction, in ONNX's order: f, g, h."""
+    a = op.attributes
+    count = len(a["activations"]) // directions(op)
+    found = []
+    for k in range(direction * count, (direction + 1) * count):
+        name = a["activations"][k]
+        known = {"alpha": a["activation_alpha"][k], "beta": a["activation_beta"][k]}
+        found.append(Activation(name, tuple(known[p] for p, _ in function(name).parameters)))
+    return tuple(found)
+
+
+def has_default_activations(op: Operator, graph: Graph) -> str | None:
+    """None if all functions are Sigmoid and Tanh where ONNX has them by default, else why integers cannot do it."""
+    kinds = op.attributes["activations"]
+    default = _DEFAULT[op.op] * directions(op)
+    return None if kinds == default else f"activations {', '.join(kinds)} instead of {', '.join(default)}"
+
+
+# --- canonical form --------------------------------------------------------------------------------------------------
+
+_DEFAULT = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+_INPUTS = {"LSTM": 8, "GRU": 6, "RNN": 6}
+_OUTPUTS = {"LSTM": 3, "GRU": 2, "RNN": 2}
+
+
+def canonicalise(op: Operator, node: NodeContext) -> Canonical:
+    """All inputs, outputs and attributes explicit; `layout` 1 becomes transpositions around a `layout` 0."""
+    inputs = [op.input(i) for i in range(_INPUTS[op.op])]
+    inputs[4] = "" if _says_nothing(node.constant(inputs[4]), node.shape(inputs[0]), op) else inputs[4]
+    for i in (3, 5, 6, 7):  # B, initial_h, initial_c, P
+        value = node.constant(op.input(i))
+        if value is not None and not value.any():
+            inputs[i] = ""
+    outputs = tuple(op.output(i) for i in range(_OUTPUTS[op.op]))
+    made = Operator(op.name, op.op, tuple(inputs), outputs, _attributes(op, node))
+    return _time_first(made, node) if op.attributes.get("layout", 0) else Canonical((made,))
+
+
+def _says_nothing(lengths: Array | None, x_shape: Shape, op: Operator) -> bool:
+    """Do the sequence lengths only say that all sequences are complete?"""
+    return lengths is not None and bool((lengths == x_shape[1 if op.attributes.get("layout", 0) else 0]).all())
+
+
+def _attributes(op: Operator, node: NodeContext) -> dict[str, Any]:
+    given = op.attributes
+    direction = _text(given.get("direction", "forward"))
+    count = 2 if direction == "bidirectional" else 1
+    names = [_text(n) for n in given.get("activations", ())] or list(_DEFAULT[op.op]) * count
+    names = [_NAMES.get(n.lower(), n) for n in names]
+    explicit: dict[str, Any] = {
+        "direction": direction,
+        "hidden_size": int(node.shape(op.inputs[2])[-1]),
+        "activations": tuple(names),
+        "activation_alpha": _consumed(names, "alpha", given.get("activation_alpha", ())),
+        "activation_beta": _consumed(names, "beta", given.get("activation_beta", ())),
+        "clip": float(given.get("clip", inf)),
+    }
+    for name in {"LSTM": ("input_forget",), "GRU": ("linear_before_reset",), "RNN": ()}[op.op]:
+        explicit[name] = int(given.get(name, 0))
+    return explicit
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _consumed(names: Sequence[str], parameter: str, values: Sequence[float]) -> tuple[float, ...]:
+    """ONNX's lists hold values for those functions only that take the parameter, in order."""
+    left = list(values)
+    result = []
+    for name in names:
+        known = dict(function(name).parameters) if name in _OWN or name in FUNCTIONS else {}
+        result.append(float(left.pop(0) if left else known[parameter]) if parameter in known else 0.0)
+    return tuple(result)
+
+
+def _time_first(op: Operator, node: NodeContext) -> Canonical:
+    """ONNX's `layout` 1: X [batch, steps, inputs], Y [batch, steps, directions, units], states with batch first, too.
+
+    Where only axes of size 1 change places, the transposition is a view or nothing at all.
+    """
+    before: list[Operator] = []
+    after: list[Operator] = []
+    constants: dict[str, Array] = {}
+    types: dict[str, TensorType] = {}
+
+    def moved(name: str, suffix: str, perm: tuple[int, ...]) -> Operator | None:
+        """What makes a new edge of `name` with its axes permuted; None if that changes nothing."""
+        shape = node.shape(name)
+        target = tuple(shape[p] for p in perm)
+        view = _only_unit_axes_move(shape, perm)
+        if view and target == shape:
+            return None
+        edge = f"{op.name}:{suffix}"
+        types[edge] = TensorType(target, node.type(name).dtype)
+        if view:
+            return Operator(edge, "Reshape", (name,), (edge,), {"shape": target})
+        return Operator(edge, "Transpose", (name,), (edge,), {"perm": perm})
+
+    inputs = list(op.inputs)
+    for i, suffix in ((0, "x"), (5, "initial_h"), (6, "initial_c")):
+        operator = moved(op.input(i), suffix, (1, 0, 2)) if op.input(i) else None
+        if operator is None:
+            continue
+        inputs[i] = operator.outputs[0]
+        value = node.constant(op.input(i))
+        if value is None:
+            before.append(operator)
+        else:
+            constants[inputs[i]] = np.ascontiguousarray(value.transpose(1, 0, 2))
+    outputs = list(op.outputs)
+    for i, suffix, perm in ((0, "y", (1, 2, 0, 3)), (1, "y_h", (1, 0, 2)), (2, "y_c", (1, 0, 2))):
+        operator = moved(op.output(i), suffix, perm) if op.output(i) else None
+        if operator:
+            outputs[i] = operator.outputs[0]
+            after.append(_inverse(operator, node.shape(op.output(i))))
+    return Canonical((*before, replace(op, inputs=tuple(inputs), outputs=tuple(outputs)), *after), constants, types)
+
+
+def _only_unit_axes_move(shape: Shape, perm: tuple[int, ...]) -> bool:
+    order = [p for p in perm if shape[p] != 1]
+    return order == sorted(order)
+
+
+def _inverse(op: Operator, shape: Shape) -> Operator:
+    """The operator that undoes a Reshape or Transpose, to the given shape."""
+    if op.op == "Reshape":
+        return replace(op, inputs=op.outputs, outputs=op.inputs, attributes={"shape": shape})
+    perm = op.attributes["perm"]
+    return replace(op, inputs=op.outputs, outputs=op.inputs, attributes={"perm": tuple(np.argsort(perm).tolist())})
+
+
+# --- constraints -----------------------------------------------------------------------------------------------------
+
+
+def constant_weights(op: Operator, graph: Graph) -> str | None:
+    """W, R, B and P of a recurrent layer are constants."""
+    computed = [i for i in (*op.inputs[1:4], op.input(7)) if i and i not in graph.constants]
+    return f"{', '.join(computed)} computed at run time" if computed else None
+
+
+def constant_lengths(op: Operator, graph: Graph) -> str | None:
+    """sequence_lens is absent or constant, with lengths from 1 to the number of steps."""
+    name = op.input(4)
+    if not name:
+        return None
+    if name not in graph.constants:
+        return f"{name} is known at run time only"
+    lengths, steps = graph.constants[name], graph.shape(op.inputs[0])[0]
+    return None if ((lengths >= 1) & (lengths <= steps)).all() else f"lengths {lengths.tolist()} of {steps} steps"
+
+
+def known_activations(op: Operator, graph: Graph) -> str | None:
+    """Activation functions are those ONNX names for recurrent layers, one per kind of gate and direction."""
+    names = op.attributes["activations"]
+    unknown = [n for n in names if n not in _OWN and n not in FUNCTIONS]
+    if unknown:
+        return f"activation {', '.join(unknown)}"
+    count = len(_DEFAULT[op.op]) * directions(op)
+    return None if len(names) == count else f"{len(names)} activation functions instead of {count}"
+
+
+CONSTRAINTS = (constant_weights, constant_lengths, known_activations)
+
+
+# --- shapes and order ------------------------------------------------------------------------------------------------
+
+
+def directions(op: Operator) -> int:
+    """1 or 2."""
+    return 2 if op.attributes["direction"] == "bidirectional" else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Dims:
+    """Sizes of one recurrent layer, and the order in which its steps are taken."""
+
+    steps: int
+    batch: int
+    inputs: int
+    units: int
+    directions: int
+    reverse: int
+    lengths: Array | None
+
+    @staticmethod
+    def of(op: Operator, x_shape: Shape, lengths: Array | None) -> Dims:
+        """From the canonical operator and the shape of its X."""
+        steps, batch, inputs = x_shape
+        reverse = int(op.attributes["direction"] == "reverse")
+        return Dims(steps, batch, inputs, op.attributes["hidden_size"], directions(op), reverse, lengths)
+
+    @staticmethod
+    def given(p: Mapping[str, Any]) -> Dims:
+        """From the fields of a kernel's parameter struct."""
+        names = ("steps", "batch", "inputs", "units", "directions", "reverse")
+        lengths = p["lengths"] if isinstance(p["lengths"], np.ndarray) else None
+        return Dims(**{n: int(p[n]) for n in names}, lengths=lengths)
+
+    @property
+    def state(self) -> Shape:
+        """Shape of h and c."""
+        return (self.directions, self.batch, self.units)
+
+    @property
+    def sequence(self) -> Shape:
+        """Shape of Y."""
+        return (self.steps, *self.state)
+
+    def fields(self, lo: Lowering, op: Operator) -> dict[str, FieldValue]:
+        """The fields that every parameter struct of a recurrent kernel begins with."""
+        lengths: FieldValue = Symbol("NULL")
+        if self.lengths is not None:
+            lengths = lo.constant(self.lengths, "s32", hint=f"{op.name}:lengths", kind="table")
+        return {
+            "steps": self.steps,
+            "batch": self.batch,
+            "inputs": self.inputs,
+            "units": self.units,
+            "directions": self.directions,
+            "reverse": self.reverse,
+            "lengths": lengths,
+        }
+
+    def sweep(
+        self, states: Sequence[Array], step: Callable[[int, int, tuple[Array, ...]], tuple[Array, ...]]
+    ) -> tuple[tuple[Array, ...], list[Array]]:
+        """Take all steps in all directions.
+
+        `step(direction, t, states)` maps states [batch, units] of one direction to the next ones; what it returns
+        beyond the states is only recorded. Gives the final states [directions, batch, units], and everything that
+        `step` returned as arrays [steps, directions, batch, units], zero beyond the length of a sequence.
+        """
+        now = [np.array(s).reshape(self.state) for s in states]
+        record: list[Array] = []
+        for d in range(self.directions):
+            backwards = d == 1 or self.reverse
+            for t in range(self.steps - 1, -1, -1) if backwards else range(self.steps):
+                new = step(d, t, tuple(s[d] for s in now))
+                if not record:
+                    record = [np.zeros(self.sequence, np.asarray(a).dtype) for a in new]
+                active = slice(None) if self.lengths is None else t < self.lengths
+                for target, value in zip(record, new, strict=True):
+                    target[t, d, active] = value[active]
+                for target, value in zip(now, new, strict=False):
+                    target[d, active] = value[active]
+        return tuple(now), record
+
+
+def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """Y [steps, directions, batch, units], and states [directions, batch, units]."""
+    assert types[0]
+    dims = Dims.of(op, types[0].shape, None)
+    state = TensorType(dims.state, types[0].dtype)
+    return (TensorType(dims.sequence, types[0].dtype), *[state] * (_OUTPUTS[op.op] - 1))
+
+
+def macs(op: Operator, graph: Graph) -> int:
+    """Multiply-accumulates of one run."""
+    x, w = graph.shape(op.inputs[0]), graph.shape(op.inputs[1])
+    return x[0] * x[1] * w[0] * w[1] * (x[2] + int(op.attributes["hidden_size"]))
+
+
+def counts(program: Program, call: Call) -> Counts:
+    """Work of one call of any recurrent kernel; units are gates."""
+    p = call.args["p"]
+    assert isinstance(p, Struct)
+    f = {k: v for k, v in p.fields.items() if isinstance(v, int)}
+    r = call.args["r"]
+    assert isinstance(r, Constant)
+    gates = program.constants[r.name].array.size // (f["directions"] * f["units"] * f["units"])
+    rows = f["steps"] * f["directions"] * f["batch"] * f["units"]
+    return Counts(macs=rows * gates * (f["inputs"] + f["units"]), elements=rows, units=rows * gates)
+
+
+# --- lowering: state and outputs -------------------------------------------------------------------------------------
+
+#: Default of a kernel's parameter that `exact` gets only where it is NULL.
+WRITTEN = Symbol("written")
+
+#: Scale of a hidden state: its values lie in [-1, 1], so no calibration is needed.
+HIDDEN: Mapping[str, QuantParams | None] = {
+    "f32": None,
+    "f16": None,
+    "s16": QuantParams(2.0**-15),
+    "s8": QuantParams(1.0 / 127.0),
+}
+
+
+def dims(op: Operator, lo: Lowering) -> Dims:
+    """Sizes of the operator that is being lowered."""
+    name = op.inputs[4]
+    return Dims.of(op, lo.shape(op.inputs[0]), lo.weights_of(name).astype(np.int32) if name else None)
+
+
+def state(lo: Lowering, op: Operator, index: int, source: int, want: EdgeType) -> Buffer:
+    """A state of the layer, for the kernel to update in place: output `index`, beginning as input `source`."""
+    name = op.output(index) or lo.temporary(want.shape, want.format, want.quant, f"state{index}")
+    return lo.update(name, op.input(source) or None, want)
+
+
+def sequence(lo: Lowering, op: Operator, d: Dims, h: Buffer, fmt: str) -> Argument:
+    """Where the kernel writes Y: nowhere, if nobody reads it, or if one step makes it a view of the hidden state."""
+    name = op.outputs[0]
+    if not name:
+        return Symbol("NULL")
+    if d.steps == 1 and lo.type_of(h).format == fmt:
+        lo.view(name, h.edge, shape=d.sequence)
+        return Symbol("NULL")
+    return lo.write(name, fmt, HIDDEN[fmt])
+
+
+def float_functions(lo: Lowering, op: Operator, names: Sequence[str]) -> dict[str, FieldValue]:
+    """Fields with the functions of both directions and their parameters, two each."""
+    found = [activations(op, d) for d in range(directions(op))]
+    fields: dict[str, FieldValue] = {}
+    for suffix, functions in zip(("", "_second"), (*found, None)[:2], strict=True):
+        for k, name in enumerate(names):
+            fields[name + suffix] = Symbol(function(functions[k].name).c_name if functions else "NULL")
+    values = [(*a.parameters, 0.0, 0.0)[:2] for functions in found for a in functions]
+    return {
+        **fields,
+        "parameters": lo.constant(np.array(values, np.float32), "f32", hint=f"{op.name}:parameters", kind="table"),
+    }
+
+
+def matrix(lo: Lowering, op: Operator, index: int) -> Array:
+    """W or R of all directions as [rows, columns]."""
+    value = lo.weights_of(op.inputs[index])
+    return value.reshape(-1, value.shape[-1])
+
+
+def biases(lo: Lowering, op: Operator) -> tuple[Array, Array] | None:
+    """The biases of W and of R, [directions, gates, units] each; None without B."""
+    if not op.inputs[3]:
+        return None
+    both = np.asarray(lo.weights_of(op.inputs[3]), np.float64)
+    both = both.reshape(directions(op), 2, -1, op.attributes["hidden_size"])
+    return both[:, 0], both[:, 1]
