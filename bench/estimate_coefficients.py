@@ -48,6 +48,7 @@ from mcu_quant.program import Program
 BOARDS = {"cortex-m0plus": "raspberry_pi_pico", "cortex-m4": "nucleo_f446re"}
 FLAGS = ("-O2", "-std=c99", "-ffp-contract=off", "-fno-strict-aliasing", "-ffunction-sections", "-DMQ_TRACE")
 FLASH, RAM, STOP, SIZE = 0x0800_0000, 0x2000_0000, 0x4000_0000, 64 << 20
+Limits = tuple[float, float]
 SCRIPT = f"""ENTRY(main)
 SECTIONS {{
     . = {FLASH}; .text : {{ *(.text*) *(.rodata*) }}
@@ -161,8 +162,17 @@ def _build(program: Program, board: Board, folder: Path) -> Path:
     return folder / "a.elf"
 
 
-def count(program: Program, board: Board, folder: Path) -> list[float]:
-    """Cycles of each call of one run on random inputs in [-1, 1]."""
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A program, and the limits of its inputs."""
+
+    program: Program
+    given: Mapping[str, Limits]
+
+
+def count(case: Case, board: Board, folder: Path) -> list[float]:
+    """Cycles of each call of one run on random inputs."""
+    program = case.program
     elf = ELFFile((_build(program, board, folder)).open("rb"))
     symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
     # an application core runs the same instructions, and its floating-point unit can be switched on from outside
@@ -178,7 +188,7 @@ def count(program: Program, board: Board, folder: Path) -> list[float]:
             machine.mem_write(segment["p_vaddr"], segment.data())
     random = np.random.default_rng(0)
     for i, name in enumerate(program.inputs):
-        values = random.uniform(-1, 1, program.edges[name].type.size).astype(np.float32)
+        values = random.uniform(*case.given.get(name, (-1.0, 1.0)), program.edges[name].type.size).astype(np.float32)
         machine.mem_write(symbols[f"port{i}"], values.tobytes())
     meter = _Meter(machine, board.core.name, symbols["step"])
     machine.reg_write(UC_ARM_REG_SP, RAM + SIZE - 64)
@@ -252,14 +262,14 @@ def worst(rows: Iterable[Row], c: Mapping[str, float]) -> float:
     return 100 * max(errors)
 
 
-def collect(programs: Iterable[Program], board: Board) -> dict[str, list[Row]]:
+def collect(cases: Iterable[Case], board: Board) -> dict[str, list[Row]]:
     """Counted cycles of every call, by kernel."""
     rows: dict[str, list[Row]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
-        for i, program in enumerate(programs):
+        for i, case in enumerate(cases):
             folder = Path(scratch) / f"program{i}"
-            for call, cycles in zip(program.calls, count(program, board, folder), strict=True):
-                work = ops.kernels()[call.kernel].counts(program, call)
+            for call, cycles in zip(case.program.calls, count(case, board, folder), strict=True):
+                work = ops.kernels()[call.kernel].counts(case.program, call)
                 rows[priced_name(call)].append(Row(work, cycles))
     return rows
 
@@ -267,17 +277,18 @@ def collect(programs: Iterable[Program], board: Board) -> dict[str, list[Row]]:
 # --- programs ------------------------------------------------------------------------------------------------------
 
 
-def programs(folder: Path) -> Iterator[Program]:
+def cases(folder: Path) -> Iterator[Case]:
     """Every sample of every operator, in every way it can be lowered."""
     seen = {id(spec): spec for spec in ops.by_onnx().values()}
     for spec in seen.values():
         for i, sample in enumerate(spec.samples):
             graph = frontend.load(_onnx(sample, folder / f"{spec.name}{i}.onnx")).graph
-            ranges = _ranges(graph)
+            given = {f"input{n}": (x.low, x.high) for n, x in enumerate(sample.inputs) if isinstance(x, Given)}
+            ranges = _ranges(graph, given)
             for low in {(low.format, low.formats.weight, low.formats.output): low for low in spec.lowerings}.values():
                 plan = _plan(graph, low, ranges)
                 if plan is not None:
-                    yield lower(graph, plan)
+                    yield Case(lower(graph, plan), given)
 
 
 def _onnx(sample: Sample, path: Path) -> Path:
@@ -301,12 +312,12 @@ def _onnx(sample: Sample, path: Path) -> Path:
     return path
 
 
-def _ranges(graph: Graph) -> dict[str, Range]:
-    """Ranges of every tensor on one random input in [-1, 1]."""
+def _ranges(graph: Graph, given: Mapping[str, Limits]) -> dict[str, Range]:
+    """Ranges of every tensor on one random input."""
     random = np.random.default_rng(2)
     values: dict[str, Any] = {**graph.constants, "": None}
     for name in (*graph.inputs, *graph.state_inputs):
-        values[name] = random.uniform(-1, 1, graph.shape(name)).astype(np.float32)
+        values[name] = random.uniform(*given.get(name, (-1.0, 1.0)), graph.shape(name)).astype(np.float32)
     inside = {}
     for op in graph.operators:
         spec, arguments = ops.spec(op), [values[i] for i in op.inputs]
@@ -345,7 +356,7 @@ HEADER = """\
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        made = list(programs(Path(scratch)))
+        made = list(cases(Path(scratch)))
     print(f"{len(made)} programs", file=sys.stderr)
     rows = {core: collect(made, boards.load(board_id)) for core, board_id in BOARDS.items()}
     print(HEADER)

@@ -354,7 +354,7 @@ def _reasons(core: CoreEntry, calls: tuple[CallCost, ...], board: Board) -> Iter
         share = 100 * _share_by_format(calls)
         yield f"no coefficients for {names} ({share:.0f} % of the cycles): priced as any kernel on the same formats"
     if board.program_memory.kind == "xip":
-        yield "weights are read in place from serial flash through a small cache: its hits depend on the order of access"
+        yield "weights are read in place from serial flash through a small cache; its hits depend on access order"
 
 
 def _assumptions(program: Program, board: Board) -> Iterator[str]:

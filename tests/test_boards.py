@@ -114,6 +114,12 @@ def test_reserved_bytes_are_not_offered() -> None:
     assert flash.usable_bytes == flash.bytes - 65_536
 
 
+def test_the_example_in_the_documentation_is_a_board_file() -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "boards.md").read_text(encoding="utf-8")
+    example = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+    assert boards.check(example, "docs/boards.md", "my_board") == []
+
+
 # --- mistakes ------------------------------------------------------------------------------------------------------
 
 
