@@ -209,6 +209,12 @@ CATALOGUE: dict[str, Code] = {
         "A generated file differs from what the manifest records.",
         FINDINGS,
     ),
+    "MQ705": Code(
+        "model of the folder is not there",
+        "A firmware folder is tested against the model it was made from. The model was moved, or replaced by another "
+        "one. Say where it is: --model MODEL.",
+        USAGE,
+    ),
     # MQ9xx: the tool itself
     "MQ900": Code(
         "usage",

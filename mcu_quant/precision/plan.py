@@ -45,11 +45,14 @@ class Range:
 
     @property
     def magnitude(self) -> float:
+        """The largest absolute value."""
         return max(-self.low, self.high, 0.0)
 
 
 @dataclass(frozen=True)
 class PrecisionPlan:
+    """A format for every operator of a model, and the ranges that calibration found."""
+
     model: str
     preset: str
     operators: Mapping[str, OperatorPlan]

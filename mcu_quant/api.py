@@ -1,0 +1,293 @@
+"""The operations of mcu-quant: a request in, a frozen result out. The command line parses, calls these and renders.
+
+    result = build(BuildRequest(Source(Path("model.onnx")), "nucleo_h743zi2", Path("build/model")))
+
+Everything wrong raises `DiagnosticError`; what is merely worth knowing is in the result's `diagnostics`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mcu_quant import boards, folder, stages
+from mcu_quant.assemble import Job, Verified, assemble, verify
+from mcu_quant.boards import Board
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
+from mcu_quant.folder import MANIFEST, PLAN, REPORT, Manifest
+from mcu_quant.frontend.describe import describe
+from mcu_quant.lower import Target
+from mcu_quant.opened import open_folder
+from mcu_quant.pipelines import Pipeline
+from mcu_quant.precision import plan as plans
+from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.report.document import Document
+from mcu_quant.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
+from mcu_quant.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
+
+__all__ = [
+    "BuildRequest",
+    "BuildResult",
+    "PlanRequest",
+    "PlanResult",
+    "PrecisionRequest",
+    "Progress",
+    "ReportRequest",
+    "RunRequest",
+    "RunResult",
+    "Source",
+    "TestRequest",
+    "TestResult",
+    "build",
+    "inspect",
+    "make_plan",
+    "report",
+    "run_folder",
+    "test_folder",
+]
+
+
+def _status(diagnostics: Sequence[Diagnostic]) -> int:
+    return max((d.exit_status for d in diagnostics), default=0)
+
+
+# --- inspect and plan ----------------------------------------------------------------------------------------------
+
+
+def inspect(source: Source) -> Document:
+    """What a model is made of, as plain data; see `frontend.describe`.
+
+    Raises:
+        DiagnosticError: MQ101 to MQ112, all that is in the way of importing it.
+    """
+    model = stages.read(source)
+    pipeline = model.pipeline
+    return {
+        **describe(model.imported, model.graph),
+        "sha256": model.sha256,
+        "pipeline": None if pipeline is None else {"name": pipeline.name, "title": pipeline.title},
+        "frame_ms": model.budget_ms,
+    }
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """`board` None plans for any board: every format is offered."""
+
+    source: Source
+    board: str | None = None
+    precision: PrecisionRequest = field(default_factory=PrecisionRequest)
+    data: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PlanResult:
+    """A plan with ranges, the type of each of its operators, and warnings."""
+
+    plan: PrecisionPlan
+    types: Mapping[str, str]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def toml(self) -> str:
+        """The plan's file."""
+        return plans.to_toml(self.plan)
+
+
+def make_plan(request: PlanRequest, progress: Progress = quiet) -> PlanResult:
+    """Make a plan, or check and complete the one given.
+
+    Raises:
+        DiagnosticError: of import, board, data and plan.
+    """
+    model, board = _model_and_board(request.source, request.board, progress)
+    planned = stages.choose(model, stages.target(board), request.precision, request.data, progress)
+    types = {op.name: op.op for op in model.graph.operators}
+    return PlanResult(planned.plan, types, planned.diagnostics)
+
+
+def _model_and_board(source: Source, board: str | None, progress: Progress) -> tuple[Model, Board | None]:
+    problems = Problems()
+    found = problems.attempt(lambda: boards.load(board)) if board else None
+    progress(f"importing {Path(source.model).name}")
+    model = problems.attempt(lambda: stages.read(source))
+    problems.raise_all()
+    assert model is not None
+    return model, found
+
+
+# --- build ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What `build` needs; without data, ranges come from made-up signals."""
+
+    source: Source
+    board: str
+    output: Path
+    precision: PrecisionRequest = field(default_factory=PrecisionRequest)
+    data: Path | None = None
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for the same, without the output folder."""
+        source, precision = self.source, self.precision
+        words = ["mcu-quant", "build", str(source.model), "--board", self.board]
+        words += ["--preset", precision.preset] if precision.preset else []
+        words += ["--plan", str(precision.plan)] if precision.plan else []
+        words += [w for e in precision.edits for w in ("--set", e)]
+        words += ["--data", str(self.data)] if self.data else []
+        words += ["--pipeline", source.pipeline] if source.pipeline else []
+        words += [w for n, v in source.bind.items() for w in ("--bind", f"{n}={v}")]
+        words += [w for o, i in source.states for w in ("--state", f"{o}:{i}")]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True, eq=False)
+class BuildResult:
+    """A firmware folder on disk and its report."""
+
+    folder: Path
+    report: Document
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 if the model does not fit the board."""
+        return _status(self.diagnostics)
+
+
+def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
+    """Build a firmware folder. One that mcu-quant made before is replaced; it appears whole or not at all.
+
+    Raises:
+        DiagnosticError: of import, board, data and plan; MQ6xx of the tools; MQ701, MQ702, MQ704 of the output.
+    """
+    problems = Problems()
+    problems.attempt(lambda: folder.check_target(request.output, request.precision.plan))
+    found = problems.attempt(lambda: _model_and_board(request.source, request.board, progress))
+    problems.raise_all()
+    assert found is not None
+    model, board = found
+    assert board is not None
+    target = stages.target(board)
+    planned = stages.choose(model, target, request.precision, request.data, progress)
+    progress("lowering")
+    lowered = stages.lowered(model, planned.plan, target)
+    progress("comparing with onnxruntime")
+    verified = verify(model, lowered, planned.clips)
+    progress(f"generating code and linking it for {board.id}")
+    job = Job(model, board, planned.plan, verified, request.command, planned.diagnostics)
+    assembled = assemble(job)
+    files = {**assembled.files, PLAN: plans.to_toml(planned.plan), REPORT: _json(assembled.report)}
+    manifest = _manifest(request, model, target, files)
+    folder.write(request.output, {**files, MANIFEST: manifest.to_json()}, request.precision.plan)
+    return BuildResult(request.output, assembled.report, assembled.diagnostics)
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _manifest(request: BuildRequest, model: Model, target: Target, files: Mapping[str, str]) -> Manifest:
+    def relative(path: Path) -> str:
+        return Path(os.path.relpath(path.resolve(), request.output.resolve())).as_posix()
+
+    return Manifest(
+        command=request.command,
+        model=relative(model.file),
+        model_sha256=model.sha256,
+        bind=model.scalars,
+        states=tuple((p.output, p.input) for p in model.imported.pairings),
+        pipeline=_pipeline(request.source, model.pipeline, relative),
+        data=relative(request.data) if request.data else None,
+        board=request.board,
+        isa=target.isa,
+        files={name: folder.sha256(text.encode()) for name, text in sorted(files.items())},
+        versions=folder.versions(),
+    )
+
+
+def _pipeline(source: Source, found: Pipeline | None, relative: Callable[[Path], str]) -> str | None:
+    """The pipeline as `--pipeline` takes it: a ready-made name, or a path relative to the folder."""
+    file = Path(source.pipeline) if source.pipeline else Path(source.model).with_suffix(".toml")
+    if file.is_file():
+        return relative(file)
+    return found.name if found else None
+
+
+# --- report --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """A firmware folder or a model, and the boards to report on; none: the folder's own report."""
+
+    subject: Path
+    boards: tuple[str, ...] = ()
+    precision: PrecisionRequest = field(default_factory=PrecisionRequest)
+    data: Path | None = None
+    source: Source | None = None
+
+
+def report(request: ReportRequest, progress: Progress = quiet) -> list[Document]:
+    """One report per board, as report.json has it.
+
+    Raises:
+        DiagnosticError: of import, boards, data and plan; MQ703 to MQ705 of a folder; MQ900 for a model without boards.
+    """
+    if request.subject.is_dir():
+        folder.read_manifest(request.subject)
+        if not request.boards:
+            return [_stored_report(request.subject)]
+        opened = open_folder(request.subject, request.source.model if request.source else None)
+        plan = PrecisionRequest(plan=opened.path / PLAN)
+        return _reports(
+            replace(request, source=opened.source, precision=plan, data=request.data or opened.data), progress
+        )
+    if not request.boards:
+        help_ = "name one or more: --board nucleo_h743zi2 --board raspberry_pi_pico"
+        raise DiagnosticError(Diagnostic("MQ900", "--board", "a model is reported on boards", help=help_))
+    return _reports(replace(request, source=request.source or Source(request.subject)), progress)
+
+
+def _stored_report(path: Path) -> Document:
+    try:
+        found: Document = json.loads((path / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"cannot be read: {error}"
+        raise DiagnosticError(Diagnostic("MQ704", str(path / REPORT), message, help="build again")) from error
+    return found
+
+
+def _reports(request: ReportRequest, progress: Progress) -> list[Document]:
+    """Boards that get the same program share its comparison with onnxruntime."""
+    assert request.source is not None
+    problems = Problems()
+    found = [problems.attempt(partial(boards.load, name)) for name in dict.fromkeys(request.boards)]
+    model = problems.attempt(partial(stages.read, request.source))
+    problems.raise_all()
+    assert model is not None
+    verified: dict[str, Verified] = {}
+    made = []
+    for board in (b for b in found if b is not None):
+        target = stages.target(board)
+        planned = problems.attempt(partial(stages.choose, model, target, request.precision, request.data, progress))
+        if planned is None:
+            continue
+        same = f"{target.isa}\n{plans.to_toml(replace(planned.plan, calibrated_on=''))}"
+        if same not in verified:
+            progress(f"comparing with onnxruntime, as planned for {board.id}")
+            verified[same] = verify(model, stages.lowered(model, planned.plan, target), planned.clips)
+        progress(f"generating code and linking it for {board.id}")
+        job = Job(model, board, planned.plan, verified[same], "", planned.diagnostics)
+        made.append(assemble(job).report)
+    raise_errors(problems.found)
+    return made

@@ -1,0 +1,181 @@
+"""From a lowered program to everything that is said about it on a board: accuracy, cost, sizes, report and folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mcu_quant import __version__, codegen, cost, footprint, ops
+from mcu_quant.boards import Board
+from mcu_quant.codegen import Context, Vectors
+from mcu_quant.compare import Accuracy, Reference, accuracy, excerpts, operator_edges
+from mcu_quant.cost import CostReport
+from mcu_quant.data import Clips, Frame
+from mcu_quant.diagnostics import Diagnostic, Severity
+from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.footprint import Footprint
+from mcu_quant.ir import Array
+from mcu_quant.lower import c_identifier
+from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.report.document import Document, Facts, document
+from mcu_quant.report.summary import figures, operator_notes
+from mcu_quant.stages import Lowered, Model
+
+#: Frames that a build checks against onnxruntime: fewer for models that take long, so that a build takes seconds.
+VERIFY_FRAMES = 200
+VERIFY_MACS = 1_000_000_000
+
+#: The self-test's vectors: so many frames, or as many as hold no more than so many numbers.
+VECTOR_FRAMES = 8
+VECTOR_NUMBERS = 24_000
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """A program that was streamed beside onnxruntime, and the first frames of that for the self-test."""
+
+    lowered: Lowered
+    accuracy: Accuracy
+    vectors: Vectors
+    data: str
+
+
+@dataclass
+class _Recorder:
+    """Keeps inputs and outputs of the first frames."""
+
+    frames: int
+    inputs: dict[str, list[Array]] = field(default_factory=dict)
+    outputs: dict[str, list[Array]] = field(default_factory=dict)
+
+    def __call__(self, feeds: Frame, outputs: Mapping[str, Array]) -> None:
+        if self.frames == 0:
+            return
+        self.frames -= 1
+        for kept, values in ((self.inputs, feeds), (self.outputs, outputs)):
+            for name, value in values.items():
+                kept.setdefault(name, []).append(np.ravel(np.asarray(value, np.float32)))
+
+    @property
+    def vectors(self) -> Vectors:
+        inputs, outputs = ({n: np.stack(v) for n, v in kept.items()} for kept in (self.inputs, self.outputs))
+        return Vectors(inputs, outputs)
+
+
+def verify(model: Model, lowered: Lowered, clips: Clips) -> Verified:
+    """Stream clips through the program and through onnxruntime; per operator, beside the float graph.
+
+    Raises:
+        DiagnosticError: MQ101, MQ601, MQ602.
+    """
+    program = lowered.program
+    macs = sum(ops.spec(op).macs(op, model.graph) for op in model.graph.operators)
+    frames = min(VERIFY_FRAMES, max(4, VERIFY_MACS // max(1, macs)))
+    _, first = next(excerpts(clips, frames))
+    numbers = sum(program.edges[n].type.size for n in (*program.inputs, *program.outputs))
+    recorder = _Recorder(min(VECTOR_FRAMES, first, max(1, VECTOR_NUMBERS // max(1, numbers))))
+    found = accuracy(
+        model.graph,
+        ProgramSession(program),
+        Reference(model.file, model.graph, model.scalars),
+        clips,
+        frames,
+        operators=operator_edges(model.graph, program),
+        on_frame=recorder,
+    )
+    return Verified(lowered, found, recorder.vectors, clips.provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """The generated sources and the report of one build."""
+
+    files: Mapping[str, str]
+    report: Document
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One build: what is assembled, for which board, and the command that the folder says made it."""
+
+    model: Model
+    board: Board
+    plan: PrecisionPlan
+    verified: Verified
+    command: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def assemble(job: Job) -> Assembled:
+    """Generate the code, measure it for the board, and write down what was found.
+
+    Raises:
+        DiagnosticError: MQ602 if the code does not compile for the board.
+    """
+    model, board, verified = job.model, job.board, job.verified
+    program, memory = verified.lowered.program, verified.lowered.memory
+    context = Context(
+        prefix=c_identifier(model.graph.name).lower(),
+        model=model.file.name,
+        board=f"{board.name} ({board.mcu})",
+        command=job.command,
+        vectors=verified.vectors,
+        compiler=f"{board.compiler.triple}-gcc",
+        board_flags=board.compiler.flags,
+        frame=_frame(model),
+        version=__version__,
+    )
+    sources = codegen.generate(program, memory, context)
+    sizes = _measured(sources, board)
+    estimate = cost.estimate(program, board, model.budget_ms)
+    fit = cost.fit(board, sizes.flash_bytes, sizes.static_ram_bytes + sizes.stack_bytes)
+    found = (*job.diagnostics, *fit.diagnostics(), *_slow(estimate))
+    facts = Facts(
+        file=model.file.name,
+        sha256=model.sha256,
+        imported=model.imported,
+        graph=model.graph,
+        board=board,
+        plan=job.plan,
+        program=program,
+        memory=memory,
+        footprint=sizes,
+        cost=estimate,
+        fit=fit,
+        accuracy=verified.accuracy,
+        verified_on=verified.data,
+        diagnostics=found,
+    )
+    report = document(facts)
+    # the README quotes sizes that are known only now; nothing else depends on them
+    described = replace(context, facts=tuple(figures(report)), operators=tuple(operator_notes(report)))
+    readme = codegen.generate(program, memory, described)["README.md"]
+    return Assembled({**sources, "README.md": readme}, report, found)
+
+
+def _frame(model: Model) -> str:
+    """What one run of the model takes in, for the README."""
+    pipeline = model.pipeline
+    if pipeline is None:
+        return ""
+    new, ms = pipeline.block.hop, 1e3 * pipeline.frame_seconds
+    return f"{pipeline.title}; {new} new samples at {pipeline.rate_hz} Hz, so one run every {ms:g} ms"
+
+
+def _measured(sources: Mapping[str, str], board: Board) -> Footprint:
+    with tempfile.TemporaryDirectory(prefix="mcu-quant-") as scratch:
+        for name, text in sources.items():
+            path = Path(scratch) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return footprint.measure(Path(scratch), board)
+
+
+def _slow(estimate: CostReport) -> list[Diagnostic]:
+    """Too slow is a warning here: an estimate does not fail a build that nobody measured."""
+    return [replace(d, severity=Severity.WARNING) for d in estimate.diagnostics()]

@@ -1,0 +1,226 @@
+"""What is known of one build, as the contents of report.json; `schemas/report.json` describes every key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcu_quant import __version__, ops
+from mcu_quant.boards import Board
+from mcu_quant.compare import Accuracy
+from mcu_quant.cost import CostReport, Fit
+from mcu_quant.diagnostics import Diagnostic
+from mcu_quant.footprint import Footprint
+from mcu_quant.frontend import Imported
+from mcu_quant.ir import Graph
+from mcu_quant.memory import MemoryPlan
+from mcu_quant.metrics import Difference
+from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.program import Program, Purpose
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Everything a report is made of."""
+
+    file: str
+    sha256: str
+    imported: Imported
+    graph: Graph
+    board: Board
+    plan: PrecisionPlan
+    program: Program
+    memory: MemoryPlan
+    footprint: Footprint
+    cost: CostReport
+    fit: Fit
+    accuracy: Accuracy | None
+    verified_on: str
+    diagnostics: Sequence[Diagnostic]
+
+
+def document(facts: Facts) -> Document:
+    """The report. The same facts give the same document, and it holds nothing but JSON values."""
+    return {
+        "schema": 1,
+        "tool": {"name": "mcu-quant", "version": __version__},
+        "model": facts.graph.name,
+        "board": facts.board.id,
+        "fits": facts.fit.fits,
+        "real_time": _real_time(facts.cost),
+        "source": _source(facts),
+        "target": _target(facts.board, facts.program),
+        "plan": _plan(facts.plan),
+        "flash": _flash(facts),
+        "ram": _ram(facts),
+        "latency": _latency(facts.cost),
+        "accuracy": _accuracy(facts),
+        "operators": list(_operators(facts)),
+        "conversions": list(_conversions(facts)),
+        "diagnostics": [d.as_dict() for d in facts.diagnostics],
+    }
+
+
+def _real_time(cost: CostReport) -> bool | None:
+    return None if cost.budget_ms is None else cost.ms <= cost.budget_ms
+
+
+def _source(facts: Facts) -> Document:
+    imported = facts.imported
+    return {
+        "file": facts.file,
+        "sha256": facts.sha256,
+        "bindings": [{"name": b.name, "value": b.value, "why": str(b.why)} for b in imported.bindings],
+        "states": [{"input": p.input, "output": p.output, "rule": p.rule} for p in imported.pairings],
+        "inputs": [{"name": n, "shape": list(facts.graph.shape(n))} for n in facts.graph.inputs],
+        "outputs": [{"name": n, "shape": list(facts.graph.shape(n))} for n in facts.graph.outputs],
+        "notes": list(imported.notes),
+    }
+
+
+def _target(board: Board, program: Program) -> Document:
+    return {
+        "name": board.name,
+        "mcu": board.mcu,
+        "core": board.core.name,
+        "isa": program.isa,
+        "clock_hz": board.clock.hz,
+        "half_precision": str(board.half_precision),
+    }
+
+
+def _plan(plan: PrecisionPlan) -> Document:
+    return {"preset": plan.preset, "formats": plan.formats(), "calibrated_on": plan.calibrated_on}
+
+
+def _flash(facts: Facts) -> Document:
+    footprint, region = facts.footprint, facts.fit.regions[0]
+    return {
+        "total_bytes": footprint.flash_bytes,
+        "weights_bytes": footprint.weights_bytes,
+        "code_bytes": footprint.code_bytes,
+        "library_bytes": footprint.library_bytes,
+        "available_bytes": region.available_bytes,
+        "region": region.region,
+        "origin": footprint.origin,
+        "compiler": footprint.compiler,
+        "kernels": dict(footprint.kernels),
+    }
+
+
+def _ram(facts: Facts) -> Document:
+    footprint, memory, region = facts.footprint, facts.memory, facts.fit.regions[1]
+    held = memory.arena_bytes + memory.state_bytes
+    return {
+        "total_bytes": footprint.static_ram_bytes + footprint.stack_bytes,
+        "arena_bytes": memory.arena_bytes,
+        "state_bytes": memory.state_bytes,
+        "io_bytes": footprint.static_ram_bytes - held,
+        "stack_bytes": footprint.stack_bytes,
+        "arena_lower_bound_bytes": memory.lower_bound_bytes,
+        "available_bytes": region.available_bytes,
+        "region": region.region,
+        "origin": footprint.origin,
+    }
+
+
+def _latency(cost: CostReport) -> Document:
+    return {
+        "cycles": cost.cycles,
+        "ms": cost.ms,
+        "budget_ms": cost.budget_ms,
+        "real_time_factor": cost.real_time_factor,
+        "origin": cost.origin,
+        "error_pct": list(cost.error_pct),
+        "convert_cycles": cost.convert_cycles,
+        "macs": cost.macs,
+        "clock_hz": cost.clock_hz,
+        "why": list(cost.why),
+        "assumptions": list(cost.assumptions),
+    }
+
+
+def _accuracy(facts: Facts) -> Document | None:
+    found = facts.accuracy
+    if found is None:
+        return None
+    return {
+        "reference": found.reference,
+        "data": facts.verified_on,
+        "frames": found.frames,
+        "outputs": differences(found),
+    }
+
+
+def differences(found: Accuracy) -> Document:
+    """Per output and state of the model: how far it is from the reference."""
+    outputs = {n: {"kind": "output", **difference(d)} for n, d in found.outputs.items()}
+    return outputs | {n: {"kind": "state", **difference(d)} for n, d in found.states.items()}
+
+
+def difference(d: Difference) -> Document:
+    """SNR in dB and the largest absolute difference, both always finite."""
+    return {"snr_db": round(d.snr_db, 2), "max_abs": min(d.max_abs, 3.5e38)}
+
+
+def _operators(facts: Facts) -> Iterator[Document]:
+    costs = {c.operator: c for c in facts.cost.operators()}
+    weights = weights_bytes(facts.program)
+    snr = facts.accuracy.operators if facts.accuracy else {}
+    for op in facts.graph.operators:
+        if op.name not in costs:
+            continue
+        cost, choice = costs[op.name], facts.plan.operators.get(op.name)
+        output = _stored(facts.program, op.outputs)
+        yield {
+            "name": op.name,
+            "op": op.op,
+            "family": ops.spec(op).family,
+            "format": choice.format if choice else output.partition("[")[0],
+            "reason": choice.reason if choice else "stored as its input is",
+            "output": output,
+            "macs": cost.macs,
+            "cycles": cost.cycles,
+            "convert_cycles": cost.convert_cycles,
+            "weights_bytes": weights.get(op.name, 0),
+            "snr_db": round(snr[op.name].snr_db, 2) if op.name in snr else None,
+        }
+
+
+def _stored(program: Program, outputs: Sequence[str]) -> str:
+    """How the first output that the program stores is stored: format, shape and scale."""
+    return next((str(program.edges[program.holds[o]].type) for o in outputs if o in program.holds), "")
+
+
+def weights_bytes(program: Program) -> Mapping[str, int]:
+    """Bytes of constants per operator; what several share counts for the first."""
+    found: dict[str, int] = {}
+    seen: set[str] = set()
+    for call in program.calls:
+        new = [c for c in dict.fromkeys(call.constants) if c not in seen]
+        seen.update(new)
+        found[call.operator] = found.get(call.operator, 0) + sum(program.constants[c].bytes for c in new)
+    return found
+
+
+def _conversions(facts: Facts) -> Iterator[Document]:
+    """Calls that compute nothing: they bring data into the format or place in which an operator reads it."""
+    edges = facts.program.edges
+    for call, cost in zip(facts.program.calls, facts.cost.calls, strict=True):
+        if call.purpose is Purpose.COMPUTE or not call.writes:
+            continue
+        made = edges[call.writes[0]]
+        source = edges[call.reads[0]] if call.reads else None
+        yield {
+            "operator": call.operator,
+            "kernel": call.kernel,
+            "purpose": str(call.purpose),
+            "edge": source.name if source else made.name,
+            "from": source.type.format if source else "constant",
+            "to": made.type.format,
+            "elements": made.type.size,
+            "cycles": cost.cycles,
+        }

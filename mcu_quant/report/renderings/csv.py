@@ -1,0 +1,19 @@
+"""CSV: a row per operator for one board, a row per board for several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcu_quant.report import Report
+from mcu_quant.report.boards import comparison
+from mcu_quant.report.tables import Table, as_csv
+
+COLUMNS = ("name", "op", "format", "macs", "cycles", "weights_bytes", "snr_db", "output", "reason")
+
+
+def render(reports: Sequence[Report]) -> str:
+    """Columns are called as the keys of report.json."""
+    if len(reports) > 1:
+        return as_csv(comparison(reports))
+    rows = tuple(tuple(o[c] for c in COLUMNS) for o in reports[0]["operators"])
+    return as_csv(Table(COLUMNS, rows))

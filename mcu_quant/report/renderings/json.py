@@ -1,0 +1,14 @@
+"""One JSON object: the report itself, or {"reports": [...]} for several boards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mcu_quant.report import Report
+
+
+def render(reports: Sequence[Report]) -> str:
+    """The contents of report.json."""
+    document = reports[0] if len(reports) == 1 else {"reports": list(reports)}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

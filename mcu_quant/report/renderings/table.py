@@ -1,0 +1,50 @@
+"""For people at a terminal: one board in full, several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcu_quant.report import Report
+from mcu_quant.report.boards import comparison
+from mcu_quant.report.summary import figures
+from mcu_quant.report.tables import Table, as_text
+
+
+def render(reports: Sequence[Report]) -> str:
+    """One report: figures, then operators, then conversions. Several: a row per board."""
+    if len(reports) > 1:
+        return as_text([comparison(reports)])
+    report = reports[0]
+    width = max(len(label) for label, _ in figures(report))
+    lines = [f"{report['model']} on {report['board']}", ""]
+    lines += [f"  {label:{width}}  {value}" for label, value in figures(report)]
+    return "\n".join(lines) + "\n\n" + as_text([t for t in (operators(report), conversions(report)) if t.rows])
+
+
+def operators(report: Report) -> Table:
+    """One row per operator that runs."""
+    total = max(1, report["latency"]["cycles"])
+    rows = tuple(
+        (
+            o["name"],
+            o["op"],
+            o["format"],
+            o["macs"],
+            o["cycles"],
+            f"{100 * o['cycles'] / total:.1f} %",
+            o["weights_bytes"],
+            "" if o["snr_db"] is None else f"{o['snr_db']:.1f}",
+            o["reason"],
+        )
+        for o in report["operators"]
+    )
+    names = ("operator", "type", "format", "MACs", "cycles", "time", "weights B", "SNR dB", "why this format")
+    return Table(names, rows, "Operators")
+
+
+def conversions(report: Report) -> Table:
+    """One row per call that only brings data into another format or place."""
+    rows = tuple(
+        (c["operator"], c["edge"], c["from"], c["to"], c["elements"], c["cycles"]) for c in report["conversions"]
+    )
+    return Table(("for operator", "edge", "from", "to", "elements", "cycles"), rows, "Conversions and copies")

@@ -1,0 +1,81 @@
+"""The few figures everybody wants first, in words: what the terminal and the README of a folder print of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mcu_quant.report import Report
+
+
+def figures(report: Report) -> Iterator[tuple[str, str]]:
+    """(label, value) rows: fit, flash, RAM, time, accuracy, formats."""
+    target = report["target"]
+    yield "Board", f"{target['name']}, {target['core']} at {target['clock_hz'] / 1e6:g} MHz, {target['isa']} kernels"
+    yield "Fits", "yes" if report["fits"] else "NO"
+    yield "Flash", _flash(report["flash"])
+    yield "RAM", _ram(report["ram"])
+    yield "Time per frame", _time(report["latency"])
+    yield "Formats", ", ".join(f"{n} operators in {f}" for f, n in report["plan"]["formats"].items() if n)
+    if report["accuracy"]:
+        yield from _accuracy(report["accuracy"])
+        worst = weakest(report)
+        if worst:
+            yield (
+                "Weakest operator",
+                f"{worst['name']} ({worst['op']} in {worst['format']}): {decibels(worst['snr_db'])}",
+            )
+    yield "Calibrated on", report["plan"]["calibrated_on"]
+
+
+def weakest(report: Report) -> dict[str, Any] | None:
+    """The operator whose output is farthest from the float model's."""
+    measured = [o for o in report["operators"] if o["snr_db"] is not None]
+    found: dict[str, Any] | None = min(measured, key=lambda o: o["snr_db"], default=None)
+    return found
+
+
+def operator_notes(report: Report) -> Iterator[tuple[str, str, str, str]]:
+    """(name, type, format, SNR) of every operator."""
+    for o in report["operators"]:
+        yield o["name"], o["op"], o["format"], "" if o["snr_db"] is None else decibels(o["snr_db"])
+
+
+def decibels(value: float) -> str:
+    """An SNR; two signals equal to the bit have none."""
+    return "exact" if value >= 999 else f"{value:.1f} dB"
+
+
+def kib(size: int) -> str:
+    """Bytes as people read them."""
+    return f"{size / 1024:.1f} KiB" if size >= 1024 else f"{size} B"
+
+
+def _share(region: Any) -> str:
+    used = 100 * region["total_bytes"] / region["available_bytes"]
+    return f"{kib(region['total_bytes'])} of {kib(region['available_bytes'])} ({used:.0f} %)"
+
+
+def _flash(flash: Any) -> str:
+    parts = ", ".join(f"{n} {kib(flash[f'{n}_bytes'])}" for n in ("weights", "code", "library"))
+    how = f"linked with {flash['compiler']}" if flash["origin"] == "linked" else "estimated: no compiler for this board"
+    return f"{_share(flash)}: {parts}; {how}"
+
+
+def _ram(ram: Any) -> str:
+    names = {"arena": "arena", "state": "state", "io": "inputs and outputs", "stack": "stack"}
+    return f"{_share(ram)}: " + ", ".join(f"{words} {kib(ram[f'{n}_bytes'])}" for n, words in names.items())
+
+
+def _time(latency: Any) -> str:
+    low, high = latency["error_pct"]
+    text = f"{latency['ms']:.3g} ms"
+    if latency["budget_ms"] is not None:
+        text += f" of {latency['budget_ms']:.3g} ms ({100 * latency['real_time_factor']:.0f} %)"
+    return f"{text}, {latency['origin']} ({low:+g} to {high:+g} %)"
+
+
+def _accuracy(accuracy: Any) -> Iterator[tuple[str, str]]:
+    parts = [f"{name} {decibels(d['snr_db'])}" for name, d in accuracy["outputs"].items()]
+    yield "Accuracy", f"{', '.join(parts)} against {accuracy['reference']} over {accuracy['frames']} frames"
+    yield "Verified on", accuracy["data"]

@@ -1,0 +1,224 @@
+"""The way from a model file to a program, step by step, and the requests that steer it; `api.py` takes it.
+
+Steps that do not depend on each other are tried together, so that the user hears of all problems at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from mcu_quant import boards, data, formats, frontend, memory, pipelines
+from mcu_quant.calibrate import calibrate
+from mcu_quant.data import Clips
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, raise_errors
+from mcu_quant.frontend import Imported
+from mcu_quant.frontend.ports import ports
+from mcu_quant.ir import Graph
+from mcu_quant.lower import Target, lower
+from mcu_quant.passes import optimise
+from mcu_quant.pipelines import Pipeline
+from mcu_quant.precision import plan as plans
+from mcu_quant.precision import presets
+from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.program import Program
+
+Progress = Callable[[str], None]
+"""Called with what is being done now."""
+
+
+def quiet(_: str) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model file and what importing it needs to know.
+
+    `bind` gives numbers for dynamic dimensions and scalar inputs, `states` pairs (cache output, cache input), and
+    `pipeline` the file or ready-made name that says how audio becomes inputs.
+    """
+
+    model: Path
+    bind: Mapping[str, int] = field(default_factory=dict)
+    states: tuple[tuple[str, str], ...] = ()
+    pipeline: str | None = None
+
+
+@dataclass(frozen=True)
+class PrecisionRequest:
+    """Where formats come from: a plan file, or a preset (None: the default one), and edits laid over either."""
+
+    preset: str | None = None
+    plan: Path | None = None
+    edits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """An imported and optimised model."""
+
+    file: Path
+    sha256: str
+    imported: Imported
+    graph: Graph
+    pipeline: Pipeline | None
+
+    @property
+    def budget_ms(self) -> float | None:
+        """Time between two frames, where a pipeline says it."""
+        return None if self.pipeline is None else 1e3 * self.pipeline.frame_seconds
+
+    @property
+    def scalars(self) -> dict[str, int]:
+        """Values of everything that was bound, by name; among them the scalar inputs."""
+        return {b.name: b.value for b in self.imported.bindings}
+
+
+T = TypeVar("T")
+
+
+class Problems:
+    """Collects the diagnostics of steps that do not depend on each other."""
+
+    def __init__(self) -> None:
+        self.found: list[Diagnostic] = []
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        """The result of a step, or None if it failed with diagnostics, which are kept."""
+        try:
+            return step()
+        except DiagnosticError as error:
+            self.found += error.diagnostics
+            return None
+
+    def raise_all(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            DiagnosticError: with every problem, if there is an error among them.
+        """
+        raise_errors(self.found)
+
+
+def read(source: Source) -> Model:
+    """Import and optimise a model.
+
+    Raises:
+        DiagnosticError: MQ101 to MQ112, MQ403.
+    """
+    file = Path(source.model)
+    stated = ports(file)
+    pipeline = pipelines.resolve(file, stated.inputs, stated.outputs, source.pipeline)
+    imported = frontend.load(file, source.bind, source.states, pipeline.bind if pipeline else None)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Model(file, digest, imported, optimise(imported.graph), pipeline)
+
+
+def clips(model: Model, source: Path | None) -> Clips:
+    """Frames for a model from recordings or arrays, or made up.
+
+    Raises:
+        DiagnosticError: MQ401, MQ403.
+    """
+    inputs = {name: model.graph.types[name] for name in model.graph.inputs}
+    return data.load(source, model.pipeline, inputs, model.file.parent)
+
+
+def target(board: boards.Board | None) -> Target:
+    """What lowering needs to know of a board; without one, scalar kernels and every format."""
+    return Target() if board is None else Target(boards.available_isa(board), board.offers_f16)
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A plan that fits model and target, and what was found on the way."""
+
+    plan: PrecisionPlan
+    clips: Clips
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def choose(
+    model: Model, target: Target, request: PrecisionRequest, source: Path | None, progress: Progress = quiet
+) -> Planned:
+    """Make or read a plan, lay the edits over it, check it, and calibrate if it has no ranges yet.
+
+    Raises:
+        DiagnosticError: MQ301 to MQ305, MQ401, MQ403, MQ900: what can be found together is raised together.
+    """
+    problems = Problems()
+    frames = problems.attempt(lambda: clips(model, source))
+    start = problems.attempt(lambda: _start(model, target, request))
+    edits = problems.attempt(lambda: presets.parse_edits(request.edits))
+    plan = None
+    if start is not None and edits is not None:
+        where = str(request.plan or "plan")
+        plan = problems.attempt(partial(_edited, model, target, start, edits, where))
+    problems.raise_all()
+    assert plan is not None and frames is not None
+    return _calibrated(model, plan, frames, progress)
+
+
+def _start(model: Model, target: Target, request: PrecisionRequest) -> PrecisionPlan:
+    """The plan of the file, or the preset's."""
+    if request.plan is None:
+        return presets.make(model.graph, request.preset or presets.default_preset(model.graph), target)
+    if request.preset:
+        message = "excludes --plan: a plan says for itself which formats it has"
+        help_ = "leave one of them out, and change single operators with --set"
+        raise DiagnosticError(Diagnostic("MQ900", "--preset", message, help=help_))
+    return plans.load(request.plan)
+
+
+def _edited(
+    model: Model, target: Target, plan: PrecisionPlan, edits: Sequence[presets.Edit], where: str
+) -> PrecisionPlan:
+    problems = Problems()
+    made = problems.attempt(lambda: presets.edit(plan, model.graph, edits)) or plan
+    problems.attempt(lambda: presets.check(made, model.graph, target, where))
+    problems.raise_all()
+    return made
+
+
+def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Progress) -> Planned:
+    """The plan with ranges, and the warnings that concern it."""
+    notes = [d for d in frames.diagnostics if d.code != "MQ402" or (_needs_ranges(plan) and not plan.ranges)]
+    if plan.sha256 and plan.sha256 != model.sha256:
+        message = "the plan was made for another version of this model: formats are taken over, and so are its ranges"
+        help_ = "make a new plan: mcu-quant plan MODEL -o PLAN"
+        notes.append(Diagnostic("MQ304", plan.model, message, help=help_, severity=Severity.WARNING))
+    ranges, calibrated_on = plan.ranges, plan.calibrated_on
+    if not ranges:
+        progress(f"calibrating on {frames.provenance}")
+        stats = calibrate(model.graph, frames)
+        ranges, calibrated_on = stats.ranges(), stats.calibrated_on
+    made = PrecisionPlan(model.graph.name, plan.preset, plan.operators, ranges, calibrated_on, model.sha256)
+    return Planned(made, frames, tuple(notes))
+
+
+def _needs_ranges(plan: PrecisionPlan) -> bool:
+    stored = {f for line in plan.operators.values() for f in (line.format, line.output) if f}
+    return any(formats.get(f).integer for f in stored)
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A program with its memory plan."""
+
+    program: Program
+    memory: memory.MemoryPlan
+
+
+def lowered(model: Model, plan: PrecisionPlan, target: Target) -> Lowered:
+    """Lower a model and place its buffers.
+
+    Raises:
+        DiagnosticError: MQ301 to MQ305, MQ402.
+    """
+    program = lower(model.graph, plan, target)
+    return Lowered(program, memory.plan(program))

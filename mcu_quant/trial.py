@@ -1,0 +1,184 @@
+"""Firmware folders at work on this machine: tested against onnxruntime and their specification, or run on a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mcu_quant import compare, data, folder, outputs, pipelines, stages
+from mcu_quant.compare import Accuracy, BitCheck, EdgeMismatch, Reference
+from mcu_quant.diagnostics import Diagnostic
+from mcu_quant.emulator.folder import FolderSession, read_interface
+from mcu_quant.ir import Array, TensorType
+from mcu_quant.lower import Target
+from mcu_quant.opened import open_folder, pipeline_of
+from mcu_quant.report.document import Document, differences
+from mcu_quant.stages import Problems, Progress, quiet
+
+#: Frames that `test_folder` streams unless asked for another number.
+TEST_FRAMES = 500
+
+#: SNR in dB that a build with nothing but f32 must reach against onnxruntime on every output and state.
+F32_SNR_DB = 90.0
+
+
+@dataclass(frozen=True)
+class TestRequest:
+    """A folder to test. `data` None takes what the folder was calibrated on; `min_snr_db` is the quality asked for."""
+
+    __test__ = False  # pytest would take it for a test
+
+    folder: Path
+    model: Path | None = None
+    data: Path | None = None
+    frames: int = TEST_FRAMES
+    min_snr_db: float | None = None
+    sanitize: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class TestResult:
+    """How the folder's own C compares with onnxruntime, and with the specification of its integer kernels."""
+
+    __test__ = False
+
+    accuracy: Accuracy
+    mismatches: tuple[EdgeMismatch, ...]
+    required_snr_db: float | None
+    data: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+    target: str = "host"
+
+    @property
+    def passed(self) -> bool:
+        """No edge differs from its specification, and no output is below the required SNR."""
+        return not any(d.code == "MQ604" for d in self.diagnostics)
+
+    @property
+    def exit_status(self) -> int:
+        """0 if passed, else 1."""
+        return max((d.exit_status for d in self.diagnostics), default=0)
+
+    def as_dict(self) -> Document:
+        """The result of `mcu-quant test --format json`."""
+        return {
+            "passed": self.passed,
+            "target": self.target,
+            "frames": self.accuracy.frames,
+            "mismatches": sum(m.integer for m in self.mismatches),
+            "outputs": differences(self.accuracy),
+            "required_snr_db": self.required_snr_db,
+            "reference": self.accuracy.reference,
+            "data": self.data,
+            "mismatched_edges": [
+                {"edge": m.edge, "frame": m.frame, "detail": m.detail, "integer": m.integer} for m in self.mismatches
+            ],
+            "diagnostics": [d.as_dict() for d in self.diagnostics],
+        }
+
+
+def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
+    """Compile a folder's C for this machine and stream frames through it, beside onnxruntime and the specification.
+
+    Raises:
+        DiagnosticError: MQ703 to MQ705, MQ401, MQ601 to MQ603.
+    """
+    opened = open_folder(request.folder, request.model)
+    progress(f"importing {opened.source.model.name}")
+    model = stages.read(opened.source)
+    frames = stages.clips(model, request.data or opened.data)
+    program = stages.lowered(model, opened.plan, Target(opened.manifest.isa)).program
+    edges = compare.integer_edges(program)
+    progress(f"compiling {request.folder}")
+    with FolderSession(request.folder, request.sanitize, edges) as session:
+        progress(f"streaming {min(request.frames, frames.frame_count)} frames")
+        check = BitCheck(program, session, edges)
+        found = compare.accuracy(
+            model.graph,
+            session,
+            Reference(model.file, model.graph, model.scalars),
+            frames,
+            request.frames,
+            on_clip=check.reset,
+            on_frame=check.frame,
+        )
+    required = request.min_snr_db
+    if required is None and {line.format for line in opened.plan.operators.values()} <= {"f32"}:
+        required = F32_SNR_DB
+    notes = [d for d in (*opened.diagnostics, *frames.diagnostics) if d.code != "MQ402"]
+    verdict = _verdict(request.folder, found, check.mismatches, required)
+    return TestResult(found, check.mismatches, required, frames.provenance, (*notes, *verdict))
+
+
+def _verdict(
+    path: Path, found: Accuracy, mismatches: Sequence[EdgeMismatch], required: float | None
+) -> list[Diagnostic]:
+    """MQ604 for each edge that differs from its specification and each output below the required SNR."""
+    problems = [
+        Diagnostic("MQ604", f"{path}: {m.edge}", f"frame {m.frame}: {m.detail}", help="report this with the model")
+        for m in mismatches
+    ]
+    for name, d in {**found.outputs, **found.states}.items():
+        if required is not None and d.snr_db < required:
+            message = f"{d.snr_db:.1f} dB against {found.reference}, {required:g} dB are required"
+            help_ = "give the weakest operators of the report a wider format"
+            problems.append(Diagnostic("MQ604", f"{path}: {name}", message, help=help_))
+    return problems
+
+
+# --- run -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A recording (.wav) or arrays (.npz) to stream through a folder's C, and the file for what comes out."""
+
+    folder: Path
+    input: Path
+    output: Path
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What was written, and the shape of each output with its leading time axis."""
+
+    output: Path
+    frames: int
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def run_folder(request: RunRequest, progress: Progress = quiet) -> RunResult:
+    """Stream a recording or arrays through a folder; write .npz (every output per frame) or .wav (one that is audio).
+
+    Raises:
+        DiagnosticError: MQ703, MQ401, MQ403, MQ601 to MQ603, MQ701.
+    """
+    manifest = folder.read_manifest(request.folder)
+    interface = read_interface(request.folder)
+    name = pipeline_of(request.folder, manifest.pipeline)
+    pipeline = None if name is None else pipelines.resolve(Path(manifest.model), {}, given=name)
+    problems = Problems()
+    problems.attempt(partial(outputs.check, request.output, interface["outputs"], pipeline))
+    inputs = {p["name"]: TensorType(tuple(p["shape"])) for p in interface["inputs"]}
+    model_folder = (request.folder.resolve() / manifest.model).parent
+    frames = problems.attempt(lambda: data.load(request.input, pipeline, inputs, model_folder))
+    problems.raise_all()
+    assert frames is not None
+    progress(f"compiling {request.folder}")
+    made: dict[str, list[Array]] = {p["name"]: [] for p in interface["outputs"]}
+    with FolderSession(request.folder, sanitize=False) as session:
+        progress(f"streaming {frames.frame_count} frames")
+        for clip in frames:
+            session.reset()
+            for feeds in clip:
+                for kept, value in zip(made.values(), session.run(list(made), feeds), strict=True):
+                    kept.append(value)
+    stacked = {n: np.stack(values) for n, values in made.items()}
+    outputs.write(request.output, stacked, pipeline)
+    shapes = {n: tuple(a.shape) for n, a in stacked.items()}
+    return RunResult(request.output, frames.frame_count, shapes, frames.diagnostics)
