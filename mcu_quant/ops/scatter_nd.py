@@ -1,0 +1,110 @@
+"""ScatterND: x with the updates put at constant positions. Attribute `reduction`, "none".
+
+y = x, then y[index[b..]] = updates[b..] for every row index[b..] of the indices, which stay input 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mcu_quant.ir import Array, Graph, Operator, TensorType
+from mcu_quant.layout import positions
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, given, register, weight
+from mcu_quant.ops.layout import carry, carrying, common_type, indices, move
+
+
+def canonicalise(op: Operator, node: NodeContext) -> Canonical:
+    """Indices count from the front; a constant may be shared, so it is a new one."""
+    reduction = op.attributes.get("reduction", "none")
+    attributes = {"reduction": reduction.decode() if isinstance(reduction, bytes) else str(reduction)}
+    index = node.constant(op.inputs[1])
+    if index is None:
+        return Canonical((Operator(op.name, "ScatterND", op.inputs, op.outputs, attributes),))
+    sizes = np.array(node.shape(op.inputs[0])[: index.shape[-1]])
+    name = f"{op.name}:index"
+    positive = np.where(index < 0, index + sizes, index).astype(np.int64)
+    made = Operator(op.name, "ScatterND", (op.inputs[0], name, op.inputs[2]), op.outputs, attributes)
+    return Canonical((made,), {name: positive}, {name: node.type(op.inputs[1])})
+
+
+def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """The type of x."""
+    assert types[0]
+    return (types[0],)
+
+
+def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """x with the updates in place."""
+    y = np.array(inputs[0])
+    y[tuple(np.moveaxis(inputs[1], -1, 0))] = inputs[2]
+    return (y,)
+
+
+def constant_index(op: Operator, graph: Graph) -> str | None:
+    """The indices of ScatterND are constants."""
+    return None if op.inputs[1] in graph.constants else "they are computed at run time"
+
+
+def index_in_range(op: Operator, graph: Graph) -> str | None:
+    """Every index of ScatterND lies inside its axis."""
+    index, shape = graph.constant(op.inputs[1]), graph.shape(op.inputs[0])
+    if index is None:
+        return None
+    wrong = index[(index < 0) | (index >= np.array(shape[: index.shape[-1]]))]
+    return f"{int(wrong[0])} lies outside {list(shape)}" if wrong.size else None
+
+
+def no_reduction(op: Operator, graph: Graph) -> str | None:
+    """ScatterND replaces values: no other reduction than "none"."""
+    reduction = op.attributes["reduction"]
+    return None if reduction == "none" else f"the reduction is {reduction!r}"
+
+
+def unique_index(op: Operator, graph: Graph) -> str | None:
+    """Every position is updated at most once, as ONNX demands."""
+    index = graph.constant(op.inputs[1])
+    if index is None:
+        return None
+    rows, counts = np.unique(index.reshape(-1, index.shape[-1]), axis=0, return_counts=True)
+    return f"{rows[counts > 1][0].tolist()} is updated {counts.max()} times" if (counts > 1).any() else None
+
+
+def _lower(op: Operator, lo: Lowering) -> None:
+    (x, index, updates), y = op.inputs, op.outputs[0]
+    untouched = np.full(lo.shape(x), -1)
+    placed = reference(op, [untouched, lo.weights_of(index), positions(lo.shape(updates))])[0]
+    if (placed >= 0).all():
+        carry(lo, y, updates, placed)
+        return
+    want = common_type(lo, (x, updates), y)
+    zeros = lo.is_constant(x) and not lo.weights_of(x).any()
+    out = lo.update(y, None if zeros else x, want)
+    target = np.flatnonzero(placed >= 0)
+    move(lo, lo.read(updates, want.format, want.quant), out, placed.flat[target], target)
+
+
+SCATTER_ND = register(
+    OpSpec(
+        name="ScatterND",
+        onnx=("ScatterND",),
+        infer=infer,
+        reference=reference,
+        canonicalise=canonicalise,
+        constraints=(constant_index, index_in_range, no_reduction, unique_index),
+        carries=True,
+        family="layout",
+        lowerings=carrying(_lower),
+        samples=(
+            Sample("ScatterND", (given(8), indices([4], [3], [1], [7]), given(4))),
+            Sample("ScatterND", (given(3, 4), indices([1], [-1]), given(2, 4)), opset=11, name="rows"),
+            Sample("ScatterND", (given(2, 5), indices([0, 1], [0, 2], [1, 1], [1, 2]), given(4)), name="box"),
+            Sample("ScatterND", (weight(4, 3), indices([2], [0]), given(2, 3)), name="constant-data"),
+            Sample("ScatterND", (given(3, 2), indices([0]), weight(1, 2)), name="constant-updates"),
+            Sample("ScatterND", (given(2, 2), indices([1], [0]), given(2, 2)), name="everything"),
+        ),
+    )
+)
