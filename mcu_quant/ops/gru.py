@@ -1,0 +1,245 @@
+"""GRU: h = z h + (1 - z) n, step by step over a sequence; mq_gru.h has the whole mathematics.
+
+Inputs X, W, R, B, sequence_lens, initial_h; outputs Y, Y_h. Attributes as in mcu_quant/recurrent.py, and
+linear_before_reset. A layer whose state is that of the model updates it in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mcu_quant import fixed, gates, recurrent
+from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
+from mcu_quant.ops import fixed as constant
+from mcu_quant.program import Argument, EdgeType, FieldValue, Purpose, Symbol
+from mcu_quant.recurrent import Dims
+
+# --- the operator --------------------------------------------------------------------------------------------------
+
+
+def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """Y and Y_h in floats."""
+    x, w, r, b, lengths, h0 = (*inputs, *[None] * 6)[:6]
+    d = Dims.of(op, x.shape, lengths)
+    n = 2 * d.units
+    functions = [recurrent.activations(op, k) for k in range(d.directions)]
+    clip = np.float32(op.attributes["clip"])
+    linear = op.attributes["linear_before_reset"]
+    bias = np.zeros((d.directions, 2, 3 * d.units), x.dtype) if b is None else b.reshape(d.directions, 2, -1)
+    from_x = [x @ w[k].T + bias[k, 0] for k in range(d.directions)]
+
+    def limited(v: Array) -> Array:
+        return v if clip == np.inf else np.clip(v, -clip, clip)
+
+    def step(k: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        (h,) = states
+        f, g = functions[k]
+        rows = slice(None) if linear else slice(n)
+        from_h = h @ r[k, rows].T + bias[k, 1, rows]
+        zr = f(limited(from_x[k][t, :, :n] + from_h[:, :n]))
+        z, reset = zr[:, : d.units], zr[:, d.units :]
+        inner = reset * from_h[:, n:] if linear else (reset * h) @ r[k, n:].T + bias[k, 1, n:]
+        new = g(limited(from_x[k][t, :, n:] + inner))
+        return (z * h + (1 - z) * new,)
+
+    (h,), (y,) = d.sweep((np.zeros(d.state, x.dtype) if h0 is None else h0,), step)
+    return y, h
+
+
+# --- the kernels ---------------------------------------------------------------------------------------------------
+
+
+def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
+    narrow = gates.to_hidden(fmt)
+
+    def exact(
+        *, x: Array, w: Array, r: Array, h: Array, p: Mapping[str, Any], y: object = recurrent.WRITTEN
+    ) -> tuple[Array, ...]:
+        units, wide = p["units"], w.dtype == np.int16
+        linear = p["linear_before_reset"]
+        e = p["wide_e"] if wide else p["e"]
+        h_bias = np.zeros((p["directions"], 3, units), np.int64)
+        if linear:
+            h_bias[:, 2] = e.reshape(-1, units)
+        sums = gates.ExactGates(x, w, r, p, h_bias.reshape(p["directions"], -1))
+        zr, n = slice(2 * units), slice(2 * units, 3 * units)
+
+        def step(d: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+            wide_h = states[0].astype(np.int64)
+            read = narrow(wide_h << 15)
+            total = sums.from_x(d, t, zr) + sums.from_h(d, read, zr)
+            z, reset = np.split(gates.gate(total, p["sigmoid_clip"], p["sigmoid_table"]), 2, axis=-1)
+            if linear:
+                inner = fixed.mulhr(sums.from_h(d, read, n), reset << 16)
+            else:
+                inner = sums.from_h(d, narrow(reset * wide_h), n)
+            new = gates.gate(sums.from_x(d, t, n) + inner, p["tanh_clip"], p["tanh_table"])
+            result = fixed.rshr(z * wide_h + (32768 - z) * new, 15)
+            return gates.stored(result, "s16"), gates.stored(narrow(result << 15), fmt)
+
+        (state,), (_, sequence) = sums.dims.sweep((h,), step)
+        return (state,) if y is None else (state, sequence)
+
+    return exact
+
+
+for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+    register_kernel(Kernel(f"mq_gru_{_name}", "gru", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
+
+
+# --- lowering ------------------------------------------------------------------------------------------------------
+
+
+def _biases(op: Operator, lo: Lowering) -> tuple[Array | None, Array | None]:
+    """What is added to the sums from x, [directions, 3, units], and inside r (R_n h + e), [directions, 3, units]."""
+    biases = recurrent.biases(lo, op)
+    if biases is None:
+        return None, None
+    if not op.attributes["linear_before_reset"]:
+        return biases[0] + biases[1], None
+    outside, inside = np.zeros_like(biases[1]), np.zeros_like(biases[1])
+    outside[:, :2], inside[:, 2] = biases[1][:, :2], biases[1][:, 2]
+    return biases[0] + outside, inside
+
+
+def _rooms(op: Operator) -> int:
+    """Values of working memory per unit: the new state and, where R reads it, r h."""
+    return 1 if op.attributes["linear_before_reset"] else 2
+
+
+def _lower_float(op: Operator, lo: Lowering) -> None:
+    assert lo.formats
+    fmt, d = lo.formats.input, recurrent.dims(op, lo)
+    kernel = f"mq_gru_{fmt}"
+    x = lo.read(op.inputs[0])
+    h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt))
+    outside, inside = _biases(op, lo)
+    null = Symbol("NULL")
+    lo.call(
+        kernel,
+        x=x,
+        w=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 1)), fmt, hint=f"{op.name}:W"),
+        r=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 2)), fmt, hint=f"{op.name}:R"),
+        b=null if outside is None else lo.constant(outside, "f32", hint=f"{op.name}:bias"),
+        e=null if inside is None else lo.constant(inside[:, 2], "f32", hint=f"{op.name}:e"),
+        h=h,
+        y=recurrent.sequence(lo, op, d, h, fmt),
+        next=lo.scratch(_rooms(op) * d.units, fmt),
+        p=lo.struct(
+            "mq_gru_float_params",
+            **d.fields(lo, op),
+            linear_before_reset=op.attributes["linear_before_reset"],
+            clip=op.attributes["clip"],
+            **recurrent.float_functions(lo, op, ("f", "g")),
+        ),
+    )
+
+
+def _lower_integer(op: Operator, lo: Lowering) -> None:
+    assert lo.formats and lo.formats.weight
+    fmt, d = lo.formats.input, recurrent.dims(op, lo)
+    kernel = f"mq_gru_{'s16s16' if lo.formats.weight == 's16' else fmt}"
+    linear = op.attributes["linear_before_reset"]
+    x = lo.read(op.inputs[0])
+    quant = lo.type_of(x).quant
+    assert quant
+    outside, inside = _biases(op, lo)
+    made = gates.gates(
+        lo,
+        op,
+        kernel,
+        quant,
+        functions=("sigmoid", "sigmoid", "tanh"),
+        x_bias=outside,
+        h_bias=inside,
+        extra_bits=(0, 0, 1 if linear else 0),
+    )
+    h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, "s16", recurrent.HIDDEN["s16"]))
+    y = recurrent.sequence(lo, op, d, h, fmt)
+    args: dict[str, Argument | int | float] = {"x": x, "w": made.w, "r": made.r, "h": h, "y": y}
+    if fmt == "s8":
+        args["next"] = lo.scratch(d.units, "s16")
+        args["copies"] = lo.scratch(_rooms(op) * d.units, "s8", "copies")
+    else:
+        args["next"] = lo.scratch(_rooms(op) * d.units, "s16")
+    args["p"] = lo.struct(
+        "mq_gru_params",
+        **d.fields(lo, op),
+        linear_before_reset=linear,
+        **_with_e(op, lo, made),
+        **gates.tables(lo, op),
+    )
+    lo.call(kernel, Purpose.COMPUTE, "", **args)
+
+
+def _with_e(op: Operator, lo: Lowering, made: gates.Gates) -> dict[str, FieldValue]:
+    """The fields of the gates, with e (at the scale of R's accumulators) after the biases."""
+    wide = lo.formats is not None and lo.formats.weight == "s16"
+    fields: dict[str, FieldValue] = {}
+    for name, value in made.fields.items():
+        fields[name] = value
+        if name == "wide_bias":
+            fields |= {"e": Symbol("NULL"), "wide_e": Symbol("NULL")}
+    if op.attributes["linear_before_reset"]:
+        e = made.h_bias.reshape(-1, 3, op.attributes["hidden_size"])[:, 2]
+        fields["wide_e" if wide else "e"] = lo.constant(e, "s64" if wide else "s32", hint=f"{op.name}:e")
+    return fields
+
+
+def _sample(steps: int, batch: int, inputs: int, units: int, name: str = "", **attributes: Any) -> Sample:
+    n = 2 if attributes.get("direction") == "bidirectional" else 1
+    inputs_ = (
+        given(steps, batch, inputs),
+        weight(n, 3 * units, inputs, std=1.5 / inputs**0.5),
+        weight(n, 3 * units, units, std=1.0 / units**0.5),
+        weight(n, 6 * units, std=0.3),
+        None,
+        given(n, batch, units),
+    )
+    return Sample("GRU", inputs_, {"hidden_size": units, **attributes}, 2, 14, name)
+
+
+def _integer(op: Operator, graph: Graph) -> str | None:
+    return recurrent.has_default_activations(op, graph)
+
+
+GRU = register(
+    OpSpec(
+        name="GRU",
+        onnx=("GRU",),
+        infer=recurrent.infer,
+        reference=reference,
+        canonicalise=recurrent.canonicalise,
+        constraints=recurrent.CONSTRAINTS,
+        family="recurrent",
+        macs=recurrent.macs,
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 100.0),
+            OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 50.0),
+            OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 30.0, _integer),
+            OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 60.0, _integer),
+            OpLowering("s8", Formats("s8", "s8", "s8", "s16"), _lower_integer, 25.0, _integer),
+        ),
+        samples=(
+            _sample(1, 1, 64, 154),
+            _sample(1, 1, 1, 1),
+            _sample(1, 1, 8, 16, "linear", linear_before_reset=1),
+            _sample(33, 1, 8, 4, "bidirectional", direction="bidirectional", linear_before_reset=1),
+            _sample(4, 2, 9, 7, "reverse", direction="reverse", clip=0.7),
+            Sample("GRU", (given(3, 1, 5), weight(1, 12, 5), weight(1, 12, 4)), {"hidden_size": 4}, 1, 14, "bare"),
+            Sample(
+                "GRU",
+                (given(4, 2, 5), weight(1, 9, 5), weight(1, 9, 3), weight(1, 18), constant([4, 2], dtype="int32")),
+                {"hidden_size": 3, "activations": ["Sigmoid", "Relu"]},
+                2,
+                14,
+                "lengths",
+            ),
+        ),
+    )
+)

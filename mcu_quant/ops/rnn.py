@@ -1,0 +1,159 @@
+"""RNN: h = f(W x + R h + b), step by step over a sequence; mq_rnn.h has the whole mathematics.
+
+Inputs X, W, R, B, sequence_lens, initial_h; outputs Y, Y_h. Attributes as in mcu_quant/recurrent.py. A layer whose
+state is that of the model updates it in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mcu_quant import gates, recurrent
+from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
+from mcu_quant.program import EdgeType, Symbol
+from mcu_quant.recurrent import Dims
+
+# --- the operator --------------------------------------------------------------------------------------------------
+
+
+def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """Y and Y_h in floats."""
+    x, w, r, b, lengths, h0 = (*inputs, *[None] * 6)[:6]
+    d = Dims.of(op, x.shape, lengths)
+    functions = [recurrent.activations(op, k)[0] for k in range(d.directions)]
+    clip = np.float32(op.attributes["clip"])
+    bias = np.zeros((d.directions, d.units), x.dtype) if b is None else b[:, : d.units] + b[:, d.units :]
+    from_x = [x @ w[k].T + bias[k] for k in range(d.directions)]
+
+    def step(k: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        v = from_x[k][t] + states[0] @ r[k].T
+        return (functions[k](v if clip == np.inf else np.clip(v, -clip, clip)),)
+
+    (h,), (y,) = d.sweep((np.zeros(d.state, x.dtype) if h0 is None else h0,), step)
+    return y, h
+
+
+# --- the kernels ---------------------------------------------------------------------------------------------------
+
+
+def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
+    narrow = gates.to_hidden(fmt)
+
+    def exact(
+        *, x: Array, w: Array, r: Array, h: Array, p: Mapping[str, Any], y: object = recurrent.WRITTEN
+    ) -> tuple[Array, ...]:
+        sums = gates.ExactGates(x, w, r, p)
+
+        def step(d: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+            total = sums.from_x(d, t) + sums.from_h(d, states[0])
+            return (gates.stored(narrow(gates.gate(total, p["tanh_clip"], p["tanh_table"]) << 15), fmt),)
+
+        (state,), (sequence,) = sums.dims.sweep((h,), step)
+        return (state,) if y is None else (state, sequence)
+
+    return exact
+
+
+for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+    register_kernel(Kernel(f"mq_rnn_{_name}", "rnn", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
+
+
+# --- lowering ------------------------------------------------------------------------------------------------------
+
+
+def _lower_float(op: Operator, lo: Lowering) -> None:
+    assert lo.formats
+    fmt, d = lo.formats.input, recurrent.dims(op, lo)
+    kernel = f"mq_rnn_{fmt}"
+    x = lo.read(op.inputs[0])
+    h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt))
+    biases = recurrent.biases(lo, op)
+    lo.call(
+        kernel,
+        x=x,
+        w=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 1)), fmt, hint=f"{op.name}:W"),
+        r=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 2)), fmt, hint=f"{op.name}:R"),
+        b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else Symbol("NULL"),
+        h=h,
+        y=recurrent.sequence(lo, op, d, h, fmt),
+        next=lo.scratch(d.units, fmt),
+        p=lo.struct(
+            "mq_rnn_float_params",
+            **d.fields(lo, op),
+            clip=op.attributes["clip"],
+            **recurrent.float_functions(lo, op, ("f",)),
+        ),
+    )
+
+
+def _lower_integer(op: Operator, lo: Lowering) -> None:
+    assert lo.formats and lo.formats.weight
+    fmt, d = lo.formats.input, recurrent.dims(op, lo)
+    kernel = f"mq_rnn_{'s16s16' if lo.formats.weight == 's16' else fmt}"
+    x = lo.read(op.inputs[0])
+    quant = lo.type_of(x).quant
+    assert quant
+    biases = recurrent.biases(lo, op)
+    x_bias = biases[0] + biases[1] if biases else None
+    made = gates.gates(lo, op, kernel, quant, functions=("tanh",), x_bias=x_bias)
+    h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt, recurrent.HIDDEN[fmt]))
+    lo.call(
+        kernel,
+        x=x,
+        w=made.w,
+        r=made.r,
+        h=h,
+        y=recurrent.sequence(lo, op, d, h, fmt),
+        next=lo.scratch(d.units, fmt),
+        p=lo.struct("mq_rnn_params", **d.fields(lo, op), **made.fields, **gates.tables(lo, op, ("tanh",))),
+    )
+
+
+def _integer(op: Operator, graph: Graph) -> str | None:
+    return recurrent.has_default_activations(op, graph)
+
+
+def _sample(steps: int, batch: int, inputs: int, units: int, name: str = "", **attributes: Any) -> Sample:
+    n = 2 if attributes.get("direction") == "bidirectional" else 1
+    inputs_ = (
+        given(steps, batch, inputs),
+        weight(n, units, inputs, std=1.0 / inputs**0.5),
+        weight(n, units, units, std=0.7 / units**0.5),
+        weight(n, 2 * units, std=0.3),
+        None,
+        given(n, batch, units),
+    )
+    return Sample("RNN", inputs_, {"hidden_size": units, **attributes}, 2, 14, name)
+
+
+RNN = register(
+    OpSpec(
+        name="RNN",
+        onnx=("RNN",),
+        infer=recurrent.infer,
+        reference=reference,
+        canonicalise=recurrent.canonicalise,
+        constraints=recurrent.CONSTRAINTS,
+        family="recurrent",
+        macs=recurrent.macs,
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 100.0),
+            OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 50.0),
+            OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 30.0, _integer),
+            OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 60.0, _integer),
+            OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 25.0, _integer),
+        ),
+        samples=(
+            _sample(1, 1, 40, 64),
+            _sample(1, 1, 1, 1),
+            _sample(5, 2, 3, 4, "bidirectional", direction="bidirectional"),
+            _sample(4, 1, 9, 7, "reverse", direction="reverse", clip=0.7),
+            Sample("RNN", (given(3, 1, 5), weight(1, 4, 5), weight(1, 4, 4)), {"hidden_size": 4}, 1, 14, "bare"),
+        ),
+    )
+)
