@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_elementwise.h"
+
+#include "mq_fixed.h"
+#include "mq_walk.h"
+
+void mq_mul_s8(const int8_t *a, const int8_t *b, int8_t *y, const mq_broadcast *loops, const mq_mul_params *p) {
+    const uint32_t count = loops->shape[5];
+    const int32_t a_step = loops->a_step[5];
+    const int32_t b_step = loops->b_step[5];
+    uint32_t index[5] = {0};
+    int32_t a_row = 0;
+    int32_t b_row = 0;
+    do {
+        const int8_t *u = a + a_row;
+        const int8_t *v = b + b_row;
+        for (uint32_t i = 0; i < count; i++) {
+            const int32_t product = (*u - p->a_zero) * (*v - p->b_zero);
+            *y++ = mq_sat_s8(p->y_zero + mq_requantise(product, p->multiplier, p->shift));
+            u += a_step;
+            v += b_step;
+        }
+    } while (mq_walk_next(index, loops->shape, loops->a_step, loops->b_step, &a_row, &b_row));
+}
