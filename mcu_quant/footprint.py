@@ -187,13 +187,9 @@ def deepest(graph: str, root: str) -> int:
 
 # --- estimated -----------------------------------------------------------------------------------------------------
 
-#: Bytes of a call in the schedule: loading up to six arguments and branching. Fitted to the folders of bench/code_size.py.
-CALL_BYTES = 28
-
-
 @cache
 def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads((PACKAGE / "data" / "code_size.json").read_text())
+    table: dict[str, Any] = json.loads((PACKAGE / "tables" / "code_size.json").read_text())
     return table
 
 
@@ -212,13 +208,18 @@ def estimated(folder: Path, board: Board) -> Footprint:
     deepest_kernel = max((core["functions"][n]["stack_bytes"] for n in names), default=0)
     return Footprint(
         weights_bytes=weights,
-        code_bytes=sum(kernels.values()) + structs + CALL_BYTES * len(interface["steps"]),
+        code_bytes=sum(kernels.values()) + structs + _schedule_bytes(core, len(interface["steps"])),
         library_bytes=core["library_bytes"],
         static_ram_bytes=ports + sum(map(int, memory)),
         stack_bytes=core["schedule_stack_bytes"] + deepest_kernel,
         origin="estimated",
         kernels=kernels,
     )
+
+
+def _schedule_bytes(core: dict[str, Any], calls: int) -> int:
+    """`run` and `reset` without the kernels: a fixed part and so many bytes per call, fitted."""
+    return round(core["schedule_bytes"] + core["call_bytes"] * calls)
 
 
 def _product(shape: Sequence[int]) -> int:
