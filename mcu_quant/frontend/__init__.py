@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -20,10 +20,12 @@ import onnx_ir
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.frontend.bind import Binding, bind_inputs
 from mcu_quant.frontend.convert import canonicalise, raw_graph
-from mcu_quant.frontend.fold import contradiction, fold, prepare
+from mcu_quant.frontend.fold import contradictions, fold, prepare
 from mcu_quant.frontend.read import opset, read
 from mcu_quant.frontend.states import Pairing, pair
 from mcu_quant.ir import Graph, check
+
+FIT_TOGETHER = "bind the dimensions to sizes that fit together (--bind), or export the model again"
 
 __all__ = ["Binding", "Imported", "Pairing", "load"]
 
@@ -67,8 +69,8 @@ def load(
     with _libraries_refuse(file.name):
         folded = fold(model)
     raw, problems = raw_graph(model, file.stem)
-    if problems and (why := contradiction(model)):
-        problems = [Diagnostic("MQ111", file.name, why, help="bind the dimensions to sizes that fit together (--bind)")]
+    if problems:
+        problems = _explained(problems, contradictions(model))
     graph, more = canonicalise(raw, opset(proto))
     raise_errors([*problems, *more])
     paired = pair(graph, states)
@@ -77,6 +79,16 @@ def load(
         raise AssertionError("importing made an invalid graph:\n" + "\n".join(broken))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
     return Imported(paired.graph, bindings, paired.pairings, (*notes, *paired.notes))
+
+
+def _explained(lost: Sequence[Diagnostic], reasons: Mapping[str, str]) -> list[Diagnostic]:
+    """Shapes that got lost because they contradict each other make the model invalid, at these sizes at least."""
+    return [
+        replace(d, code="MQ111", message=f"{reasons[d.where]}; {d.message}", help=FIT_TOGETHER)
+        if d.where in reasons
+        else d
+        for d in lost
+    ]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import onnx_ir
 
 from mcu_quant import ops
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
+from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
 
@@ -27,7 +28,7 @@ def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]
     for value in (*model.graph.inputs, *(o for n in nodes for o in n.outputs)):
         if value.name and (type_ := _type(value, rewrites)):
             types[value.name] = type_
-    labels = _unique([n.name or next((str(o.name) for o in n.outputs if o.name), n.op_type) for n in nodes])
+    labels = unique([node_label(n) for n in nodes])
     operators = tuple(_operator(n, label) for n, label in zip(nodes, labels, strict=True))
     graph = Graph(
         name=name,
@@ -140,16 +141,6 @@ def _attribute(attribute: onnx_ir.Attr) -> Any:
     return value
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    taken: dict[str, None] = {}
-    for name in names:
-        made, n = name, 2
-        while made in taken:
-            made, n = f"{name}#{n}", n + 1
-        taken[made] = None
-    return list(taken)
-
-
 # --- what stands in the way ----------------------------------------------------------------------------------------
 
 
@@ -158,7 +149,8 @@ def _unknown_shapes(graph: Graph) -> Iterator[Diagnostic]:
     for op in graph.operators:
         lost = [o for o in op.outputs if o and o not in graph.types]
         if lost and all(i in graph.types for i in op.inputs if i) and _unsupported(op) is None:
-            message = f"the shape of {lost[0]!r} ({op.op}) depends on data, or cannot be inferred"
+            reads = ", ".join(f"{i!r}: {graph.types[i]}" for i in op.inputs if i)
+            message = f"the shape of {lost[0]!r} ({op.op} of {reads}) depends on data, or cannot be inferred"
             yield Diagnostic("MQ112", op.name, message, help="bind its inputs (--bind), or replace it before exporting")
 
 
@@ -206,10 +198,10 @@ def _empty(graph: Graph) -> Iterator[Diagnostic]:
 
 def _not_finite(graph: Graph) -> Iterator[Diagnostic]:
     readers: Mapping[str, Sequence[Operator]] = graph.consumers()
-    for name, array in graph.constants.items():
-        if not np.issubdtype(array.dtype, np.floating):
-            continue
-        bad = int(np.count_nonzero(~np.isfinite(array)))
+    order = dict.fromkeys(name for op in graph.operators for name in op.inputs if name in graph.constants)
+    for name in [*order, *(n for n in graph.outputs if n in graph.constants)]:
+        array = graph.constants[name]
+        bad = int(np.count_nonzero(~np.isfinite(array))) if np.issubdtype(array.dtype, np.floating) else 0
         if bad:
             used = ", ".join(op.name for op in readers.get(name, ()))
             message = f"{bad} of {array.size} values are NaN or infinite (read by {used or 'the output'})"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import onnx
@@ -17,14 +18,40 @@ from onnx_ir.passes.common import (
     RemoveInitializersFromInputsPass,
 )
 
+#: How shape inference reports a node.
+_INFERENCE_ERROR = re.compile(r"\(op_type:\w+, node name: (.*?)\): (.*)")
 #: Each round can only shrink the graph; real models need two or three.
 _ROUNDS = 20
 
 
 def prepare(model: onnx_ir.Model) -> None:
-    """Inline local functions, and turn inputs that only carry a default value into constants. In place."""
+    """Inline local functions, turn inputs that only carry a default value into constants, name all nodes. In place."""
     InlinePass()(model)
     RemoveInitializersFromInputsPass()(model)
+    _name_nodes(model)
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The same names, the second of a kind as `name#2`."""
+    taken: dict[str, None] = {}
+    for name in names:
+        made, n = name, 2
+        while made in taken:
+            made, n = f"{name}#{n}", n + 1
+        taken[made] = None
+    return list(taken)
+
+
+def node_label(node: onnx_ir.Node) -> str:
+    """What a node is called: its name, or its first output where the exporter gave none."""
+    return node.name or next((str(o.name) for o in node.outputs if o.name), node.op_type)
+
+
+def _name_nodes(model: onnx_ir.Model) -> None:
+    """Give every node a name of its own, before a library invents one that says nothing."""
+    nodes = list(onnx_ir.traversal.RecursiveGraphIterator(model.graph))
+    for node, name in zip(nodes, unique([node_label(n) for n in nodes]), strict=True):
+        node.name = name
 
 
 def fold(model: onnx_ir.Model) -> int:
@@ -48,13 +75,14 @@ def fold(model: onnx_ir.Model) -> int:
     return before - _count(model)
 
 
-def contradiction(model: onnx_ir.Model) -> str | None:
-    """Why shape inference cannot follow the model, in ONNX's words, if types or shapes contradict each other."""
+def contradictions(model: onnx_ir.Model) -> dict[str, str]:
+    """Where types or shapes contradict each other: the reason in ONNX's words, by the name of the node."""
     try:
         onnx.shape_inference.infer_shapes(onnx_ir.to_proto(model), strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        return " ".join(str(error).split())
-    return None
+        found = _INFERENCE_ERROR.findall(str(error))
+        return {name: " ".join(reason.replace("[ShapeInferenceError]", "").split()) for name, reason in found}
+    return {}
 
 
 def _count(model: onnx_ir.Model) -> int:

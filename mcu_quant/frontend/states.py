@@ -114,10 +114,13 @@ def _unique_pairs(
     graph: Graph, found: Sequence[Pairing], rule: str, holds: Callable[[Graph, str, str], bool]
 ) -> Iterator[Pairing]:
     inputs, outputs = _open(graph, found)
-    fits = {(i, o) for i in inputs for o in outputs if graph.types[i] == graph.types[o] and holds(graph, i, o)}
-    for i, o in sorted(fits):
-        if sum(i == a for a, _ in fits) == 1 and sum(o == b for _, b in fits) == 1:
-            yield Pairing(i, o, rule)
+    fits = {i: [o for o in outputs if graph.types[i] == graph.types[o] and holds(graph, i, o)] for i in inputs}
+    if holds is _recurs:
+        # outputs that hold the same final state are equally right: the one that says so, else the last
+        fits = {i: sorted(o, key=_speaks_of_state)[-1:] for i, o in fits.items()}
+    for i, (first, *others) in ((i, o) for i, o in fits.items() if o):
+        if not others and sum(first in o for o in fits.values()) == 1:
+            yield Pairing(i, first, rule)
 
 
 # --- rule 2 --------------------------------------------------------------------------------------------------------

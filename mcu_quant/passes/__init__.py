@@ -19,6 +19,7 @@ from mcu_quant.passes.layout import simplify_layout
 from mcu_quant.passes.lstm import recover_lstm
 from mcu_quant.passes.recurrent import merge_last_step
 from mcu_quant.passes.unpack_states import unpack_states
+from mcu_quant.passes.whole_conv import convolution_to_gemm
 
 #: In this order: what recognises something comes after what brings it into one shape.
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -29,6 +30,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     merge_common,
     recover_layer_norm,
     recover_lstm,
+    convolution_to_gemm,
     fold_affine,
     fuse_activations,
     merge_last_step,

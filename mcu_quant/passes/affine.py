@@ -1,13 +1,13 @@
 """Scales and offsets per output channel move into the weights before them.
 
-Before: y = (W x + b) * s + t: Gemm, Conv or ConvTranspose, and then Mul, Add or BatchNormalization by constants.
+Before: y = (W x + b) * s + t: Gemm, Conv or ConvTranspose, and then Mul and Add by constants, which is what the
+        canonical form makes of BatchNormalization, too.
 After:  y = (s W) x + (s b + t).
 
 Cases, cited in the code:
 1. Add of a constant that varies along the channel axis only: added to the bias.
 2. Mul by such a constant: rows of W and the bias are scaled.
-3. BatchNormalization is a Mul by scale / sqrt(var + epsilon) and an Add; where nothing takes them in, they stay so.
-4. A Reshape that keeps the last axis may stand between a Gemm and its Add or Mul; it moves behind.
+3. A Reshape that keeps the last axis may stand between a Gemm and its Add or Mul; it moves behind.
 
 Refused: the result before scaling is used elsewhere, too; or an activation is fused already, which does not commute.
 """
@@ -27,14 +27,14 @@ WEIGHTED = ("Gemm", "Conv", "ConvTranspose")
 
 @dataclass(frozen=True)
 class Source:
-    """The weighted operator whose result an edge is, and the Reshape between them (case 4) if there is one."""
+    """The weighted operator whose result an edge is, and the Reshape between them (case 3) if there is one."""
 
     op: Operator
     view: Operator | None
 
 
 def fold_affine(graph: Graph) -> Graph:
-    """Fold Add, Mul and BatchNormalization by constants into the weights before them."""
+    """Fold Add and Mul by constants into the weights before them."""
     edit = Editor(graph)
     for op in graph.operators:
         if not edit.free(op):
@@ -43,8 +43,6 @@ def fold_affine(graph: Graph) -> Graph:
             source = weighted_source(edit, found[0])
             if source is not None:
                 _fold(edit, op, source, found[1])
-        elif op.op == "BatchNormalization":
-            _batch_normalisation(edit, op)
     return edit.done()
 
 
@@ -80,7 +78,7 @@ def rebuilt(edit: Editor, source: Source, last: Operator, changed: Operator) -> 
 
 
 def _fold(edit: Editor, op: Operator, source: Source, value: Array) -> None:
-    """Cases 1, 2 and 4."""
+    """Cases 1, 2 and 3."""
     target = source.op
     shape = edit.shape(op.outputs[0])
     channel = len(shape) - 1 if target.op == "Gemm" else 1
@@ -113,22 +111,3 @@ def _scaled_rows(op: Operator, weights: Array, vector: Array) -> Array:
     parts = wide.reshape((group, weights.shape[0] // group, *weights.shape[1:]))
     scale = vector.reshape((group, 1, -1, *[1] * (weights.ndim - 2)))
     return (parts * scale).reshape(weights.shape).astype(np.float32)
-
-
-def _batch_normalisation(edit: Editor, op: Operator) -> None:
-    """Case 3."""
-    statistics = [edit.constant(name) for name in op.inputs[1:5]]
-    x, y = op.inputs[0], op.outputs[0]
-    if any(s is None for s in statistics):
-        return
-    gamma, beta, mean, variance = (np.asarray(s, np.float64) for s in statistics)
-    scale = gamma / np.sqrt(variance + float(op.attributes.get("epsilon", 1e-5)))
-    along = (-1, *[1] * (len(edit.shape(x)) - 2))
-    factor = edit.add_constant(f"{op.name}:scale", scale.reshape(along).astype(np.float32))
-    offset = edit.add_constant(f"{op.name}:offset", (beta - mean * scale).reshape(along).astype(np.float32))
-    product = edit.add_edge(f"{y}:scaled", edit.shape(x))
-    made = [
-        Operator(f"{op.name}:scale", "Mul", (x, factor), (product,)),
-        Operator(op.name, "Add", (product, offset), (y,)),
-    ]
-    edit.replace(op, made, "batch normalisation is a scale and an offset")

@@ -104,9 +104,18 @@ class Editor:
     def replace(
         self, root: Operator, made: Iterable[Operator], rule: str, detail: str = "", taken: Iterable[Operator] = ()
     ) -> None:
-        """Put `made` where `root` was. Operators in `taken` are left in place and disappear if nobody reads them."""
-        self._made[root.name] = tuple(made)
-        self._taken.update((root.name, *(op.name for op in taken)))
+        """Put `made` where `root` was.
+
+        Operators in `taken` go where `made` writes their outputs; the others stay, and disappear if nobody reads them.
+        """
+        operators = tuple(made)
+        written = {o for op in operators for o in op.outputs if o}
+        for op in taken:
+            self._taken.add(op.name)
+            if written.intersection(op.outputs):
+                self._made[op.name] = ()
+        self._made[root.name] = operators
+        self._taken.add(root.name)
         self._rewrites.append(Rewrite(rule, root.name, detail))
 
     def bypass(self, op: Operator, source: str, rule: str) -> None:

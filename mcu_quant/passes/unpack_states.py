@@ -96,17 +96,21 @@ def _split(graph: Graph, state: State) -> _Split | None:
 
 
 def _groups(graph: Graph, state: State) -> list[list[_Use]] | None:
-    """Case 1: uses by the set of elements they read, each set once, the edge of the piece first."""
+    """Case 1: uses by the set of elements they read, in the order they run; in each, the edge of the piece first."""
     moved = trace.forward(graph, state.input)
+    position = {op.name: k for k, op in enumerate(graph.operators)}
+    first: dict[bytes, int] = {}
     sets: dict[bytes, dict[str, _Use]] = {}
     for edge, op in trace.uses(graph, moved, state.pieces[0].output):
         if op is None:
             return None
         initial = op.op in RECURRENT and edge in (op.input(5), op.input(6))
         key = np.sort(np.ravel(moved[edge])).tobytes()
+        first[key] = min(first.get(key, len(position)), position[op.name])
         known = sets.setdefault(key, {}).get(edge)
         sets[key][edge] = _Use(edge, moved[edge], initial or (known is not None and known.initial))
-    groups = [sorted(uses.values(), key=lambda use: not use.initial) for uses in sets.values()]
+    in_order = sorted(sets, key=lambda key: first[key])
+    groups = [sorted(sets[key].values(), key=lambda use: not use.initial) for key in in_order]
     covered = np.concatenate([np.ravel(g[0].index) for g in groups]) if groups else np.zeros(0)
     return groups if np.array_equal(np.sort(covered), np.arange(state.type.size)) else None
 
