@@ -1,0 +1,73 @@
+/* Convolution: y[n, o, i, j] = activation(b[o] + sum_{c, a, d} x[n, g C + c, i S - P + a D, j S' - P' + d D'] w[o, a,
+ * d, c]) with C channels per group, g the group of o, strides S, leading pads P and dilations D of the two axes, and
+ * activation(v) = min(max(v, low), high). Taps outside the map read the real number 0. A 1-D convolution has height 1.
+ *
+ * x: [batch, groups * channels, in_height, in_width], y: [batch, groups * outputs, out_height, out_width], row-major;
+ * w: [groups * outputs, kernel_height, kernel_width, channels]; b: [groups * outputs]. y overlaps nothing.
+ *
+ *   f32, f16   sums in f32, in the order of a, d, c; b in f32, may be NULL.
+ *   s8         acc = bias[o] + sum x w, with x = x_zero for taps outside       (the zero point of x is folded into
+ * bias) y = clamp(y_zero + requantise(acc, multiplier[o], shift[o]), low, high) acc fits 32 bits for every input:
+ * proven when the weights were quantised. Weights are s8. s16        the same with a zero point of 0: taps outside add
+ * nothing. s16s16     s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising. s8_s16 s8
+ * input, s16 output. SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_CONV_H
+#define MQ_CONV_H
+
+#include "mq_base.h"
+
+/* `channels` and `outputs` are those of one group. */
+typedef struct {
+    int32_t batch;
+    int32_t groups;
+    int32_t channels;
+    int32_t outputs;
+    int32_t in_height;
+    int32_t in_width;
+    int32_t out_height;
+    int32_t out_width;
+    int32_t kernel_height;
+    int32_t kernel_width;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t dilation_width;
+    int32_t pad_top;
+    int32_t pad_left;
+} mq_conv_shape;
+
+typedef struct {
+    float low;
+    float high;
+} mq_conv_float_params;
+
+typedef struct {
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const int8_t *shift;
+    int32_t x_zero;
+    int32_t y_zero;
+    int32_t low;
+    int32_t high;
+} mq_conv_params;
+
+typedef struct {
+    const int64_t *bias;
+    const int32_t *multiplier;
+    const int8_t *shift;
+    int32_t narrow;
+    int32_t low;
+    int32_t high;
+} mq_conv_wide_params;
+
+void mq_conv_f32(const float *x, const float *w, const float *b, float *y, const mq_conv_shape *s,
+                 const mq_conv_float_params *p);
+void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, const mq_conv_shape *s,
+                 const mq_conv_float_params *p);
+void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, const mq_conv_shape *s, const mq_conv_params *p);
+void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_conv_shape *s, const mq_conv_params *p);
+void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_conv_shape *s, const mq_conv_params *p);
+void mq_conv_s16s16(const int16_t *x, const int16_t *w, int16_t *y, const mq_conv_shape *s,
+                    const mq_conv_wide_params *p);
+
+#endif

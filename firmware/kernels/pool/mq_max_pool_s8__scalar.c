@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_pool.h"
+
+#include "mq_window.h"
+
+/* The largest value under the window. */
+static int8_t largest(const int8_t *x, const mq_pool_shape *s, int32_t top, int32_t left, mq_taps v, mq_taps h) {
+    int8_t best = x[(top + v.first * s->dilation_height) * s->in_width + left + h.first * s->dilation_width];
+    for (int32_t a = v.first; a < v.end; a++) {
+        const int32_t row = (top + a * s->dilation_height) * s->in_width + left;
+        for (int32_t d = h.first; d < h.end; d++) {
+            const int8_t value = x[row + d * s->dilation_width];
+            best = value > best ? value : best;
+        }
+    }
+    return best;
+}
+
+void mq_max_pool_s8(const int8_t *x, int8_t *y, const mq_pool_shape *s) {
+    for (int32_t m = 0; m < s->maps; m++) {
+        for (int32_t i = 0; i < s->out_height; i++) {
+            const int32_t top = i * s->stride_height - s->pad_top;
+            const mq_taps v = mq_taps_inside(top, s->dilation_height, s->kernel_height, s->in_height);
+            for (int32_t j = 0; j < s->out_width; j++) {
+                const int32_t left = j * s->stride_width - s->pad_left;
+                const mq_taps h = mq_taps_inside(left, s->dilation_width, s->kernel_width, s->in_width);
+                *y++ = largest(x, s, top, left, v, h);
+            }
+        }
+        x += s->in_height * s->in_width;
+    }
+}

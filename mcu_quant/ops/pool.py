@@ -1,0 +1,334 @@
+"""MaxPool, AveragePool, LpPool: one value of each channel for the values under a window.
+
+In one or two spatial axes. Canonical attributes: kernel_shape, strides, dilations, pads (begin..., end...), ceil_mode,
+and count_include_pad of AveragePool, p of LpPool. Positions outside the map take no part, but count in the divisor of
+an average where count_include_pad says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from mcu_quant import fixed, formats, quantise
+from mcu_quant.ir import Array, Graph, Operator, TensorType
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import (
+    Canonical,
+    Counts,
+    Formats,
+    Kernel,
+    NodeContext,
+    OpLowering,
+    OpSpec,
+    Sample,
+    given,
+    register,
+    register_kernel,
+)
+from mcu_quant.ops.conv import maps_of, one_or_two_axes, window_of
+from mcu_quant.program import Call, Program, Struct
+from mcu_quant.window import Pair, Window, as_maps, as_row, explicit, geometry, patches
+
+# --- the operators -------------------------------------------------------------------------------------------------
+
+
+def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """Type of y."""
+    x = types[0]
+    assert x
+    rank = len(x.shape) - 2
+    size = Window.of(op).output(maps_of(x.shape), bool(op.attributes["ceil_mode"]))
+    return (TensorType((*x.shape[:2], *size[2 - rank :]), x.dtype),)
+
+
+def _seen(op: Operator, x: Array, fill: float) -> Array:
+    """What each window sees, as [batch, channels, kernel height, kernel width, *output]."""
+    maps, window = as_maps(x), Window.of(op)
+    return patches(maps, window, window.output(maps.shape[2:], bool(op.attributes["ceil_mode"])), fill)
+
+
+def _ranked(y: Array, rank: int) -> Array:
+    return y if rank == 4 else y[:, :, 0]
+
+
+def reference_max(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """The largest value of each window."""
+    return (_ranked(_seen(op, inputs[0], -np.inf).max(axis=(2, 3)), inputs[0].ndim),)
+
+
+def reference_average(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """The mean of each window."""
+    seen = _seen(op, inputs[0], 0)
+    counted = counts(Window.of(op), as_maps(inputs[0]).shape[2:], seen.shape[4:], margins(op))
+    return (_ranked(seen.sum(axis=(2, 3)) / counted.astype(np.float32), inputs[0].ndim),)
+
+
+def reference_lp(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """The 1-norm or 2-norm of each window."""
+    seen = _seen(op, inputs[0], 0)
+    y = np.sqrt(np.square(seen).sum(axis=(2, 3))) if op.attributes["p"] == 2 else np.abs(seen).sum(axis=(2, 3))
+    return (_ranked(y, inputs[0].ndim),)
+
+
+def margins(op: Operator) -> tuple[int, int, int, int]:
+    """How far beyond the map positions count in an average: top, left, bottom, right."""
+    return Window.of(op).pads if op.attributes["count_include_pad"] else (0, 0, 0, 0)
+
+
+def counts(window: Window, size: Sequence[int], output: Sequence[int], margin: Sequence[int]) -> Array:
+    """Positions of each window [height, width] that lie in the map widened by its margins."""
+
+    def along(i: int) -> Array:
+        origin = np.arange(output[i]) * window.strides[i] - window.pads[i]
+        at = origin[:, None] + np.arange(window.kernel[i]) * window.dilations[i]
+        inside: Array = ((at >= -margin[i]) & (at < size[i] + margin[i + 2])).sum(axis=1)
+        return inside
+
+    return along(0)[:, None] * along(1)
+
+
+def _canonicalise(**own: int) -> Callable[[Operator, NodeContext], Canonical]:
+    """auto_pad becomes pads, defaults become explicit; `own` are the operator's own attributes with their defaults."""
+
+    def canonicalise(op: Operator, node: NodeContext) -> Canonical:
+        attributes = explicit(op, node.shape(op.inputs[0])[2:], op.attributes["kernel_shape"])
+        attributes |= {name: int(op.attributes.get(name, default)) for name, default in own.items()}
+        return Canonical((Operator(op.name, op.op, op.inputs, op.outputs, attributes),))
+
+    return canonicalise
+
+
+def agreed_shape(op: Operator, graph: Graph) -> str | None:
+    """With ceil_mode no window begins beyond the map: ONNX counts such windows, the runtimes drop them."""
+    if one_or_two_axes(op, graph):
+        return None
+    made, said = infer(op, [graph.types[op.inputs[0]]])[0].shape, graph.shape(op.outputs[0])
+    return None if made == said else f"the output is {list(made)} to some and {list(said)} to others"
+
+
+def values_only(op: Operator, graph: Graph) -> str | None:
+    """MaxPool gives values, not the indices where they were found."""
+    return "its second output is used" if op.output(1) else None
+
+
+def sees_values(op: Operator, graph: Graph) -> str | None:
+    """Every window of a pool covers at least one value: pads are smaller than the kernel."""
+    if one_or_two_axes(op, graph):
+        return None
+    shape, window = maps_of(graph.shape(op.inputs[0])), Window.of(op)
+    output = window.output(shape, bool(op.attributes["ceil_mode"]))
+    seen = counts(window, shape, output, (0, 0, 0, 0))
+    return None if seen.all() else "a window lies entirely in the pad"
+
+
+def one_or_two_norm(op: Operator, graph: Graph) -> str | None:
+    """LpPool has p = 1 or p = 2."""
+    return None if op.attributes["p"] in (1, 2) else f"p is {op.attributes['p']}"
+
+
+# --- the kernels ---------------------------------------------------------------------------------------------------
+
+
+def _counts(program: Program, call: Call) -> Counts:
+    s = call.args["s"]
+    assert isinstance(s, Struct)
+    f: Any = s.fields
+    outputs = f["maps"] * f["out_height"] * f["out_width"]
+    return Counts(elements=outputs * f["kernel_height"] * f["kernel_width"], units=outputs)
+
+
+def _stored(x: Array, s: dict[str, Any], fill: int) -> Array:
+    """What each window sees of stored values, as [maps, kernel height, kernel width, *output]."""
+    maps = x.reshape(1, s["maps"], s["in_height"], s["in_width"]).astype(np.int64)
+    seen: Array = patches(maps, window_of(s), (s["out_height"], s["out_width"]), fill)[0]
+    return seen
+
+
+def _exact_max(x: Array, s: dict[str, Any]) -> Array:
+    largest: Array = _stored(x, s, np.iinfo(x.dtype).min).max(axis=(1, 2))
+    return largest.astype(x.dtype)
+
+
+def _exact_average(x: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
+    acc = _stored(x, s, p["x_zero"]) - p["x_zero"]
+    margin = [p[f"margin_{side}"] for side in ("top", "left", "bottom", "right")]
+    size, output = (s["in_height"], s["in_width"]), (s["out_height"], s["out_width"])
+    at = counts(window_of(s), size, output, margin) - p["count_first"]
+    y = fixed.requantise(acc.sum(axis=(1, 2)), p["multiplier"][at], p["shift"][at]) + p["y_zero"]
+    return fixed.saturate(y, np.iinfo(x.dtype).min, np.iinfo(x.dtype).max).astype(x.dtype)
+
+
+for _format in ("f32", "f16", "s16", "s8"):
+    _integer = formats.get(_format).integer
+    for _name, _spec in (("max", _exact_max), ("average", _exact_average)):
+        register_kernel(Kernel(f"mq_{_name}_pool_{_format}", "pool", counts=_counts, exact=_spec if _integer else None))
+    if not _integer:
+        register_kernel(Kernel(f"mq_lp_pool_{_format}", "pool", counts=_counts))
+
+
+# --- lowering ------------------------------------------------------------------------------------------------------
+
+
+def _geometry(op: Operator, lo: Lowering) -> tuple[Window, Pair, Pair]:
+    return as_row(Window.of(op), maps_of(lo.shape(op.inputs[0])), maps_of(lo.shape(op.outputs[0])))
+
+
+def _shape(op: Operator, lo: Lowering) -> Struct:
+    return lo.struct("mq_pool_shape", maps=prod(lo.shape(op.inputs[0])[:2]), **geometry(*_geometry(op, lo)))
+
+
+def _lower_max(op: Operator, lo: Lowering) -> None:
+    """Values are only chosen, so y keeps the scale of x."""
+    assert lo.formats
+    x = lo.read(op.inputs[0])
+    y = lo.write(op.outputs[0], quant=lo.type_of(x).quant)
+    lo.call(f"mq_max_pool_{lo.formats.input}", x=x, y=y, s=_shape(op, lo))
+
+
+def _margins(op: Operator, lo: Lowering) -> dict[str, int]:
+    pads = _geometry(op, lo)[0].pads if op.attributes["count_include_pad"] else (0, 0, 0, 0)
+    return {f"margin_{side}": pad for side, pad in zip(("top", "left", "bottom", "right"), pads, strict=True)}
+
+
+def _lower_average_float(op: Operator, lo: Lowering) -> None:
+    assert lo.formats
+    lo.call(
+        f"mq_average_pool_{lo.formats.input}",
+        x=lo.read(op.inputs[0]),
+        y=lo.write(op.outputs[0]),
+        s=_shape(op, lo),
+        p=lo.struct("mq_average_pool_float_params", **_margins(op, lo)),
+    )
+
+
+def _lower_average_integer(op: Operator, lo: Lowering) -> None:
+    """One requantisation factor for each divisor from the smallest to the largest."""
+    assert lo.formats
+    x, y = lo.read(op.inputs[0]), lo.write(op.outputs[0])
+    x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
+    assert x_quant and y_quant
+    window, size, output = _geometry(op, lo)
+    margin = _margins(op, lo)
+    divisors = counts(window, size, output, list(margin.values()))
+    first, last = int(divisors.min()), int(divisors.max())
+    multiplier, shift = quantise.factors(x_quant.scale / y_quant.scale / np.arange(first, last + 1))
+    lo.call(
+        f"mq_average_pool_{lo.formats.input}",
+        x=x,
+        y=y,
+        s=_shape(op, lo),
+        p=lo.struct(
+            "mq_average_pool_params",
+            **margin,
+            count_first=first,
+            multiplier=lo.constant(multiplier, "s32", hint=f"{op.name}:multiplier", kind="table"),
+            shift=lo.constant(shift, "s8", hint=f"{op.name}:shift", kind="table"),
+            x_zero=x_quant.zero_point,
+            y_zero=y_quant.zero_point,
+        ),
+    )
+
+
+def _lower_lp(op: Operator, lo: Lowering) -> None:
+    assert lo.formats
+    lo.call(
+        f"mq_lp_pool_{lo.formats.input}",
+        x=lo.read(op.inputs[0]),
+        y=lo.write(op.outputs[0]),
+        s=_shape(op, lo),
+        norm=int(op.attributes["p"]),
+    )
+
+
+def _sum_fits(fmt: str) -> Callable[[Operator, Graph], str | None]:
+    largest = 65534 if fmt == "s16" else 2**23
+
+    def applies(op: Operator, graph: Graph) -> str | None:
+        taps = prod(op.attributes["kernel_shape"])
+        return None if taps <= largest else f"the sum of {taps} values does not fit 32 bits"
+
+    return applies
+
+
+def _lowering(fmt: str, lower: Callable[[Operator, Lowering], None], snr: float, sums: bool = False) -> OpLowering:
+    return OpLowering(fmt, Formats(fmt, fmt), lower, sample_snr_db=snr, applies=_sum_fits(fmt) if sums else None)
+
+
+_PADDED = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}
+_CEIL = {"kernel_shape": [3], "strides": [2], "pads": [1, 0], "ceil_mode": 1}
+
+MAX_POOL = register(
+    OpSpec(
+        name="MaxPool",
+        onnx=("MaxPool",),
+        infer=infer,
+        reference=reference_max,
+        canonicalise=_canonicalise(ceil_mode=0),
+        constraints=(one_or_two_axes, agreed_shape, sees_values, values_only),
+        family="pooling",
+        lowerings=(
+            _lowering("f32", _lower_max, 110.0),
+            _lowering("f16", _lower_max, 60.0),
+            _lowering("s16", _lower_max, 75.0),
+            _lowering("s8", _lower_max, 30.0),
+        ),
+        samples=(
+            Sample("MaxPool", (given(1, 1, 1),), {"kernel_shape": [1]}),
+            Sample("MaxPool", (given(1, 3, 7, 8),), _PADDED, opset=11),
+            Sample("MaxPool", (given(2, 3, 10),), _CEIL, name="ceil"),
+            Sample("MaxPool", (given(1, 2, 9, 9),), {"kernel_shape": [2, 3], "dilations": [3, 2]}, name="dilated"),
+            Sample("MaxPool", (given(1, 2, 7),), {"kernel_shape": [4], "strides": [2], "auto_pad": "SAME_LOWER"}),
+        ),
+    )
+)
+
+AVERAGE_POOL = register(
+    OpSpec(
+        name="AveragePool",
+        onnx=("AveragePool",),
+        infer=infer,
+        reference=reference_average,
+        canonicalise=_canonicalise(ceil_mode=0, count_include_pad=0),
+        constraints=(one_or_two_axes, agreed_shape, sees_values),
+        family="pooling",
+        lowerings=(
+            _lowering("f32", _lower_average_float, 110.0),
+            _lowering("f16", _lower_average_float, 60.0),
+            _lowering("s16", _lower_average_integer, 70.0, sums=True),
+            _lowering("s8", _lower_average_integer, 28.0, sums=True),
+        ),
+        samples=(
+            Sample("AveragePool", (given(1, 1, 1),), {"kernel_shape": [1]}),
+            Sample("AveragePool", (given(1, 8, 25, 5),), {"kernel_shape": [25, 5], "strides": [25, 5]}, name="whole"),
+            Sample("AveragePool", (given(1, 3, 7, 8),), _PADDED, opset=11),
+            Sample("AveragePool", (given(1, 3, 7, 8),), {**_PADDED, "count_include_pad": 1}, name="include-pad"),
+            Sample("AveragePool", (given(2, 3, 10),), {**_CEIL, "count_include_pad": 1}, name="ceil"),
+            Sample("AveragePool", (given(1, 2, 9, 1),), {"kernel_shape": [3, 1], "dilations": [2, 1]}, opset=19),
+            Sample("AveragePool", (given(1, 2, 7),), {"kernel_shape": [4], "strides": [2], "auto_pad": "SAME_UPPER"}),
+        ),
+    )
+)
+
+LP_POOL = register(
+    OpSpec(
+        name="LpPool",
+        onnx=("LpPool",),
+        infer=infer,
+        reference=reference_lp,
+        canonicalise=_canonicalise(ceil_mode=0, p=2),
+        constraints=(one_or_two_axes, agreed_shape, sees_values, one_or_two_norm),
+        family="pooling",
+        lowerings=(
+            _lowering("f32", _lower_lp, 110.0),
+            _lowering("f16", _lower_lp, 60.0),
+        ),
+        samples=(
+            Sample("LpPool", (given(1, 3, 7, 8),), {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
+            Sample("LpPool", (given(1, 2, 10),), {"kernel_shape": [3], "p": 1}, opset=11),
+        ),
+    )
+)
