@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, folder, stages
+from mcu_quant import boards, folder, ops, stages
 from mcu_quant.assemble import Job, Verified, assemble, verify
 from mcu_quant.boards import Board
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.folder import MANIFEST, PLAN, REPORT, Manifest
 from mcu_quant.frontend.describe import describe
+from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import Target
 from mcu_quant.opened import open_folder
 from mcu_quant.pipelines import Pipeline
@@ -61,19 +62,29 @@ def _status(diagnostics: Sequence[Diagnostic]) -> int:
 
 
 def inspect(source: Source) -> Document:
-    """What a model is made of, as plain data; see `frontend.describe`.
+    """What a model is made of, as plain data: `frontend.describe`, and the formats each operator can have.
 
     Raises:
         DiagnosticError: MQ101 to MQ112, all that is in the way of importing it.
     """
     model = stages.read(source)
     pipeline = model.pipeline
+    found = describe(model.imported, model.graph)
+    formats = {op.name: _formats(op, model.graph) for op in model.graph.operators}
     return {
-        **describe(model.imported, model.graph),
+        **found,
+        "operators": [{**o, "formats": formats[o["name"]]} for o in found["operators"]],
         "sha256": model.sha256,
         "pipeline": None if pipeline is None else {"name": pipeline.name, "title": pipeline.title},
         "frame_ms": model.budget_ms,
     }
+
+
+def _formats(op: Operator, graph: Graph) -> list[str]:
+    """Formats an operator can be computed in here; none where it passes data on in any format."""
+    spec = ops.spec(op)
+    usable = {fmt for fmt, refusal in spec.formats(op, graph).items() if refusal is None}
+    return [] if spec.carries else [fmt for fmt in plans.CHOICES if fmt in usable]
 
 
 @dataclass(frozen=True)

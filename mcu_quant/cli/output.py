@@ -1,0 +1,57 @@
+"""How results leave a command: tables, JSON or CSV on stdout; warnings and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcu_quant.cli import failures
+from mcu_quant.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from mcu_quant.report.tables import Table
+
+
+def emit(
+    fmt: str,
+    document: Mapping[str, Any],
+    tables: Sequence[Table],
+    *,
+    heading: str = "",
+    diagnostics: Sequence[Diagnostic] = (),
+) -> None:
+    """A result: the document as JSON, with its diagnostics; the first table as CSV; or everything for people."""
+    from mcu_quant.report.tables import as_csv, as_text
+
+    if fmt == "json":
+        noted = {**document, "diagnostics": [d.as_dict() for d in diagnostics]} if diagnostics else document
+        click.echo(json.dumps(noted, indent=1, ensure_ascii=False))
+        return
+    failures.show(diagnostics)
+    if fmt == "csv":
+        click.echo(as_csv(tables[0]), nl=False)
+        return
+    if heading:
+        click.echo(heading + "\n")
+    click.echo(as_text([t for t in tables if t.rows], colour=sys.stdout.isatty()), nl=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Shows what is being done, on stderr, and only on a terminal."""
+    if not sys.stderr.isatty():
+        yield _silent
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield lambda text: status.update(text.replace("[", "\\["))
+
+
+def _silent(_: str) -> None:
+    """No terminal, no progress."""

@@ -1,0 +1,79 @@
+"""What is installed on this machine that mcu-quant can use, what each thing is for, and how to get the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcu_quant import __version__
+from mcu_quant.emulator.library import cache_folder
+from mcu_quant.folder import versions
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing: `found` is its version or place, empty if it is missing."""
+
+    name: str
+    found: str
+    purpose: str
+    remedy: str
+    required: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, with `ok` for readers in a hurry."""
+        return {**asdict(self), "ok": bool(self.found)}
+
+
+def examine() -> tuple[Check, ...]:
+    """Everything worth knowing, the required things first."""
+    packages = ", ".join(f"{n} {v}" for n, v in versions().items() if n != "python")
+    return (
+        Check("mcu-quant", __version__, "this tool", "", True),
+        Check("Python", sys.version.split()[0], "at least 3.11", "install Python 3.11 or newer", True),
+        Check("packages", packages, "import and comparison", "pip install mcu-quant", True),
+        Check(
+            "C compiler",
+            _first(os.environ.get("CC", ""), "cc", "gcc", "clang"),
+            "runs generated code on this machine: build, test, run",
+            "apt install gcc, or set CC",
+            True,
+        ),
+        Check(
+            "cache", _cache(), "compiled kernels between runs", "set MCU_QUANT_CACHE to a folder you can write to", True
+        ),
+        Check(
+            "arm-none-eabi-gcc",
+            _first("arm-none-eabi-gcc"),
+            "sizes as the linker says; without it they are estimated",
+            "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        ),
+        Check(
+            "qemu-system-arm",
+            _first("qemu-system-arm"),
+            "runs a board's binary without the board",
+            "apt install qemu-system-arm",
+        ),
+        Check("cmake", _first("cmake"), "builds a firmware folder", "apt install cmake"),
+    )
+
+
+def _first(*names: str) -> str:
+    """What the first of these programs that is installed says of its version."""
+    for name in names:
+        path = shutil.which(name) if name else None
+        if path:
+            said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+            return said.splitlines()[0] if said else path
+    return ""
+
+
+def _cache() -> str:
+    """The cache folder, if it can be written to; it is made when first needed."""
+    folder = cache_folder()
+    above = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    return str(folder) if above.is_dir() and os.access(above, os.W_OK) else ""
