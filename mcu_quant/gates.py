@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcu_quant import fixed, formats, quantise
-from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import Lowering
-from mcu_quant.program import Constant, FieldValue, Symbol
+from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
 from mcu_quant.recurrent import HIDDEN, Dims, directions, matrix
 
 #: Fractional bits that a sum of pre-activations keeps beyond those of its table.
@@ -81,7 +80,7 @@ def gates(
     lo: Lowering,
     op: Operator,
     kernel: str,
-    x: QuantParams,
+    x: EdgeType,
     *,
     functions: Sequence[str],
     x_bias: Array | None,
@@ -93,15 +92,15 @@ def gates(
     `functions`: the table of each gate. Biases: [directions, gates, units] in reals. `extra_bits`: fractional bits
     that what comes from R has beyond the guard bits, of each gate.
     """
-    assert lo.formats and lo.formats.weight
-    source, weights, hidden = lo.formats.input, lo.formats.weight, HIDDEN[lo.formats.input]
+    assert lo.formats and lo.formats.weight and x.quant
+    read, weights, hidden = lo.formats.input, lo.formats.weight, HIDDEN[lo.formats.input]
     assert hidden
     wide = weights == "s16"
     units = op.attributes["hidden_size"]
     limit = 62 if wide else 32
     rows = {
-        "x": quantise.rows(matrix(lo, op, 1), x_bias, x, source, weights, limit),
-        "h": quantise.rows(matrix(lo, op, 2), h_bias, hidden, source, weights, limit),
+        "x": quantise.rows(matrix(lo, op, 1), x_bias, x.quant, x.format, weights, limit),
+        "h": quantise.rows(matrix(lo, op, 2), h_bias, hidden, read, weights, limit),
     }
 
     def per_row(values: Sequence[int]) -> NDArray[np.float64]:
@@ -114,7 +113,7 @@ def gates(
     fields["wide_bias" if wide else "bias"] = bias
     narrow = {k: max(0, q.accumulator_bits - 32) if wide else 0 for k, q in rows.items()}
     fields |= {f"{k}_narrow": bits for k, bits in narrow.items()}
-    for k, scale in (("x", x.scale), ("h", hidden.scale)):
+    for k, scale in (("x", x.quant.scale), ("h", hidden.scale)):
         m, shift = quantise.factors(rows[k].scale * scale * 2.0 ** (target[k] + narrow[k]))
         fields[f"{k}_multiplier"] = lo.constant(m, "s32", hint=f"{op.name}:{k}_multiplier", kind="table")
         fields[f"{k}_shift"] = lo.constant(shift, "s8", hint=f"{op.name}:{k}_shift", kind="table")

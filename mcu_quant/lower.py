@@ -166,7 +166,8 @@ class Lowering:
         wanted = self.choice.output
         if wanted not in (None, low.formats.output):
             for name in op.outputs:
-                if name:
+                # a state stays as the operator keeps it: rounding it to another format would add up from frame to frame
+                if name and name not in self.graph.state_outputs:
                     self._restore(name, str(wanted))
 
     def _restore(self, name: str, fmt: str) -> None:

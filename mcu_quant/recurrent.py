@@ -17,7 +17,7 @@ import numpy as np
 
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lower import Lowering, Operand
 from mcu_quant.ops import Canonical, Counts, NodeContext
 from mcu_quant.ops.activation import FUNCTIONS, Function
 from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, FieldValue, Program, Struct, Symbol
@@ -353,6 +353,22 @@ def dims(op: Operator, lo: Lowering) -> Dims:
     """Sizes of the operator that is being lowered."""
     name = op.inputs[4]
     return Dims.of(op, lo.shape(op.inputs[0]), lo.weights_of(name).astype(np.int32) if name else None)
+
+
+def integer_input(lo: Lowering, op: Operator) -> tuple[Operand, EdgeType, str]:
+    """X as an integer layer reads it, its type, and the suffix of the kernel for it.
+
+    With s8 weights and states, an input that is not stored in s8 is read in s16: it is converted anyway, and features
+    with a heavy tail (magnitudes of a spectrum) lose more in 8 bits than everything else in the layer together.
+    """
+    assert lo.formats
+    name, fmt = op.inputs[0], lo.formats.input
+    converted = lo.is_constant(name) or lo.stored(name).format != fmt
+    x = lo.read(name, "s16" if converted else fmt)
+    type_ = lo.type_of(x)
+    if lo.formats.weight == "s16":
+        return x, type_, "s16s16"
+    return x, type_, fmt if type_.format == fmt else f"{type_.format}_{fmt}"
 
 
 def state(lo: Lowering, op: Operator, index: int, source: int, want: EdgeType) -> Buffer:

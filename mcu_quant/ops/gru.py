@@ -88,7 +88,7 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     return exact
 
 
-for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
     register_kernel(Kernel(f"mq_gru_{_name}", "gru", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
 
 
@@ -141,19 +141,17 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
 
 
 def _lower_integer(op: Operator, lo: Lowering) -> None:
-    assert lo.formats and lo.formats.weight
+    assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    kernel = f"mq_gru_{'s16s16' if lo.formats.weight == 's16' else fmt}"
     linear = op.attributes["linear_before_reset"]
-    x = lo.read(op.inputs[0])
-    quant = lo.type_of(x).quant
-    assert quant
+    x, x_type, suffix = recurrent.integer_input(lo, op)
+    kernel = f"mq_gru_{suffix}"
     outside, inside = _biases(op, lo)
     made = gates.gates(
         lo,
         op,
         kernel,
-        quant,
+        x_type,
         functions=("sigmoid", "sigmoid", "tanh"),
         x_bias=outside,
         h_bias=inside,

@@ -100,7 +100,7 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     return exact
 
 
-for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
     register_kernel(Kernel(f"mq_lstm_{_name}", "lstm", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
 
 
@@ -147,19 +147,17 @@ def cell_bits(magnitude: float) -> int:
 
 
 def _lower_integer(op: Operator, lo: Lowering) -> None:
-    assert lo.formats and lo.formats.weight
+    assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    kernel = f"mq_lstm_{'s16s16' if lo.formats.weight == 's16' else fmt}"
-    x = lo.read(op.inputs[0])
-    quant = lo.type_of(x).quant
-    assert quant
+    x, x_type, suffix = recurrent.integer_input(lo, op)
+    kernel = f"mq_lstm_{suffix}"
     biases = recurrent.biases(lo, op)
     bits = cell_bits(lo.range(f"{op.name}:cell").magnitude)
     made = gates.gates(
         lo,
         op,
         kernel,
-        quant,
+        x_type,
         functions=("sigmoid", "sigmoid", "sigmoid", "tanh"),
         x_bias=biases[0] + biases[1] if biases else None,
     )

@@ -59,7 +59,7 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     return exact
 
 
-for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
     register_kernel(Kernel(f"mq_rnn_{_name}", "rnn", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
 
 
@@ -92,15 +92,13 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
 
 
 def _lower_integer(op: Operator, lo: Lowering) -> None:
-    assert lo.formats and lo.formats.weight
+    assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    kernel = f"mq_rnn_{'s16s16' if lo.formats.weight == 's16' else fmt}"
-    x = lo.read(op.inputs[0])
-    quant = lo.type_of(x).quant
-    assert quant
+    x, x_type, suffix = recurrent.integer_input(lo, op)
+    kernel = f"mq_rnn_{suffix}"
     biases = recurrent.biases(lo, op)
     x_bias = biases[0] + biases[1] if biases else None
-    made = gates.gates(lo, op, kernel, quant, functions=("tanh",), x_bias=x_bias)
+    made = gates.gates(lo, op, kernel, x_type, functions=("tanh",), x_bias=x_bias)
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt, recurrent.HIDDEN[fmt]))
     lo.call(
         kernel,

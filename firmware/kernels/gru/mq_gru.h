@@ -8,24 +8,31 @@
  * x: [steps, batch, inputs]            y: [steps, directions, batch, units], or NULL
  * w: [directions, 3, units, inputs], r: [directions, 3, units, units], b: [directions, 3, units]; gates z, r, n
  * e: [directions, units], with linear_before_reset only    h: [directions, batch, units], updated in place
- * next: room for `units` values, twice as many without linear_before_reset. Nothing overlaps.
+ * next: room for `units` values, twice as many without linear_before_reset (s8: never). Nothing overlaps.
  *
  * The first direction runs from the first step to the last, or backwards if `reverse`; the second runs backwards.
  * Sequence n has lengths[n] steps (all, where lengths is NULL); y is 0 beyond them.
  *
- *   f32, f16       arithmetic in f32; b and e (f32) may be NULL; clip is infinite for none. Functions f, g and those of
- *                  the second direction are mq_fn_*; parameters: [directions, 2, 2].
- *   s8             x s8, w and r s8 per row; h Q15, because it is a memory that changes by small steps: R reads a copy
- * of it in s8 with scale 1/127, which is also y. copies: room for `units` such values, or twice as many. s16 x s16, w
- * and r s8 per row, h and y Q15. s16s16         the same with s16 weights, wide biases, and 64-bit accumulators that
- * are rounded to 32 bits by x_narrow and h_narrow bits before they are requantised.
+ *   f32, f16  arithmetic in f32; b and e (f32) may be NULL; clip is infinite for none. f, g and those of the second
+ *             direction are mq_fn_*; parameters: [directions, 2, 2].
+ *   s8        x s8; w and r s8, per row; h Q15, because it is a memory that changes by small steps. R reads a copy of
+ *             it in s8 with scale 1/127, which is also y. copies: room for `units` such values, twice as many without
+ *             linear_before_reset.
+ *   s16_s8    as s8, but x s16.
+ *   s16       x s16; w and r s8, per row; h and y Q15.
+ *   s16s16    the same with s16 weights and wide biases; 64-bit accumulators are rounded to 32 bits by x_narrow and
+ *             h_narrow bits before they are requantised.
  *
- *     x[q]  = requantise(bias[q] + w[q] . x, x_multiplier[q], x_shift[q])    (the zero point of x is folded into bias)
- *     h[q]  = requantise(r[q] . h, h_multiplier[q], h_shift[q])
- *     z, r  = mq_gate(x[q] + h[q], sigmoid_clip, sigmoid_table) Q15 n     = mq_gate(sum, tanh_clip, tanh_table) Q15
- *             with linear_before_reset, sum = x[q] + mulhr(u, 2^16 r), u = requantise(e + r[q] . h, ...) with one bit
- *             more than the other sums; without, sum = x[q] + requantise(r[q] . (r h), ...), r h stored as R reads h
- *     h'    = rshr(z h + (2^15 - z) n, 15): 32 bits wide, and never outside of h and n
+ * The integer kernels, for row q = (gate, unit):
+ *
+ *   x[q]  = requantise(bias[q] + w[q] . x, x_multiplier[q], x_shift[q]), with the zero point of x folded into bias
+ *   h[q]  = requantise(r[q] . h, h_multiplier[q], h_shift[q])
+ *   z, r  = mq_gate(x[q] + h[q], sigmoid_clip, sigmoid_table), in Q15
+ *   n     = mq_gate(x[q] + inner, tanh_clip, tanh_table), in Q15
+ *           inner = mulhr(requantise(e + r[q] . h, h_multiplier[q], h_shift[q]), 2^16 r) with linear_before_reset,
+ *           where the multiplier of these rows gives one bit more; else requantise(r[q] . (r h), ...), r h as h
+ *   h     = rshr(z * h + (2^15 - z) * n, 15)
+ *           within 32 bits, and never outside of the old h and n
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_GRU_H
 #define MQ_GRU_H
@@ -80,6 +87,8 @@ void mq_gru_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float *
                 mq_f16 *next, const mq_gru_float_params *p);
 void mq_gru_s8(const int8_t *x, const int8_t *w, const int8_t *r, int16_t *h, int8_t *y, int16_t *next, int8_t *copies,
                const mq_gru_params *p);
+void mq_gru_s16_s8(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int8_t *y, int16_t *next,
+                   int8_t *copies, const mq_gru_params *p);
 void mq_gru_s16(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int16_t *y, int16_t *next,
                 const mq_gru_params *p);
 void mq_gru_s16s16(const int16_t *x, const int16_t *w, const int16_t *r, int16_t *h, int16_t *y, int16_t *next,

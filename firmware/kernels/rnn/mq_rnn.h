@@ -9,16 +9,20 @@
  * The first direction runs from the first step to the last, or backwards if `reverse`; the second runs backwards.
  * Sequence n has lengths[n] steps (all, where lengths is NULL); y is 0 beyond them.
  *
- *   f32, f16       arithmetic in f32; b (f32) may be NULL; clip is infinite for none. f and f_second are mq_fn_*;
- *                  parameters: [directions, 2].
- *   s8             f is tanh; x s8, w and r s8 per row, h and y s8 with scale 1/127.
- *   s16            f is tanh; x s16, w and r s8 per row, h and y Q15.
- *   s16s16         the same with s16 weights, wide_bias, and 64-bit accumulators that are rounded to 32 bits by
- * x_narrow and h_narrow bits before they are requantised.
+ *   f32, f16  arithmetic in f32; b (f32) may be NULL; clip is infinite for none. f and f_second are mq_fn_*;
+ *             parameters: [directions, 2].
+ *   s8        f is tanh; x s8; w and r s8, per row; h and y s8 with scale 1/127.
+ *   s16_s8    as s8, but x s16.
+ *   s16       f is tanh; x s16; w and r s8, per row; h and y Q15.
+ *   s16s16    the same with s16 weights and wide biases; 64-bit accumulators are rounded to 32 bits by x_narrow and
+ *             h_narrow bits before they are requantised.
  *
- *     sum[q] = requantise(bias[q] + w[q] . x, x_multiplier[q], x_shift[q]) + requantise(r[q] . h, h_multiplier[q], ...)
- *              (the zero point of x is folded into bias; bias holds both biases of ONNX)
- *     h'     = mq_gate(sum, tanh_clip, tanh_table), Q15; to s8 by 127 / 2^15
+ * The integer kernels, for row q:
+ *
+ *   sum[q] = requantise(bias[q] + w[q] . x, x_multiplier[q], x_shift[q])
+ *            + requantise(r[q] . h, h_multiplier[q], h_shift[q])
+ *            with the zero point of x and both biases of ONNX folded into bias
+ *   h      = mq_gate(sum, tanh_clip, tanh_table), in Q15; stored as h * 127 / 2^15 in s8
  *
  * mq_fn_affine, mq_fn_scaled_tanh: activation functions that ONNX has in recurrent layers only.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -67,6 +71,8 @@ void mq_rnn_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float *
                 const mq_rnn_float_params *p);
 void mq_rnn_s8(const int8_t *x, const int8_t *w, const int8_t *r, int8_t *h, int8_t *y, int8_t *next,
                const mq_rnn_params *p);
+void mq_rnn_s16_s8(const int16_t *x, const int8_t *w, const int8_t *r, int8_t *h, int8_t *y, int8_t *next,
+                   const mq_rnn_params *p);
 void mq_rnn_s16(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int16_t *y, int16_t *next,
                 const mq_rnn_params *p);
 void mq_rnn_s16s16(const int16_t *x, const int16_t *w, const int16_t *r, int16_t *h, int16_t *y, int16_t *next,
