@@ -15,8 +15,8 @@
  * The first direction runs from the first step to the last, or backwards if `reverse`; the second runs backwards.
  * Sequence n has lengths[n] steps (all, where lengths is NULL); y is 0 beyond them.
  *
- *   f32, f16  arithmetic in f32; b (f32) and peephole (f32) may be NULL; clip is infinite for none. In f16, h is made of
- *             the new c before that is rounded. f, g, h and those of the second direction are mq_fn_*; parameters:
+ *   f32, f16  arithmetic in f32; b and peephole (f32) may be NULL; clip is infinite for none. In f16, h is made of the
+ *             new c before that is rounded. f, g, h and those of the second direction are mq_fn_*; parameters:
  *             [directions, 3, 2].
  *   s8        x s8; w and r s8, per row; h s8 with scale 1/127; c s16 with scale 2^(cell_bits - 15); y as h.
  *   s16_s8    as s8, but x s16: features with a heavy tail, such as magnitudes, lose too much in 8 bits.
