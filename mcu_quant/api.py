@@ -259,7 +259,7 @@ def report(request: ReportRequest, progress: Progress = quiet) -> list[Document]
         if not request.boards:
             return [_stored_report(request.subject)]
         opened = open_folder(request.subject, request.source.model if request.source else None)
-        plan = PrecisionRequest(plan=opened.path / PLAN)
+        plan = PrecisionRequest(plan=opened.path / PLAN, adapt=True)
         return _reports(
             replace(request, source=opened.source, precision=plan, data=request.data or opened.data), progress
         )

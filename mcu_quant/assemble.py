@@ -163,8 +163,7 @@ def _frame(model: Model) -> str:
     pipeline = model.pipeline
     if pipeline is None:
         return ""
-    new, ms = pipeline.block.hop, 1e3 * pipeline.frame_seconds
-    return f"{pipeline.title}; {new} new samples at {pipeline.rate_hz} Hz, so one run every {ms:g} ms"
+    return f"{pipeline.title}; one run every {1e3 * pipeline.frame_seconds:g} ms"
 
 
 def _measured(sources: Mapping[str, str], board: Board) -> Footprint:

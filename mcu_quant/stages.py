@@ -51,11 +51,16 @@ class Source:
 
 @dataclass(frozen=True)
 class PrecisionRequest:
-    """Where formats come from: a plan file, or a preset (None: the default one), and edits laid over either."""
+    """Where formats come from: a plan file, or a preset (None: the default one), and edits laid over either.
+
+    With `adapt`, formats of the plan that the board does not offer give way to the next best, where it would be an
+    error otherwise.
+    """
 
     preset: str | None = None
     plan: Path | None = None
     edits: tuple[str, ...] = ()
+    adapt: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +177,8 @@ def _start(model: Model, target: Target, request: PrecisionRequest) -> Precision
         message = "excludes --plan: a plan says for itself which formats it has"
         help_ = "leave one of them out, and change single operators with --set"
         raise DiagnosticError(Diagnostic("MQ900", "--preset", message, help=help_))
-    return plans.load(request.plan)
+    plan = plans.load(request.plan)
+    return presets.adapted(plan, model.graph, target) if request.adapt else plan
 
 
 def _edited(

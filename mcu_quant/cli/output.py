@@ -37,7 +37,7 @@ def emit(
         click.echo(as_csv(tables[0]), nl=False)
         return
     if heading:
-        click.echo(heading + "\n")
+        click.echo(heading)
     click.echo(as_text([t for t in tables if t.rows], colour=sys.stdout.isatty()), nl=False)
 
 

@@ -137,10 +137,35 @@ def _refusal(op: Operator, graph: Graph, fmt: str, target: Target) -> str | None
     here = [low for low in ops.spec(op).lowerings if low.format == fmt and ScaleKind.STATIC in low.scales]
     if not here:
         return f"{op.op} has no {fmt} kernel"
-    if formats.get(fmt).needs_fpu and not target.f16:
+    if _missing(fmt, target):
         return "the board has no half precision"
     reasons = [low.applies(op, graph) if low.applies else None for low in here]
     return None if None in reasons else reasons[0]
+
+
+def adapted(plan: PrecisionPlan, graph: Graph, target: Target) -> PrecisionPlan:
+    """The plan with every format that a board does not offer replaced by the next best one; the reason says so.
+
+    Raises:
+        DiagnosticError: MQ303 for operators without a kernel in any format that is offered.
+    """
+    lines = dict(plan.operators)
+    problems: list[Diagnostic] = []
+    for op in planned(graph):
+        line = lines.get(op.name)
+        if line is None or not (_missing(line.format, target) or _missing(line.output or "f32", target)):
+            continue
+        found = _best(op, graph, Wish(line.format, line.reason), target)
+        if isinstance(found, Diagnostic):
+            problems.append(found)
+        else:
+            lines[op.name] = found
+    raise_errors(problems)
+    return replace(plan, operators=lines)
+
+
+def _missing(fmt: str, target: Target) -> bool:
+    return formats.get(fmt).needs_fpu and not target.f16
 
 
 # --- edits ---------------------------------------------------------------------------------------------------------
@@ -192,7 +217,7 @@ def parse_edits(texts: Sequence[str]) -> tuple[Edit, ...]:
 
 def _edit_problems(text: str, fmt: str, more: Mapping[str, str]) -> Iterator[Diagnostic]:
     where = f"--set {text}"
-    for word in (fmt, more.get("weights", fmt), more.get("output", fmt)):
+    for word in dict.fromkeys((fmt, more.get("weights", fmt), more.get("output", fmt))):
         found = unknown_format(word, where)
         if found:
             yield found

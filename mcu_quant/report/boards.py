@@ -1,10 +1,11 @@
-"""Several boards side by side."""
+"""Several boards side by side, in figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from mcu_quant.report import Report
+from mcu_quant.report.summary import worst_snr_db
 from mcu_quant.report.tables import Table
 
 COLUMNS = (
@@ -30,7 +31,7 @@ def comparison(reports: Sequence[Report]) -> Table:
 
 
 def _row(report: Report) -> tuple[str | int | float | bool | None, ...]:
-    latency, accuracy = report["latency"], report["accuracy"]
+    latency = report["latency"]
     return (
         report["board"],
         report["model"],
@@ -43,5 +44,5 @@ def _row(report: Report) -> tuple[str | int | float | bool | None, ...]:
         *latency["error_pct"],
         latency["budget_ms"],
         report["real_time"],
-        min((d["snr_db"] for d in accuracy["outputs"].values()), default=None) if accuracy else None,
+        worst_snr_db(report),
     )

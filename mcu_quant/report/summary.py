@@ -15,7 +15,7 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "Fits", "yes" if report["fits"] else "NO"
     yield "Flash", _flash(report["flash"])
     yield "RAM", _ram(report["ram"])
-    yield "Time per frame", _time(report["latency"])
+    yield "Time per frame", time(report["latency"])
     yield "Formats", ", ".join(f"{n} operators in {f}" for f, n in report["plan"]["formats"].items() if n)
     if report["accuracy"]:
         yield from _accuracy(report["accuracy"])
@@ -51,7 +51,14 @@ def kib(size: int) -> str:
     return f"{size / 1024:.1f} KiB" if size >= 1024 else f"{size} B"
 
 
-def _share(region: Any) -> str:
+def worst_snr_db(report: Report) -> float | None:
+    """Of the outputs and states, the SNR that is worst."""
+    accuracy = report["accuracy"]
+    return min((d["snr_db"] for d in accuracy["outputs"].values()), default=None) if accuracy else None
+
+
+def of_available(region: Any) -> str:
+    """What flash or RAM is needed of what there is."""
     used = 100 * region["total_bytes"] / region["available_bytes"]
     return f"{kib(region['total_bytes'])} of {kib(region['available_bytes'])} ({used:.0f} %)"
 
@@ -59,15 +66,16 @@ def _share(region: Any) -> str:
 def _flash(flash: Any) -> str:
     parts = ", ".join(f"{n} {kib(flash[f'{n}_bytes'])}" for n in ("weights", "code", "library"))
     how = f"linked with {flash['compiler']}" if flash["origin"] == "linked" else "estimated: no compiler for this board"
-    return f"{_share(flash)}: {parts}; {how}"
+    return f"{of_available(flash)}: {parts}; {how}"
 
 
 def _ram(ram: Any) -> str:
     names = {"arena": "arena", "state": "state", "io": "inputs and outputs", "stack": "stack"}
-    return f"{_share(ram)}: " + ", ".join(f"{words} {kib(ram[f'{n}_bytes'])}" for n, words in names.items())
+    return f"{of_available(ram)}: " + ", ".join(f"{words} {kib(ram[f'{n}_bytes'])}" for n, words in names.items())
 
 
-def _time(latency: Any) -> str:
+def time(latency: Any) -> str:
+    """Milliseconds of a frame, of how many, and how sure that is."""
     low, high = latency["error_pct"]
     text = f"{latency['ms']:.3g} ms"
     if latency["budget_ms"] is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcu_quant.report import Report
-from mcu_quant.report.boards import comparison
-from mcu_quant.report.renderings.table import conversions, operators
+from mcu_quant.report.renderings.table import boards, conversions, operators
 from mcu_quant.report.summary import figures
 from mcu_quant.report.tables import Table, as_markdown
 
@@ -14,7 +13,7 @@ from mcu_quant.report.tables import Table, as_markdown
 def render(reports: Sequence[Report]) -> str:
     """As the table for the terminal."""
     if len(reports) > 1:
-        return as_markdown(comparison(reports))
+        return as_markdown(boards(reports))
     report = reports[0]
     summary = Table(("", report["board"]), tuple(figures(report)))
     parts = [summary, *(t for t in (operators(report), conversions(report)) if t.rows)]

@@ -5,20 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcu_quant.report import Report
-from mcu_quant.report.boards import comparison
-from mcu_quant.report.summary import figures
+from mcu_quant.report.summary import decibels, figures, of_available, time, worst_snr_db
 from mcu_quant.report.tables import Table, as_text
 
 
 def render(reports: Sequence[Report]) -> str:
     """One report: figures, then operators, then conversions. Several: a row per board."""
     if len(reports) > 1:
-        return as_text([comparison(reports)])
+        return as_text([boards(reports)])
     report = reports[0]
     width = max(len(label) for label, _ in figures(report))
     lines = [f"{report['model']} on {report['board']}", ""]
     lines += [f"  {label:{width}}  {value}" for label, value in figures(report)]
     return "\n".join(lines) + "\n\n" + as_text([t for t in (operators(report), conversions(report)) if t.rows])
+
+
+def boards(reports: Sequence[Report]) -> Table:
+    """One row per report."""
+    rows = tuple(
+        (
+            r["board"],
+            r["fits"],
+            of_available(r["flash"]),
+            of_available(r["ram"]),
+            time(r["latency"]),
+            "" if (worst := worst_snr_db(r)) is None else decibels(worst),
+            ", ".join(f"{n} {fmt}" for fmt, n in r["plan"]["formats"].items() if n),
+        )
+        for r in reports
+    )
+    return Table(
+        ("board", "fits", "flash", "RAM", "time per frame", "worst output", "formats"), rows, reports[0]["model"]
+    )
 
 
 def operators(report: Report) -> Table:
@@ -33,12 +51,12 @@ def operators(report: Report) -> Table:
             o["cycles"],
             f"{100 * o['cycles'] / total:.1f} %",
             o["weights_bytes"],
-            "" if o["snr_db"] is None else f"{o['snr_db']:.1f}",
+            "" if o["snr_db"] is None else decibels(o["snr_db"]),
             o["reason"],
         )
         for o in report["operators"]
     )
-    names = ("operator", "type", "format", "MACs", "cycles", "time", "weights B", "SNR dB", "why this format")
+    names = ("operator", "type", "format", "MACs", "cycles", "time", "weights B", "SNR", "why this format")
     return Table(names, rows, "Operators")
 
 
