@@ -56,7 +56,7 @@ def save(made: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Path:
 
 
 def random(rng: np.random.Generator, *shape: int, scale: float = 0.5) -> np.ndarray:
-    return (rng.standard_normal(shape) * scale).astype(np.float32)
+    return np.asarray(rng.standard_normal(shape) * scale, np.float32)
 
 
 def stream_reference(

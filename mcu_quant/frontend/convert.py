@@ -15,6 +15,7 @@ from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
+from mcu_quant.passes.constants import evaluate
 
 _CONTROL_FLOW = ("If", "Loop", "Scan")
 
@@ -60,9 +61,16 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
                 problems += made.diagnostics
                 continue
             problems += [p for o in made.operators if o.op not in ops.specs() and (p := _missing(o))]
-            operators += made.operators
             constants |= made.constants
             types |= made.types
+            for operator in made.operators:
+                known = evaluate(operator, constants)
+                if known is None:
+                    operators.append(operator)
+                else:
+                    # what the libraries do not fold (several outputs); readers may need to know that it is constant
+                    constants |= known
+                    node = ops.NodeContext(replace(graph, constants=constants), opset)
         else:
             problems += [problem] if problem else []
             operators.append(op)
@@ -201,7 +209,9 @@ def _not_finite(graph: Graph) -> Iterator[Diagnostic]:
     order = dict.fromkeys(name for op in graph.operators for name in op.inputs if name in graph.constants)
     for name in [*order, *(n for n in graph.outputs if n in graph.constants)]:
         array = graph.constants[name]
-        bad = int(np.count_nonzero(~np.isfinite(array))) if np.issubdtype(array.dtype, np.floating) else 0
+        limit = all(op.op in ("Max", "Min") for op in readers.get(name, ()))
+        wrong = np.isnan if limit else lambda values: ~np.isfinite(values)
+        bad = int(np.count_nonzero(wrong(array))) if np.issubdtype(array.dtype, np.floating) else 0
         if bad:
             used = ", ".join(op.name for op in readers.get(name, ()))
             message = f"{bad} of {array.size} values are NaN or infinite (read by {used or 'the output'})"

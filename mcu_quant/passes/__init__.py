@@ -30,9 +30,9 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     merge_common,
     recover_layer_norm,
     recover_lstm,
-    convolution_to_gemm,
     fold_affine,
     fuse_activations,
+    convolution_to_gemm,
     merge_last_step,
     unpack_states,
 )

@@ -4,7 +4,7 @@ Before: y = Relu(Conv(x)).   After: y = Conv(x) with activation_min = 0.
 
 Cases, cited in the code:
 1. Relu limits to [0, inf), Clip to [min, max]; limits that are there already are limited again.
-2. A Reshape between a Gemm and the activation moves behind it.
+2. A Reshape between the operator and the activation moves behind it.
 
 Refused: the unlimited result is used elsewhere, too.
 """
@@ -22,7 +22,9 @@ def fuse_activations(graph: Graph) -> Graph:
     """Let the operator before a Relu or a Clip limit its result itself."""
     edit = Editor(graph)
     for op in graph.operators:
-        source = weighted_source(edit, op.inputs[0]) if op.op in ("Relu", "Clip") and edit.free(op) else None
+        if op.op not in ("Relu", "Clip") or not edit.free(op):
+            continue
+        source = weighted_source(edit, op.inputs[0], any_view=True)
         if source is None:
             continue
         target = source.op

@@ -46,8 +46,11 @@ def fold_affine(graph: Graph) -> Graph:
     return edit.done()
 
 
-def weighted_source(edit: Editor, edge: str) -> Source | None:
-    """The Gemm, Conv or ConvTranspose that only this edge's reader uses, without an activation."""
+def weighted_source(edit: Editor, edge: str, any_view: bool = False) -> Source | None:
+    """The Gemm, Conv or ConvTranspose whose result only the reader of this edge uses.
+
+    Between them may be a Reshape: one that keeps the last axis of a Gemm, or any.
+    """
     view = edit.maker(edge, "Reshape")
     inner = view.inputs[0] if view else edge
     op = edit.maker(inner, *WEIGHTED)
@@ -55,8 +58,8 @@ def weighted_source(edit: Editor, edge: str) -> Source | None:
         return None
     if view is None:
         return Source(op, None)
-    last_kept = op.op == "Gemm" and edit.shape(inner)[-1:] == edit.shape(edge)[-1:]
-    return Source(op, view) if last_kept and edit.reader(inner) is not None and edit.free(view) else None
+    fits = any_view or (op.op == "Gemm" and edit.shape(inner)[-1:] == edit.shape(edge)[-1:])
+    return Source(op, view) if fits and edit.reader(inner) is not None and edit.free(view) else None
 
 
 def has_activation(op: Operator) -> bool:

@@ -1,7 +1,7 @@
 """Arithmetic with constants in its cheapest form.
 
 Cases, cited in the code:
-1. x + 0, x - 0, x * 1, x / 1                    ->  x
+1. x + 0, x - 0, x * 1, x / 1, max(x, -inf) ...  ->  x
 2. x - c                                         ->  x + (-c)
 3. max(x, c), min(x, c) with one number c        ->  Clip
 4. mean, sum, product, max, min over axes of 1   ->  Reshape
@@ -19,7 +19,7 @@ import numpy as np
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.passes.edit import Editor, reshape
 
-_NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
+_NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0, "Max": -inf, "Min": inf}
 _COMMUTES = ("Add", "Mul", "Max", "Min")
 #: Reductions that leave a single value as it is.
 _OF_ONE = ("sum", "mean", "max", "min", "prod")
@@ -31,7 +31,7 @@ def simplify_arithmetic(graph: Graph) -> Graph:
     for op in graph.operators:
         if op.op == "Reduce" and edit.free(op):
             _reduce(edit, op)
-        elif op.op in (*_NEUTRAL, *_COMMUTES) and edit.free(op):
+        elif op.op in _NEUTRAL and edit.free(op):
             _binary(edit, op)
     return edit.done()
 
@@ -44,7 +44,7 @@ def _binary(edit: Editor, op: Operator) -> None:
     same_shape = edit.shape(x) == edit.shape(op.outputs[0])
     if op.inputs[0] != x and op.op not in _COMMUTES:
         return
-    if same_shape and op.op in _NEUTRAL and bool((value == _NEUTRAL[op.op]).all()):
+    if same_shape and bool((value == _NEUTRAL[op.op]).all()):
         edit.bypass(op, x, "neutral operation removed")  # case 1
     elif op.op == "Sub":
         negative = edit.add_constant(f"{op.name}:negative", -value)

@@ -8,25 +8,35 @@ Only values that an operator reads are compared; names of the graph's outputs st
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from mcu_quant import ops
-from mcu_quant.ir import Graph, Rewrite, StatePiece, TensorType, rebuild
+from mcu_quant.ir import Array, Graph, Operator, Rewrite, StatePiece, TensorType, rebuild
+
+
+def evaluate(op: Operator, constants: Mapping[str, Array]) -> dict[str, Array] | None:
+    """The outputs of an operator by name, if all its inputs are constants."""
+    if op.op not in ops.specs() or not all(i in constants for i in op.inputs if i):
+        return None
+    values = ops.spec(op).reference(op, [constants[i] if i else None for i in op.inputs])
+    return {o: np.array(v) for o, v in zip(op.outputs, values, strict=False) if o}
 
 
 def fold_constants(graph: Graph) -> Graph:
     """Compute operators whose inputs are all constants."""
     constants = dict(graph.constants)
-    kept, rewrites = [], []
+    kept: list[Operator] = []
+    rewrites: list[Rewrite] = []
     for op in graph.operators:
-        if all(i in constants for i in op.inputs if i) and op.op in ops.specs():
-            values = ops.spec(op).reference(op, [constants[i] if i else None for i in op.inputs])
-            constants |= {o: np.array(v) for o, v in zip(op.outputs, values, strict=False) if o}
-            rewrites.append(Rewrite("constant folded", op.name))
-        else:
+        values = evaluate(op, constants)
+        if values is None:
             kept.append(op)
+        else:
+            constants |= values
+            rewrites.append(Rewrite("constant folded", op.name))
     if not rewrites:
         return graph
     types = {n: TensorType(tuple(a.shape), str(a.dtype)) for n, a in constants.items()}

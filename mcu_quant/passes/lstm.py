@@ -5,16 +5,17 @@ Before: z = W x + R h + b, split in four along the last axis into zi, zf, zg, zo
 After:  one LSTM over one time step with initial_h = h and initial_c = c; h' and c' are its final states.
 
 The gates are told apart by what is done with them, never by names or by their order in z. W x and R h are two Gemms, or
-one Gemm of a Concat of x and h. Which is h decides no value, only the name of things; the rules are, in order:
-1. h has the size of c; 2. h is the same Concat, Split or Slice of an input as c, or itself an input; 3. the later Gemm.
+one Gemm of a Concat of x and h. Which is h decides no value, only what is state; the rules are, in order:
+1. h has the size of c; 2. h is taken from the same edge as c; 3. from a state; 4. from an input; 5. the later Gemm.
 
-Refused: other activations, a part of the cell that is used elsewhere, too, or weights that are not constant.
+Refused: other activations, a part of the cell that is used elsewhere, too, weights that are not constant, or two inputs
+of the model that could both be h.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,9 +103,10 @@ def _recover(edit: Editor, cell: _Cell) -> bool:
         return False
     operators = (*cell.operators, *layout, *affine.operators)
     inside = [o for op in operators for o in op.outputs if o and o not in (cell.h_next, cell.c_next)]
-    if not edit.free(*operators) or not all(edit.private(edge, *operators) for edge in inside):
+    products = _x_then_h(edit, cell, affine)
+    if products is None or not edit.free(*operators) or not all(edit.private(edge, *operators) for edge in inside):
         return False
-    _replace(edit, cell, affine, order, operators)
+    _replace(edit, cell, products, order, operators)
     return True
 
 
@@ -178,7 +180,8 @@ def _affine(edit: Editor, z: str) -> _Affine | None:
     for gemm in gemms:
         own = edit.constant(gemm.input(2))
         bias = bias if own is None else bias + own
-    return _two_products(edit, gemms, bias, tuple(operators))
+    in_order = [op for op in edit.graph.operators if any(op is g for g in gemms)]
+    return _two_products(edit, in_order, bias, tuple(operators))
 
 
 def _two_products(edit: Editor, gemms: list[Operator], bias: Array, operators: tuple[Operator, ...]) -> _Affine | None:
@@ -195,20 +198,22 @@ def _two_products(edit: Editor, gemms: list[Operator], bias: Array, operators: t
     return _Affine((joined.inputs[0], joined.inputs[1]), (w[:, :first], w[:, first:]), bias, (*operators, joined))
 
 
-def _hidden_index(edit: Editor, cell: _Cell, affine: _Affine) -> int:
-    """Which of the two sources is h: see the rules above."""
+def _x_then_h(edit: Editor, cell: _Cell, affine: _Affine) -> _Affine | None:
+    """The products in the order x, h by the rules above; None if the rules do not tell."""
     size = edit.graph.types[cell.c].size
     fits = [k for k in (0, 1) if edit.graph.types[affine.sources[k]].size == size]
-    origin = _origin(edit, cell.c)
-    position = {op.name: k for k, op in enumerate(edit.graph.operators)}
-
-    def rank(k: int) -> tuple[bool, bool, int]:
-        start = _origin(edit, affine.sources[k])
-        given = start in edit.graph.inputs or start in edit.graph.state_inputs
-        maker = edit.maker(affine.sources[k])
-        return start == origin, given, -position[maker.name] if maker else 0
-
-    return max(fits, key=rank)
+    origins = [_origin(edit, source) for source in affine.sources]
+    for known in ((_origin(edit, cell.c),), edit.graph.state_inputs, edit.graph.inputs):
+        if len(fits) > 1:
+            fits = [k for k in fits if origins[k] in known] or fits
+    if not fits or (len(fits) > 1 and origins[0] in edit.graph.inputs):
+        return None
+    h = fits[-1]
+    return replace(
+        affine,
+        sources=(affine.sources[1 - h], affine.sources[h]),
+        weights=(affine.weights[1 - h], affine.weights[h]),
+    )
 
 
 def _origin(edit: Editor, edge: str) -> str:
@@ -225,10 +230,9 @@ def _replace(edit: Editor, cell: _Cell, affine: _Affine, order: list[str], opera
     name = common_name(edit.graph, operators, operators[0].name)
     hidden = edit.shape(cell.c_next)[-1]
     batch = edit.graph.types[cell.c].size // hidden
-    k = _hidden_index(edit, cell, affine)
     bias = np.concatenate([affine.bias, np.zeros(4 * hidden)]).astype(np.float32)
     rows = np.concatenate([np.arange(order.index(g) * hidden, (order.index(g) + 1) * hidden) for g in _ONNX_ORDER])
-    width = affine.weights[1 - k].shape[1]
+    width = affine.weights[0].shape[1]
     made: list[Operator] = []
 
     def shaped(edge: str, what: str, *shape: int) -> str:
@@ -237,12 +241,12 @@ def _replace(edit: Editor, cell: _Cell, affine: _Affine, order: list[str], opera
         return new
 
     inputs = (
-        shaped(affine.sources[1 - k], "x", 1, batch, width),
-        edit.add_constant(f"{name}:W", np.ascontiguousarray(affine.weights[1 - k][rows])[None]),
-        edit.add_constant(f"{name}:R", np.ascontiguousarray(affine.weights[k][rows])[None]),
+        shaped(affine.sources[0], "x", 1, batch, width),
+        edit.add_constant(f"{name}:W", np.ascontiguousarray(affine.weights[0][rows])[None]),
+        edit.add_constant(f"{name}:R", np.ascontiguousarray(affine.weights[1][rows])[None]),
         edit.add_constant(f"{name}:B", bias[np.concatenate([rows, np.arange(4 * hidden, 8 * hidden)])][None]),
         "",
-        shaped(affine.sources[k], "initial_h", 1, batch, hidden),
+        shaped(affine.sources[1], "initial_h", 1, batch, hidden),
         shaped(cell.c, "initial_c", 1, batch, hidden),
     )
     finals = [edit.add_edge(f"{name}:{what}", (1, batch, hidden)) for what in ("h", "c")]
