@@ -248,12 +248,12 @@ CONV_TRANSPOSE = register(
         family="convolution",
         macs=macs,
         lowerings=(
-            OpLowering("f32", Formats("f32", "f32", "f32"), _lower_float, sample_snr_db=110.0),
-            OpLowering("f16", Formats("f16", "f16", "f16"), _lower_float, sample_snr_db=55.0),
-            OpLowering("s16", Formats("s16", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
-            OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=70.0),
-            OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=28.0),
-            OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=30.0),
+            OpLowering("f32", Formats("f32", "f32", "f32"), _lower_float, sample_snr_db=120.0),
+            OpLowering("f16", Formats("f16", "f16", "f16"), _lower_float, sample_snr_db=60.0),
+            OpLowering("s16", Formats("s16", "s16", "s8"), _lower_integer, sample_snr_db=38.0),
+            OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=78.0),
+            OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=32.0),
+            OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
         ),
         samples=(
             Sample("ConvTranspose", (given(1, 1, 1), weight(1, 1, 1)), {"strides": [2]}),

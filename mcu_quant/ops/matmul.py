@@ -195,10 +195,10 @@ MATMUL = register(
         family="dense",
         macs=macs,
         lowerings=(
-            OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=110.0),
-            OpLowering("f16", Formats("f16", "f16"), _lower_float, sample_snr_db=55.0),
-            OpLowering("s16", Formats("s16", "s16"), _lower_integer, sample_snr_db=70.0),
-            OpLowering("s8", Formats("s8", "s8"), _lower_integer, sample_snr_db=28.0, applies=_sum_fits),
+            OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=120.0),
+            OpLowering("f16", Formats("f16", "f16"), _lower_float, sample_snr_db=60.0),
+            OpLowering("s16", Formats("s16", "s16"), _lower_integer, sample_snr_db=80.0),
+            OpLowering("s8", Formats("s8", "s8"), _lower_integer, sample_snr_db=32.0, applies=_sum_fits),
         ),
         samples=(
             Sample("MatMul", (given(1, 1), given(1, 1))),

@@ -1,8 +1,8 @@
-"""MaxPool, AveragePool, LpPool: one value of each channel for the values under a window.
+"""MaxPool, AveragePool, LpPool: one value of each channel for the values under a window, or under all (Global...).
 
 In one or two spatial axes. Canonical attributes: kernel_shape, strides, dilations, pads (begin..., end...), ceil_mode,
 and count_include_pad of AveragePool, p of LpPool. Positions outside the map take no part, but count in the divisor of
-an average where count_include_pad says so.
+an average where count_include_pad says so. A global maximum or average is a Reduce.
 """
 
 from __future__ import annotations
@@ -91,13 +91,20 @@ def counts(window: Window, size: Sequence[int], output: Sequence[int], margin: S
     return along(0)[:, None] * along(1)
 
 
-def _canonicalise(**own: int) -> Callable[[Operator, NodeContext], Canonical]:
-    """auto_pad becomes pads, defaults become explicit; `own` are the operator's own attributes with their defaults."""
+def _canonicalise(reduction: str = "", **own: int) -> Callable[[Operator, NodeContext], Canonical]:
+    """auto_pad becomes pads, defaults become explicit; `own` are the operator's own attributes with their defaults.
+
+    A global pool is the `reduction` over all spatial axes, or where there is none a pool with the map as its kernel.
+    """
 
     def canonicalise(op: Operator, node: NodeContext) -> Canonical:
-        attributes = explicit(op, node.shape(op.inputs[0])[2:], op.attributes["kernel_shape"])
+        x, kind = node.shape(op.inputs[0]), op.op.removeprefix("Global")
+        if kind != op.op and reduction:
+            attributes = {"kind": reduction, "axes": tuple(range(2, len(x))), "keepdims": True}
+            return Canonical((Operator(op.name, "Reduce", op.inputs, op.outputs, attributes),))
+        attributes = explicit(op, x[2:], op.attributes.get("kernel_shape", x[2:]))
         attributes |= {name: int(op.attributes.get(name, default)) for name, default in own.items()}
-        return Canonical((Operator(op.name, op.op, op.inputs, op.outputs, attributes),))
+        return Canonical((Operator(op.name, kind, op.inputs, op.outputs, attributes),))
 
     return canonicalise
 
@@ -264,17 +271,17 @@ _CEIL = {"kernel_shape": [3], "strides": [2], "pads": [1, 0], "ceil_mode": 1}
 MAX_POOL = register(
     OpSpec(
         name="MaxPool",
-        onnx=("MaxPool",),
+        onnx=("MaxPool", "GlobalMaxPool"),
         infer=infer,
         reference=reference_max,
-        canonicalise=_canonicalise(ceil_mode=0),
+        canonicalise=_canonicalise("max", ceil_mode=0),
         constraints=(one_or_two_axes, agreed_shape, sees_values, values_only),
         family="pooling",
         lowerings=(
-            _lowering("f32", _lower_max, 110.0),
-            _lowering("f16", _lower_max, 60.0),
-            _lowering("s16", _lower_max, 75.0),
-            _lowering("s8", _lower_max, 30.0),
+            _lowering("f32", _lower_max, 120.0),
+            _lowering("f16", _lower_max, 68.0),
+            _lowering("s16", _lower_max, 90.0),
+            _lowering("s8", _lower_max, 42.0),
         ),
         samples=(
             Sample("MaxPool", (given(1, 1, 1),), {"kernel_shape": [1]}),
@@ -282,6 +289,7 @@ MAX_POOL = register(
             Sample("MaxPool", (given(2, 3, 10),), _CEIL, name="ceil"),
             Sample("MaxPool", (given(1, 2, 9, 9),), {"kernel_shape": [2, 3], "dilations": [3, 2]}, name="dilated"),
             Sample("MaxPool", (given(1, 2, 7),), {"kernel_shape": [4], "strides": [2], "auto_pad": "SAME_LOWER"}),
+            Sample("GlobalMaxPool", (given(1, 5, 3, 7),)),
         ),
     )
 )
@@ -289,17 +297,17 @@ MAX_POOL = register(
 AVERAGE_POOL = register(
     OpSpec(
         name="AveragePool",
-        onnx=("AveragePool",),
+        onnx=("AveragePool", "GlobalAveragePool"),
         infer=infer,
         reference=reference_average,
-        canonicalise=_canonicalise(ceil_mode=0, count_include_pad=0),
+        canonicalise=_canonicalise("mean", ceil_mode=0, count_include_pad=0),
         constraints=(one_or_two_axes, agreed_shape, sees_values),
         family="pooling",
         lowerings=(
-            _lowering("f32", _lower_average_float, 110.0),
-            _lowering("f16", _lower_average_float, 60.0),
-            _lowering("s16", _lower_average_integer, 70.0, sums=True),
-            _lowering("s8", _lower_average_integer, 28.0, sums=True),
+            _lowering("f32", _lower_average_float, 120.0),
+            _lowering("f16", _lower_average_float, 64.0),
+            _lowering("s16", _lower_average_integer, 82.0, sums=True),
+            _lowering("s8", _lower_average_integer, 35.0, sums=True),
         ),
         samples=(
             Sample("AveragePool", (given(1, 1, 1),), {"kernel_shape": [1]}),
@@ -309,6 +317,8 @@ AVERAGE_POOL = register(
             Sample("AveragePool", (given(2, 3, 10),), {**_CEIL, "count_include_pad": 1}, name="ceil"),
             Sample("AveragePool", (given(1, 2, 9, 1),), {"kernel_shape": [3, 1], "dilations": [2, 1]}, opset=19),
             Sample("AveragePool", (given(1, 2, 7),), {"kernel_shape": [4], "strides": [2], "auto_pad": "SAME_UPPER"}),
+            Sample("GlobalAveragePool", (given(1, 99, 64),)),
+            Sample("GlobalAveragePool", (given(2, 5, 3, 4),), opset=11),
         ),
     )
 )
@@ -316,19 +326,20 @@ AVERAGE_POOL = register(
 LP_POOL = register(
     OpSpec(
         name="LpPool",
-        onnx=("LpPool",),
+        onnx=("LpPool", "GlobalLpPool"),
         infer=infer,
         reference=reference_lp,
         canonicalise=_canonicalise(ceil_mode=0, p=2),
         constraints=(one_or_two_axes, agreed_shape, sees_values, one_or_two_norm),
         family="pooling",
         lowerings=(
-            _lowering("f32", _lower_lp, 110.0),
-            _lowering("f16", _lower_lp, 60.0),
+            _lowering("f32", _lower_lp, 120.0),
+            _lowering("f16", _lower_lp, 65.0),
         ),
         samples=(
             Sample("LpPool", (given(1, 3, 7, 8),), {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
             Sample("LpPool", (given(1, 2, 10),), {"kernel_shape": [3], "p": 1}, opset=11),
+            Sample("GlobalLpPool", (given(1, 3, 4, 5),)),
         ),
     )
 )
