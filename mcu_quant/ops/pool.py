@@ -8,6 +8,7 @@ an average where count_include_pad says so. A global maximum or average is a Red
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -51,26 +52,34 @@ def _seen(op: Operator, x: Array, fill: float) -> Array:
     return patches(maps, window, window.output(maps.shape[2:], bool(op.attributes["ceil_mode"])), fill)
 
 
+def _folded(f: np.ufunc, seen: Array) -> Array:
+    """f over the taps of each window: tap by tap where there are more windows than taps, which is faster."""
+    if prod(seen.shape[4:]) > prod(seen.shape[2:4]):
+        return reduce(f, (seen[:, :, a, b] for a, b in np.ndindex(seen.shape[2:4])))
+    folded: Array = f.reduce(seen, axis=(2, 3))
+    return folded
+
+
 def _ranked(y: Array, rank: int) -> Array:
     return y if rank == 4 else y[:, :, 0]
 
 
 def reference_max(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """The largest value of each window."""
-    return (_ranked(_seen(op, inputs[0], -np.inf).max(axis=(2, 3)), inputs[0].ndim),)
+    return (_ranked(_folded(np.maximum, _seen(op, inputs[0], -np.inf)), inputs[0].ndim),)
 
 
 def reference_average(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """The mean of each window."""
     seen = _seen(op, inputs[0], 0)
     counted = counts(Window.of(op), as_maps(inputs[0]).shape[2:], seen.shape[4:], margins(op))
-    return (_ranked(seen.sum(axis=(2, 3)) / counted.astype(np.float32), inputs[0].ndim),)
+    return (_ranked(_folded(np.add, seen) / counted.astype(np.float32), inputs[0].ndim),)
 
 
 def reference_lp(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """The 1-norm or 2-norm of each window."""
     seen = _seen(op, inputs[0], 0)
-    y = np.sqrt(np.square(seen).sum(axis=(2, 3))) if op.attributes["p"] == 2 else np.abs(seen).sum(axis=(2, 3))
+    y = np.sqrt(_folded(np.add, np.square(seen))) if op.attributes["p"] == 2 else _folded(np.add, np.abs(seen))
     return (_ranked(y, inputs[0].ndim),)
 
 
@@ -149,15 +158,13 @@ def _counts(program: Program, call: Call) -> Counts:
 
 
 def _stored(x: Array, s: dict[str, Any], fill: int) -> Array:
-    """What each window sees of stored values, as [maps, kernel height, kernel width, *output]."""
+    """What each window sees of stored values, as [1, maps, kernel height, kernel width, *output]."""
     maps = x.reshape(1, s["maps"], s["in_height"], s["in_width"]).astype(np.int64)
-    seen: Array = patches(maps, window_of(s), (s["out_height"], s["out_width"]), fill)[0]
-    return seen
+    return patches(maps, window_of(s), (s["out_height"], s["out_width"]), fill)
 
 
 def _exact_max(x: Array, s: dict[str, Any]) -> Array:
-    largest: Array = _stored(x, s, np.iinfo(x.dtype).min).max(axis=(1, 2))
-    return largest.astype(x.dtype)
+    return _folded(np.maximum, _stored(x, s, np.iinfo(x.dtype).min)).astype(x.dtype)
 
 
 def _exact_average(x: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
@@ -165,7 +172,7 @@ def _exact_average(x: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
     margin = [p[f"margin_{side}"] for side in ("top", "left", "bottom", "right")]
     size, output = (s["in_height"], s["in_width"]), (s["out_height"], s["out_width"])
     at = counts(window_of(s), size, output, margin) - p["count_first"]
-    y = fixed.requantise(acc.sum(axis=(1, 2)), p["multiplier"][at], p["shift"][at]) + p["y_zero"]
+    y = fixed.requantise(_folded(np.add, acc), p["multiplier"][at], p["shift"][at]) + p["y_zero"]
     return fixed.saturate(y, np.iinfo(x.dtype).min, np.iinfo(x.dtype).max).astype(x.dtype)
 
 
