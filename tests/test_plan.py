@@ -7,30 +7,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcu_quant import frontend
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator, TensorType
 from mcu_quant.lower import Target
 from mcu_quant.precision import presets
 from mcu_quant.precision.plan import CHOICES, OperatorPlan, PrecisionPlan, Range, from_toml, load, to_toml
+from tests import streaming_model
 
 NO_F16 = Target(f16=False)
 ANY = Target()
 
 
-def graph(*, recurrent: bool = False) -> Graph:
-    """x -> Reshape -> Gemm -> Sigmoid -> y, with an RNN in front if asked for."""
+def graph() -> Graph:
+    """x -> Reshape -> Gemm -> Sigmoid -> y."""
     rng = np.random.default_rng(0)
     constants = {"w": rng.standard_normal((3, 4)).astype(np.float32), "b": np.zeros(3, np.float32)}
-    operators = [
+    operators = (
         Operator("view", "Reshape", ("x",), ("v",), {"shape": (1, 4)}),
         Operator("dense/one", "Gemm", ("v", "w", "b"), ("h",)),
         Operator("squash", "Sigmoid", ("h",), ("y",)),
-    ]
+    )
     types = {"x": (4,), "v": (1, 4), "h": (1, 3), "y": (1, 3), "w": (3, 4), "b": (3,)}
-    if recurrent:
-        operators[0] = Operator("layer", "LSTM", ("x", *[""] * 7), ("v",))
-    return Graph("tiny", ("x",), ("y",), tuple(operators), {n: TensorType(s) for n, s in types.items()}, constants)
+    return Graph("tiny", ("x",), ("y",), operators, {n: TensorType(s) for n, s in types.items()}, constants)
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory) -> Graph:
+    """LSTM -> Gemm -> Sigmoid."""
+    return frontend.load(streaming_model.write(tmp_path_factory.mktemp("model"))).graph
 
 
 def codes(error) -> list[str]:
@@ -144,15 +150,15 @@ def test_uniform_presets_are_uniform_where_every_kernel_exists():
         assert {o.format for o in presets.make(graph(), preset, ANY).operators.values()} == {preset}
 
 
-def test_tinydenoiser_takes_recurrent_layers_to_8_bits_and_leaves_the_rest_in_half_precision():
-    made = presets.make(graph(recurrent=True), "tinydenoiser", ANY)
-    assert {n: o.format for n, o in made.operators.items()} == {"layer": "s8", "dense/one": "f16", "squash": "f16"}
+def test_tinydenoiser_takes_recurrent_layers_to_8_bits_and_leaves_the_rest_in_half_precision(recurrent):
+    made = presets.make(recurrent, "tinydenoiser", ANY)
+    assert {n: o.format for n, o in made.operators.items()} == {"lstm": "s8", "dense": "f16", "mask": "f16"}
 
 
-def test_without_half_precision_the_next_best_is_taken_and_the_reason_says_so():
-    made = presets.make(graph(recurrent=True), "tinydenoiser", NO_F16)
-    assert {n: o.format for n, o in made.operators.items()} == {"layer": "s8", "dense/one": "f32", "squash": "f32"}
-    assert "no f16: the board has no half precision" in made.operators["squash"].reason
+def test_without_half_precision_the_next_best_is_taken_and_the_reason_says_so(recurrent):
+    made = presets.make(recurrent, "tinydenoiser", NO_F16)
+    assert {n: o.format for n, o in made.operators.items()} == {"lstm": "s8", "dense": "f32", "mask": "f32"}
+    assert "no f16: the board has no half precision" in made.operators["mask"].reason
 
 
 def test_what_is_without_an_integer_kernel_stays_in_floats_and_says_why(monkeypatch):
@@ -164,9 +170,9 @@ def test_what_is_without_an_integer_kernel_stays_in_floats_and_says_why(monkeypa
     assert line.reason == "preset s8; no s8: Sigmoid has no s8 kernel; no s16: Sigmoid has no s16 kernel"
 
 
-def test_the_default_preset_depends_on_recurrence():
+def test_the_default_preset_depends_on_recurrence(recurrent):
     assert presets.default_preset(graph()) == "s8"
-    assert presets.default_preset(graph(recurrent=True)) == "tinydenoiser"
+    assert presets.default_preset(recurrent) == "tinydenoiser"
 
 
 def test_an_unknown_preset():
