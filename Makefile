@@ -10,7 +10,6 @@ JOBS ?= 2
 .PHONY: demo test test-all check format bench clean system-packages
 
 demo: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(shell cat examples/demo-packages.txt 2>/dev/null)
 	$(BIN)/python -m examples.demo
 
 # tests, with what they need beyond Python
