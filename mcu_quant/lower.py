@@ -16,7 +16,7 @@ import numpy as np
 from mcu_quant import formats, ops
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.formats import QuantParams, ScaleKind
-from mcu_quant.ir import Array, Graph, Operator, Shape, StatePiece
+from mcu_quant.ir import Array, Graph, Operator, Shape, State, StatePiece
 from mcu_quant.ops import OpLowering
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
 from mcu_quant.program import (
@@ -426,7 +426,8 @@ class Lowering:
         self._op = Operator("(outputs)", "", (), ())
         outputs = tuple(self._output(name) for name in self.graph.outputs)
         self._op = Operator("(states)", "", (), ())
-        states = tuple(self._state(s.input, s.output, p) for s in self.graph.states for p in s.pieces)
+        self._write_states()
+        states = tuple(self._state(s, p) for s in self.graph.states for p in s.pieces)
         holds = {n: n for n in self.graph.types if n in self._edges}
         used = {a for c in self._calls for a in c.constants}
         program = Program(
@@ -463,19 +464,41 @@ class Lowering:
         self._convert(name, made)
         return made
 
-    def _state(self, model_input: str, model_output: str, piece: StatePiece) -> ProgramState:
-        want = self.stored(piece.input)
-        if self.is_constant(piece.output):
+    def _write_states(self) -> None:
+        """Bring every successor to its state, and no state before its old value was read: b' = a comes before a' = x."""
+        source = {p.input: p.output for p in self._pieces.values()}
+        for name in source:
+            self.stored(name)
+
+        def readers(state: str) -> list[str]:
+            others = (n for n in source if n != state and not self.is_constant(source[n]))
+            return [n for n in others if self._claimed(source[n]).root == state]
+
+        while source:
+            free = next((n for n in source if not readers(n)), None)
+            if free is None:  # a' = b, b' = a
+                free = next(iter(source))
+                for name in readers(free):
+                    type_ = self.stored(source[name])
+                    saved = self.temporary(type_.shape, type_.format, type_.quant, hint=f"{name}:saved")
+                    self._convert(source[name], saved)
+                    source[name] = saved
+            self._write_state(free, source.pop(free))
+
+    def _write_state(self, state: str, successor: str) -> None:
+        want = self.stored(state)
+        if self.is_constant(successor):
             from mcu_quant.ops.copy import copy
 
-            copy(self, self._constant_operand(piece.output, want.format, want.quant), piece.input)
-        elif piece.output != piece.input:
-            self.stored(piece.output)
-            self._convert(piece.output, piece.input)
-        state = next(s for s in self.graph.states if s.input == model_input)
+            copy(self, self._constant_operand(successor, want.format, want.quant), state)
+        elif self._claimed(successor).root != state:
+            self._convert(successor, state)
+
+    def _state(self, state: State, piece: StatePiece) -> ProgramState:
+        want = self.stored(piece.input)
         initial = np.ravel(state.initial)[np.ravel(piece.index)].reshape(want.shape)
         stored = formats.get(want.format).quantise(initial, want.quant)
-        return ProgramState(piece.input, stored, model_input, model_output, np.ravel(piece.index))
+        return ProgramState(piece.input, stored, state.input, state.output, np.ravel(piece.index))
 
 
 def _rename_buffer(call: Call, old: str, new: str) -> Call:
