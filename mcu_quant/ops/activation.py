@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,12 @@ def _celu(x: Array, alpha: float) -> Array:
 
 
 def _gelu(x: Array) -> Array:
-    return 0.5 * x * (1.0 + _erf(x * x.dtype.type(np.sqrt(0.5))))
+    return 0.5 * x * (1.0 + _erf(x * sqrt(0.5)))
 
 
 def _gelu_tanh(x: Array) -> Array:
     # x * x * x: numpy's power is many times slower
-    return 0.5 * x * (1.0 + np.tanh(np.sqrt(x.dtype.type(2.0 / np.pi)) * (x + 0.044715 * (x * x * x))))
+    return 0.5 * x * (1.0 + np.tanh(sqrt(2.0 / pi) * (x + 0.044715 * (x * x * x))))
 
 
 def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:

@@ -1,0 +1,53 @@
+/* Softmax along one axis: y[o, k, i] = e^(x[o, k, i] - m) / s, m the largest value and s = sum_k e^(x[o, k, i] - m);
+ * log_softmax: its logarithm, x[o, k, i] - m - ln(s).
+ *
+ * x, y: [outer, count, inner], row-major; count >= 1. y may be x.
+ *
+ *   f32, f16   in f32; f16 keeps e^(x - m) in y before it is divided, so it is rounded twice.
+ *   softmax in integers
+ *              d = requantise(m - x, multiplier, shift) is (m - x) log2(e) in Q24, e = 2^-d in Q30 (mq_exp2_negative),
+ *              y = sat(y_zero + requantise(e, 2^bits / sum_k e)), the sum in 64 bits.
+ *              The scale of y is fixed: s8 1/256 with y_zero = -128, s16 1/32768 with y_zero = 0.
+ *              Error where nothing saturates: at most 0.52 steps of y.
+ *   log_softmax in integers
+ *              with u = requantise(m - x, x_multiplier, x_shift) and v = requantise(log2(sum_k e), log_multiplier,
+ *              log_shift), both in steps of y with `fraction` more bits: y = sat(y_zero - rshr(u + v, fraction)).
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_SOFTMAX_H
+#define MQ_SOFTMAX_H
+
+#include "mq_base.h"
+
+typedef struct {
+    uint32_t outer;
+    uint32_t count;
+    uint32_t inner;
+    int32_t multiplier;
+    int32_t shift;
+} mq_softmax_params;
+
+typedef struct {
+    uint32_t outer;
+    uint32_t count;
+    uint32_t inner;
+    int32_t multiplier;
+    int32_t shift;
+    int32_t x_multiplier;
+    int32_t x_shift;
+    int32_t log_multiplier;
+    int32_t log_shift;
+    int32_t fraction;
+    int32_t y_zero;
+} mq_log_softmax_params;
+
+void mq_softmax_f32(const float *x, float *y, uint32_t outer, uint32_t count, uint32_t inner);
+void mq_softmax_f16(const mq_f16 *x, mq_f16 *y, uint32_t outer, uint32_t count, uint32_t inner);
+void mq_softmax_s8(const int8_t *x, int8_t *y, const mq_softmax_params *p);
+void mq_softmax_s16(const int16_t *x, int16_t *y, const mq_softmax_params *p);
+
+void mq_log_softmax_f32(const float *x, float *y, uint32_t outer, uint32_t count, uint32_t inner);
+void mq_log_softmax_f16(const mq_f16 *x, mq_f16 *y, uint32_t outer, uint32_t count, uint32_t inner);
+void mq_log_softmax_s8(const int8_t *x, int8_t *y, const mq_log_softmax_params *p);
+void mq_log_softmax_s16(const int16_t *x, int16_t *y, const mq_log_softmax_params *p);
+
+#endif
