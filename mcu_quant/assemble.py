@@ -18,7 +18,7 @@ from mcu_quant.data import Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.footprint import Footprint
-from mcu_quant.ir import Array
+from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import c_identifier
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.document import Document, Facts, document
@@ -126,7 +126,8 @@ def assemble(job: Job) -> Assembled:
         command=job.command,
         vectors=verified.vectors,
         compiler=f"{board.compiler.triple}-gcc",
-        board_flags=board.compiler.flags,
+        board_flags=board.compiler.gcc_flags,
+        kinds={op.name: _kind(op, job.plan) for op in model.graph.operators},
         frame=_frame(model),
         version=__version__,
     )
@@ -154,8 +155,14 @@ def assemble(job: Job) -> Assembled:
     report = document(facts)
     # the README quotes sizes that are known only now; nothing else depends on them
     described = replace(context, facts=tuple(figures(report)), operators=tuple(operator_notes(report)))
-    readme = codegen.generate(program, memory, described)["README.md"]
+    readme = codegen.readme(program, memory, described)
     return Assembled({**sources, "README.md": readme}, report, found)
+
+
+def _kind(op: Operator, plan: PrecisionPlan) -> str:
+    """Type of an operator, and its format where the plan chose one."""
+    line = plan.operators.get(op.name)
+    return f"{op.op}, {line.format}" if line else op.op
 
 
 def _frame(model: Model) -> str:

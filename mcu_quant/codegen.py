@@ -52,6 +52,9 @@ class Context:
     vectors: Vectors
     compiler: str = "arm-none-eabi-gcc"
     board_flags: tuple[str, ...] = ()
+    #: operator -> its type and format, for the headings of the schedule
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    #: rows of the README, which may quote sizes that are known only after linking
     facts: tuple[tuple[str, str], ...] = ()
     operators: tuple[tuple[str, str, str, str], ...] = ()
     frame: str = ""
@@ -72,9 +75,10 @@ class Names:
         "m arena state main NULL".split()
     )
 
-    def __init__(self) -> None:
+    def __init__(self, known: Iterable[str] = ()) -> None:
         self._of: dict[tuple[str, str], str] = {}
         self._used: set[str] = set(self.TAKEN)
+        self._common = _common_path(known)
 
     def __call__(self, name: str, kind: str = "") -> str:
         key = (kind, name)
@@ -85,8 +89,10 @@ class Names:
         return self._of[key]
 
     def _short(self, name: str) -> str:
-        """As many of the last parts of a path-like name as fit."""
-        parts = [p for p in re.split(r"[/.;:@#]+", name) if p]
+        """As many of the last parts of a path-like name as fit, without what all names share or exporters append."""
+        parts = _path(name)
+        if len(parts) > len(self._common) and parts[: len(self._common)] == self._common:
+            parts = parts[len(self._common) :]
         kept: list[str] = []
         for part in reversed(parts):
             if kept and len("_".join([part, *kept])) > self.LONGEST:
@@ -99,6 +105,22 @@ class Names:
         while candidate.lower() in self._used:
             candidate, n = f"{name}_{n}", n + 1
         return candidate
+
+
+def _path(name: str) -> list[str]:
+    """Parts of a name that is a path in most exporters; PyTorch's `_output_0` says nothing."""
+    return [p for p in re.split(r"[/.;:@#]+", re.sub(r"_output_\d+", "", name)) if p]
+
+
+def _common_path(names: Iterable[str]) -> list[str]:
+    """Leading parts that every path among the names shares ("model" in "model/a/b" and "model/c")."""
+    paths = [p for p in map(_path, names) if len(p) > 1]
+    shared: list[str] = []
+    for level in zip(*(p[:-1] for p in paths), strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return shared
 
 
 # --- literals ------------------------------------------------------------------------------------------------------
@@ -194,7 +216,7 @@ class _Writer:
     program: Program
     memory: MemoryPlan
     prefix: str
-    names: Names = field(default_factory=Names)
+    names: Names
 
     def edges(self) -> list[Edge]:
         """Edges that a call mentions, in order of first use."""
@@ -420,34 +442,12 @@ def _environment() -> jinja2.Environment:
 
 
 def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str, str]:
-    """The files of a firmware folder, by path.
+    """The source files of a firmware folder, by path, without its README.
 
     plan.toml, report.json and manifest.json are added by whoever knows them.
     """
+    values = _values(program, memory, context)
     prefix = context.prefix
-    writer = _Writer(program, memory, prefix)
-    functions = library_functions(program)
-    library = library_files(functions, program.isa)
-    inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
-    values = {
-        "context": context,
-        "prefix": prefix,
-        "upper": prefix.upper(),
-        "program": program,
-        "memory": memory,
-        "inputs": inputs,
-        "outputs": outputs,
-        "edges": [writer.declaration(e) for e in writer.edges() if e.view or e.role not in (Role.INPUT, Role.OUTPUT)],
-        "structs": writer.structs(),
-        "steps": writer.steps({name: f"{kind}, {fmt}" for name, kind, fmt, _ in context.operators}),
-        "constants": writer.constants(),
-        "resets": writer.resets(),
-        "functions": functions,
-        "kernel_headers": sorted({header_of(f) for f in functions}),
-        "library_sources": [n for n in library if n.endswith(".c")],
-        "vectors": _vector_rows(context.vectors, writer),
-        "frames": context.vectors.frames,
-    }
     made = {
         path: _environment().get_template(template).render(values)
         for path, template in {
@@ -455,7 +455,6 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
             f"{prefix}.c": "model.c.j2",
             f"{prefix}_weights.h": "weights.h.j2",
             f"{prefix}_weights.c": "weights.c.j2",
-            "README.md": "README.md.j2",
             "CMakeLists.txt": "CMakeLists.txt.j2",
             "toolchain.cmake": "toolchain.cmake.j2",
             "mq/mq_names.h": "mq_names.h.j2",
@@ -466,9 +465,42 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
             "selftest/vectors.c": "vectors.c.j2",
         }.items()
     }
+    library = library_files(library_functions(program), program.isa)
     made |= {f"mq/{name}": path.read_text() for name, path in library.items() if name != "mq_names.h"}
     made["selftest/interface.json"] = json.dumps(interface(program, memory, prefix), indent=1) + "\n"
     return dict(sorted(made.items()))
+
+
+def readme(program: Program, memory: MemoryPlan, context: Context) -> str:
+    """The folder's README.md: the only file that quotes `context.facts` and `context.operators`."""
+    return _environment().get_template("README.md.j2").render(_values(program, memory, context))
+
+
+def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str, Any]:
+    """What the templates may name."""
+    writer = _Writer(program, memory, context.prefix, Names(c.operator for c in program.calls))
+    inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
+    functions = library_functions(program)
+    library = library_files(functions, program.isa)
+    return {
+        "context": context,
+        "prefix": context.prefix,
+        "upper": context.prefix.upper(),
+        "program": program,
+        "memory": memory,
+        "inputs": inputs,
+        "outputs": outputs,
+        "edges": [writer.declaration(e) for e in writer.edges() if e.view or e.role not in (Role.INPUT, Role.OUTPUT)],
+        "structs": writer.structs(),
+        "steps": writer.steps(context.kinds),
+        "constants": writer.constants(),
+        "resets": writer.resets(),
+        "functions": functions,
+        "kernel_headers": sorted({header_of(f) for f in functions}),
+        "library_sources": [n for n in library if n.endswith(".c")],
+        "vectors": _vector_rows(context.vectors, writer),
+        "frames": context.vectors.frames,
+    }
 
 
 def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, Any]]]:

@@ -73,7 +73,8 @@ def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2) -> P
         {o.name: np.stack([r[o.name].ravel() for r in results]) for o in session.get_outputs()},
     )
     context = codegen.Context(prefix, f"{made.name}.onnx", "no board", "mcu-quant build", vectors, version="test")
-    for path, text in codegen.generate(made, memory.plan(made), context).items():
+    plan = memory.plan(made)
+    for path, text in {**codegen.generate(made, plan, context), "README.md": codegen.readme(made, plan, context)}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder
@@ -192,10 +193,11 @@ def test_float_literals_are_exact(value: float) -> None:
 
 
 def test_names_are_valid_unique_and_recognisable() -> None:
-    names = codegen.Names()
+    names = codegen.Names(["net/a", "net/b/c"])
+    assert names("net/b/c/MatMul_output_0") == "b_c_MatMul"
     onnx = ["a/b:0", "a/b;0", "a.b.0", "int", "3d", "ü", "model/encoder/0/reparam_conv/Conv_output_0", "m", "M"]
     made = [names(n) for n in onnx]
     assert len({n.lower() for n in made}) == len(onnx)
     assert all(n.isidentifier() and n not in codegen.Names.TAKEN for n in made)
-    assert made[0] == "a_b_0" and made[6].endswith("reparam_conv_Conv_output_0")
+    assert made[0] == "a_b_0" and made[6].endswith("reparam_conv_Conv")
     assert [names(n) for n in onnx] == made

@@ -12,13 +12,13 @@
 
 /* --- parameters of the calls --- */
 
-static const mq_fully_connected_params net_dense_Gemm_p = {
+static const mq_fully_connected_params dense_Gemm_p = {
     .rows = 1,
     .inputs = 5,
     .outputs = 3,
-    .bias = dense_s8_net_dense_Gemm_bias,
-    .multiplier = dense_s8_net_dense_Gemm_multiplier,
-    .shift = dense_s8_net_dense_Gemm_shift,
+    .bias = dense_s8_dense_Gemm_bias,
+    .multiplier = dense_s8_dense_Gemm_multiplier,
+    .shift = dense_s8_dense_Gemm_shift,
     .y_zero = 0,
     .low = -128,
     .high = 127,
@@ -42,10 +42,10 @@ void dense_s8_run(dense_s8_t *m, const float *x, float *y) {
 
     /* net/dense/Gemm */
     MQ_STEP(0) mq_convert_f32_s8(x, x_s8, 5, 42.5f, 0); /* f32 -> s8[1,5] @arena+0 */
-    MQ_STEP(1) mq_fully_connected_s8(x_s8, dense_s8_net_dense_Gemm_weights, h, &net_dense_Gemm_p); /* s8[1,3] @arena+8 */
+    MQ_STEP(1) mq_fully_connected_s8(x_s8, dense_s8_dense_Gemm_weights, h, &dense_Gemm_p); /* s8[1,3] @arena+8 */
 
     /* net/act */
-    MQ_STEP(2) mq_table_s8(h, y_2, 3, dense_s8_net_act_table); /* s8[1,3] @arena+8 */
+    MQ_STEP(2) mq_table_s8(h, y_2, 3, dense_s8_act_table); /* s8[1,3] @arena+8 */
 
     /* (outputs) */
     MQ_STEP(3) mq_convert_s8_f32(y_2, y, 3, 0.007843138f, 0); /* s8 -> f32[1,3] */
