@@ -1,7 +1,7 @@
 """What a folder occupies on a board: linked with the board's own compiler where there is one, else estimated.
 
-The size probe of the folder (`selftest/footprint.c`) is linked as the folder's CMake file links it; flash and static RAM
-are the ELF's, split by symbol. Stack is the deepest path of the compiler's own call graph.
+The size probe of the folder (`selftest/footprint.c`) is linked as the folder's CMake file links it; flash and static
+RAM are the ELF's, split by symbol. Stack is the deepest path of the compiler's own call graph.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mcu_quant.paths import PACKAGE
 
 #: As in templates/CMakeLists.txt.j2; tests/test_footprint.py links both ways and compares.
 C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
+PROBE_FLAGS = ("-O2",)
 LINK_FLAGS = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections", "-Wl,--entry=main")
 
 #: Bytes of stack allowed for a function of the C library (memcpy, soft float), which has no call-graph record.
@@ -50,6 +51,7 @@ class Footprint:
 
     @property
     def flash_bytes(self) -> int:
+        """What the linker puts into flash."""
         return self.weights_bytes + self.code_bytes + self.library_bytes
 
 
@@ -108,9 +110,13 @@ def _link(folder: Path, prefix: str, board: Board, compiler: str, scratch: Path)
     flags = [*C_FLAGS, *board.compiler.gcc_flags]
     objects = [scratch / f"{i}-{p.stem}.o" for i, p in enumerate(sources)]
     for source, made in zip(sources, objects, strict=True):
-        _run([compiler, *flags, "-fcallgraph-info=su", *include, "-c", str(source), "-o", str(made)], folder)
-    elf = scratch / "footprint.elf"
-    _run([compiler, *flags, *LINK_FLAGS, *map(str, objects), "-lm", "-o", str(elf)], folder)
+        own = [*PROBE_FLAGS, *board.compiler.gcc_flags] if source.name == "footprint.c" else flags
+        _run([compiler, *own, "-fcallgraph-info=su", *include, "-c", str(source), "-o", str(made)], folder)
+    # the probe against a library, as CMake links it: the order in which the linker takes objects decides the padding
+    *library, probe = map(str, objects)
+    archive, elf = scratch / "model.a", scratch / "footprint.elf"
+    _run([f"{board.compiler.triple}-ar", "qc", str(archive), *library], folder)
+    _run([compiler, *flags, *LINK_FLAGS, probe, str(archive), "-lm", "-o", str(elf)], folder)
     return elf
 
 

@@ -1,0 +1,238 @@
+"""Reports: what report.json says, that its figures agree with each other and with the folder, and its renderings."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from mcu_quant import api, compare, report, schemas, stages
+from mcu_quant.boards import load
+from mcu_quant.compare import Reference, accuracy, excerpts, integer_edges, operator_edges
+from mcu_quant.data import Clip, Clips
+from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.report.summary import decibels, figures, kib, weakest
+from mcu_quant.report.tables import Table, as_csv, as_markdown, as_text
+from tests import streaming_model
+
+SETS = ("lstm=s8", "dense=f16", "mask=s16")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A build with three formats, so that there are conversions; folder and report."""
+    home = tmp_path_factory.mktemp("report")
+    request = api.BuildRequest(
+        api.Source(streaming_model.write(home)),
+        "nucleo_f446re",
+        home / "fw",
+        api.PrecisionRequest(preset="f32", edits=SETS),
+        streaming_model.speech(home / "speech"),
+    )
+    return api.build(request)
+
+
+@pytest.fixture
+def document(built):
+    return json.loads((built.folder / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def lowered(built):
+    model = stages.read(api.Source(built.folder.parent / "tiny.onnx"))
+    plan = stages.plans.load(built.folder / "plan.toml")
+    return model, stages.lowered(model, plan, stages.target(load("nucleo_f446re")))
+
+
+# --- report.json ---------------------------------------------------------------------------------------------------
+
+
+def test_it_follows_its_published_schema(document):
+    assert schemas.validate(document, "report", "report.json", "MQ502") == []
+
+
+def test_it_has_the_keys_that_others_rely_on(document):
+    assert (document["model"], document["board"], document["fits"]) == ("tiny", "nucleo_f446re", True)
+    assert document["plan"]["formats"] == {"f32": 0, "f16": 1, "s16": 1, "s8": 1}
+    for part, keys in {
+        "flash": ("total_bytes", "weights_bytes", "code_bytes"),
+        "ram": ("total_bytes", "arena_bytes", "state_bytes", "stack_bytes"),
+        "latency": ("cycles", "ms", "budget_ms", "origin", "error_pct"),
+    }.items():
+        assert set(keys) <= document[part].keys()
+    for operator in document["operators"]:
+        assert {"name", "op", "format", "macs", "cycles", "weights_bytes", "snr_db"} <= operator.keys()
+
+
+def test_its_figures_add_up(document, lowered):
+    flash, ram, latency = document["flash"], document["ram"], document["latency"]
+    assert flash["total_bytes"] == flash["weights_bytes"] + flash["code_bytes"] + flash["library_bytes"]
+    assert ram["total_bytes"] == sum(ram[f"{n}_bytes"] for n in ("arena", "state", "io", "stack"))
+    listed = sum(o["cycles"] for o in document["operators"])
+    rest = sum(c["cycles"] for c in document["conversions"] if c["operator"].startswith("("))
+    assert latency["cycles"] == listed + rest
+    assert latency["ms"] == pytest.approx(1e3 * latency["cycles"] / document["target"]["clock_hz"])
+    assert latency["budget_ms"] == 1.0
+    assert latency["convert_cycles"] == sum(c["cycles"] for c in document["conversions"])
+    program, memory = lowered[1].program, lowered[1].memory
+    assert sum(o["weights_bytes"] for o in document["operators"]) == program.weights_bytes
+    assert (ram["arena_bytes"], ram["state_bytes"]) == (memory.arena_bytes, memory.state_bytes)
+
+
+def test_macs_are_those_of_the_model(document):
+    units, block = streaming_model.UNITS, streaming_model.BLOCK
+    macs = {o["name"]: o["macs"] for o in document["operators"]}
+    assert macs["lstm"] == pytest.approx(4 * units * (units + block), rel=0.1)  # and the elementwise products
+    assert macs["dense"] == units * block
+    assert macs["mask"] == 0
+
+
+def test_conversions_at_precision_boundaries_are_in_it(document):
+    found = {(c["operator"], c["from"], c["to"]) for c in document["conversions"] if c["purpose"] == "convert"}
+    assert {("mask", "f16", "s16"), ("(outputs)", "s16", "f32")} <= found
+    assert any(op == "dense" and to == "f16" for op, _, to in found)
+
+
+def test_accuracy_covers_outputs_states_and_operators(document):
+    found = document["accuracy"]
+    assert {n: o["kind"] for n, o in found["outputs"].items()} == {"y": "output", "h_out": "state", "c_out": "state"}
+    assert found["frames"] == 200
+    assert {o["name"]: o["snr_db"] is not None for o in document["operators"]} == {
+        "lstm": True,
+        "dense": True,
+        "mask": True,
+    }
+    assert weakest(document)["name"] == min(document["operators"], key=lambda o: o["snr_db"])["name"]
+
+
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-size"), reason="arm-none-eabi-gcc is not installed: NOT compared")
+def test_its_sizes_are_the_linkers(built, document, tmp_path):
+    cmake = ["cmake", "-S", built.folder, "-B", tmp_path, f"-DCMAKE_TOOLCHAIN_FILE={built.folder / 'toolchain.cmake'}"]
+    subprocess.run(cmake, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", tmp_path], check=True, capture_output=True)
+    said = subprocess.run(
+        ["arm-none-eabi-size", tmp_path / "tiny_footprint"], check=True, capture_output=True, text=True
+    ).stdout
+    text, data, bss = map(int, said.splitlines()[1].split()[:3])
+    assert document["flash"]["origin"] == "linked"
+    assert document["flash"]["total_bytes"] == text + data
+    assert document["ram"]["total_bytes"] - document["ram"]["stack_bytes"] == data + bss
+
+
+# --- renderings ----------------------------------------------------------------------------------------------------
+
+
+def test_there_are_these_renderings():
+    assert report.formats() == ("table", "csv", "json", "markdown")
+
+
+def test_the_table_says_what_a_newcomer_asks(document):
+    text = report.render([document], "table")
+    for label, value in figures(document):
+        assert label in text
+        assert value in text
+    for words in ("Fits", "KiB of 512.0 KiB", "ms of 1 ms", "estimated", "onnxruntime", "lstm", "--set lstm=s8", "s16"):
+        assert words in text
+
+
+def test_json_is_the_report_and_several_are_one_object(document):
+    assert json.loads(report.render([document], "json")) == document
+    assert json.loads(report.render([document, document], "json")) == {"reports": [document, document]}
+
+
+def test_csv_has_a_row_per_operator_or_per_board(document):
+    rows = list(csv.DictReader(io.StringIO(report.render([document], "csv"))))
+    assert [r["name"] for r in rows] == ["lstm", "dense", "mask"]
+    assert [float(r["snr_db"]) for r in rows] == [o["snr_db"] for o in document["operators"]]
+    rows = list(csv.DictReader(io.StringIO(report.render([document, document], "csv"))))
+    assert [r["board"] for r in rows] == ["nucleo_f446re"] * 2
+    assert int(rows[0]["flash_bytes"]) == document["flash"]["total_bytes"]
+
+
+def test_markdown_has_the_same_rows(document):
+    text = report.render([document], "markdown")
+    assert "| lstm | LSTM | s8 |" in text
+    assert text.count("\n| nucleo_f446re | yes |") == 0
+    assert report.render([document, document], "markdown").count("\n| nucleo_f446re | yes |") == 2
+
+
+def test_names_that_look_like_markup_survive():
+    table = Table(("a|b", "n"), (("[bold]x[/bold]|y", 1234567), (None, None)), "T")
+    assert "[bold]x[/bold]|y" in as_text([table])
+    assert "1 234 567" in as_text([table])
+    assert as_csv(table) == "a|b,n\n[bold]x[/bold]|y,1234567\n,\n"
+    assert "| [bold]x[/bold]\\|y | 1 234 567 |" in as_markdown(table)
+
+
+def test_words_for_numbers():
+    assert (decibels(999.0), decibels(41.26)) == ("exact", "41.3 dB")
+    assert (kib(1023), kib(1536)) == ("1023 B", "1.5 KiB")
+
+
+def test_the_readme_quotes_the_report(built, document):
+    readme = (built.folder / "README.md").read_text()
+    for _, value in figures(document):
+        assert value in readme
+
+
+# --- comparison ----------------------------------------------------------------------------------------------------
+
+
+def clips(*lengths):
+    frames = [{"x": np.full((1, 1, 16), 0.1 * i, np.float32)} for i in range(max(lengths))]
+    made = [Clip("same name", n, lambda n=n: iter(frames[:n])) for n in lengths]
+    return Clips(tuple(made), "test")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "frames", "shares"),
+    [((10, 10), 10, [5, 5]), ((2, 100, 100), 50, [2, 24, 24]), ((3, 4), 100, [3, 4]), ((5, 5, 5), 1, [1])],
+)
+def test_excerpts_take_equal_shares_and_never_more(lengths, frames, shares):
+    assert [n for _, n in excerpts(clips(*lengths), frames)] == shares
+
+
+def test_the_reference_carries_states_and_forgets_them(lowered):
+    model, _ = lowered
+    reference = Reference(model.file, model.graph, model.scalars)
+    feeds = {"x": np.ones((1, 1, 16), np.float32)}
+    first, second = reference.run(feeds), reference.run(feeds)
+    assert not np.array_equal(first["h_out"], second["h_out"])
+    reference.reset()
+    assert all(np.array_equal(a, b) for a, b in zip(first.values(), reference.run(feeds).values(), strict=True))
+
+
+def test_accuracy_sees_a_wrong_state_and_each_frame(lowered):
+    model, made = lowered
+    reference = Reference(model.file, model.graph, model.scalars)
+    session = ProgramSession(made.program)
+    seen = []
+    edges = operator_edges(model.graph, made.program)
+    good = accuracy(
+        model.graph, session, reference, clips(5, 5), 8, operators=edges, on_frame=lambda f, o: seen.append(o)
+    )
+    assert (good.frames, len(seen)) == (8, 8)
+    assert set(good.operators) == {"lstm", "dense", "mask"}
+    assert good.worst_snr_db > 15
+
+    class Forgetful(ProgramSession):
+        def run(self, names, feeds):
+            self.reset()
+            return super().run(names, feeds)
+
+    bad = accuracy(model.graph, Forgetful(made.program), reference, clips(5, 5), 8)
+    assert bad.states["h_out"].snr_db < good.states["h_out"].snr_db - 6
+
+
+def test_only_edges_that_keep_their_value_are_compared(lowered):
+    _, made = lowered
+    edges = integer_edges(made.program)
+    assert {made.program.edges[e].type.format for e in edges} <= {"s8", "s16", "s32"}
+    written = [e for call in made.program.calls for e in call.writes]
+    for edge in edges:
+        after = written[len(written) - written[::-1].index(edge) :]
+        mine = made.program.edges[edge]
+        assert not any(compare._overlap(mine, made.program.edges[other]) for other in after if other != edge)
