@@ -13,7 +13,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from mcu_quant.version import VERSION
+
+__version__ = VERSION
 
 #: Public name -> module that defines it.
 _PUBLIC = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import __version__, codegen, cost, footprint, ops
+from mcu_quant import codegen, cost, footprint, ops
 from mcu_quant.boards import Board
 from mcu_quant.codegen import Context, Vectors
 from mcu_quant.compare import Accuracy, Reference, accuracy, excerpts, operator_edges
@@ -24,6 +24,7 @@ from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.document import Document, Facts, document
 from mcu_quant.report.summary import figures, operator_notes
 from mcu_quant.stages import Lowered, Model
+from mcu_quant.version import VERSION
 
 #: Frames that a build checks against onnxruntime: fewer for models that take long, so that a build takes seconds.
 VERIFY_FRAMES = 200
@@ -129,7 +130,7 @@ def assemble(job: Job) -> Assembled:
         board_flags=board.compiler.gcc_flags,
         kinds={op.name: _kind(op, job.plan) for op in model.graph.operators},
         frame=_frame(model),
-        version=__version__,
+        version=VERSION,
     )
     sources = codegen.generate(program, memory, context)
     sizes = _measured(sources, board)

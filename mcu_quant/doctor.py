@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mcu_quant import __version__
 from mcu_quant.emulator.library import cache_folder
 from mcu_quant.folder import versions
+from mcu_quant.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def examine() -> tuple[Check, ...]:
     """Everything worth knowing, the required things first."""
     packages = ", ".join(f"{n} {v}" for n, v in versions().items() if n != "python")
     return (
-        Check("mcu-quant", __version__, "this tool", "", True),
+        Check("mcu-quant", VERSION, "this tool", "", True),
         Check("Python", sys.version.split()[0], "at least 3.11", "install Python 3.11 or newer", True),
         Check("packages", packages, "import and comparison", "pip install mcu-quant", True),
         Check(

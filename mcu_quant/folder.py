@@ -19,8 +19,9 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from mcu_quant import __version__, schemas
+from mcu_quant import schemas
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
+from mcu_quant.version import VERSION
 
 MANIFEST = "manifest.json"
 REPORT = "report.json"
@@ -48,7 +49,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of manifest.json."""
-        document = {"tool": "mcu-quant", "version": __version__, **asdict(self)}
+        document = {"tool": "mcu-quant", "version": VERSION, **asdict(self)}
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 

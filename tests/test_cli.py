@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
+import mcu_quant
 from mcu_quant import api, folder, schemas
 from mcu_quant.cli import Commands, main
 from mcu_quant.diagnostics import CATALOGUE
@@ -652,3 +653,10 @@ def test_what_reproduces_a_defect_can_be_saved(cli, project, defect, tmp_path):
     assert str(repro) in err
     assert {p.name for p in repro.iterdir()} == {"command.json", "traceback.txt", "tiny.onnx"}
     assert "ZeroDivisionError" in (repro / "traceback.txt").read_text()
+
+
+def test_the_package_states_the_version_that_it_is_published_under():
+    import tomllib
+
+    stated = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    assert stated.get("version", mcu_quant.__version__) == mcu_quant.__version__

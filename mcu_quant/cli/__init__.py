@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import click
 
-from mcu_quant import __version__
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+from mcu_quant.version import VERSION
 
 #: Order in which commands are listed: as they are met in use.
 _ORDER = ("inspect", "plan", "build", "test", "run", "report", "boards", "ops", "doctor", "explain")
@@ -69,6 +69,6 @@ class Commands(click.Group):
     epilog="\b\nFirst steps:\n  mcu-quant doctor\n  mcu-quant build model.onnx --board nucleo_h743zi2 --data speech/\n"
     "  mcu-quant test build/model-nucleo_h743zi2",
 )
-@click.version_option(__version__, prog_name="mcu-quant")
+@click.version_option(VERSION, prog_name="mcu-quant")
 def main() -> None:
     """ONNX speech models to tested mixed-precision C firmware, with a report of memory and time on a board."""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from mcu_quant import __version__
 from mcu_quant.diagnostics import USAGE, Diagnostic, DiagnosticError
+from mcu_quant.version import VERSION
 
 DEBUG = "MCU_QUANT_DEBUG"
 
@@ -86,7 +86,7 @@ def _save(folder: Path, text: str, args: Sequence[str]) -> str:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        about = {"mcu-quant": __version__, "arguments": list(args), "platform": sys.platform, "versions": versions()}
+        about = {"mcu-quant": VERSION, "arguments": list(args), "platform": sys.platform, "versions": versions()}
         (folder / "command.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         (folder / "traceback.txt").write_text(text, encoding="utf-8")
         for arg in args:

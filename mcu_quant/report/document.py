@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcu_quant import __version__, ops
+from mcu_quant import ops
 from mcu_quant.boards import Board
 from mcu_quant.compare import Accuracy
 from mcu_quant.cost import CostReport, Fit
@@ -18,6 +18,7 @@ from mcu_quant.memory import MemoryPlan
 from mcu_quant.metrics import Difference
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.program import Program, Purpose
+from mcu_quant.version import VERSION
 
 Document = dict[str, Any]
 
@@ -46,7 +47,7 @@ def document(facts: Facts) -> Document:
     """The report. The same facts give the same document, and it holds nothing but JSON values."""
     return {
         "schema": 1,
-        "tool": {"name": "mcu-quant", "version": __version__},
+        "tool": {"name": "mcu-quant", "version": VERSION},
         "model": facts.graph.name,
         "board": facts.board.id,
         "fits": facts.fit.fits,

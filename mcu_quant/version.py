@@ -1,0 +1,3 @@
+"""The version of mcu-quant; pyproject.toml states the same one, which a test holds."""
+
+VERSION = "0.1.0"
