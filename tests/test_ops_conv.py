@@ -44,7 +44,7 @@ WITHOUT_WEIGHTS = {
     ("s8", None, None): 18.0,
 }
 
-drawn = settings(max_examples=60, deadline=None, derandomize=True)
+drawn = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def check(sample: Sample, floors: dict[tuple[str, str | None, str | None], float], name: str) -> None:
@@ -215,6 +215,32 @@ def test_leading_axes_are_merged(axes: list[tuple[int, str]]) -> None:
         assert np.array_equal(np.array(step, int) @ position, wanted)
 
 
+@st.composite
+def equations(draw: st.DrawFn) -> Sample:
+    sizes = dict(zip("ijkl", draw(axes(4, 5)), strict=True))
+    dots = draw(axes(2, 3)) if draw(st.booleans()) else []
+    terms, inputs = [], []
+    for operand in range(draw(st.integers(1, 2))):
+        named = "".join(draw(st.lists(st.sampled_from("ijkl"), unique=True, min_size=0 if dots else 1, max_size=4)))
+        at = draw(st.integers(0, len(named))) if dots else 0
+        hidden = [n if draw(st.booleans()) else 1 for n in dots]
+        shape = [*(sizes[c] for c in named[:at]), *hidden, *(sizes[c] for c in named[at:])]
+        terms.append(named[:at] + "..." * bool(dots) + named[at:])
+        constant = operand == 1 and draw(st.booleans())
+        assume(shape)
+        inputs.append(weight(*shape) if constant else activation(*shape, low=-0.5, high=1.0))
+    found = sorted({c for term in terms for c in term if c != "."})
+    kept = "".join(draw(st.permutations(draw(st.lists(st.sampled_from(found), unique=True)) if found else [])))
+    equation = ",".join(terms) + ("->" + "..." * bool(dots) + kept if draw(st.booleans()) else "")
+    return Sample("Einsum", tuple(inputs), {"equation": equation})
+
+
+@drawn
+@given(equations())
+def test_einsum(sample: Sample) -> None:
+    check(sample, {("f32", None, None): 100.0, ("f16", None, None): 40.0, ("s16", None, None): 20.0}, "")
+
+
 # --- the ends of the number range ------------------------------------------------------------------------------------
 
 
@@ -362,6 +388,13 @@ def test_stride_one_becomes_a_convolution(tmp_path: Path) -> None:
     assert op.attributes["pads"] == (0, 1, 0, 1)
 
 
+def test_sum_with_constant_matrix_is_a_dense_layer(tmp_path: Path) -> None:
+    sample = Sample("Einsum", (weight(6, 2, 3), activation(1, 4, 6)), {"equation": "ihd,bti->bthd"})
+    kinds = [op.op for op in helpers.case(sample, tmp_path).graph.operators]
+    assert "Gemm" in kinds
+    assert set(kinds) <= {"Gemm", "Reshape"}
+
+
 def test_columns_run_as_rows() -> None:
     window, size, output = as_row(Window((5, 1), (2, 1), (1, 1), (1, 0, 2, 0)), (9, 1), (4, 1))
     assert (window, size, output) == (Window((1, 5), (1, 2), (1, 1), (0, 1, 0, 2)), (1, 9), (1, 4))
@@ -422,3 +455,15 @@ def test_alternating_leading_axes_are_refused() -> None:
     (constraint,) = ops.spec("MatMul").constraints
     assert constraint(graph.operators[0], graph) == "this one has 4"
     assert BATCH_AXES == 3
+
+
+@pytest.mark.parametrize(
+    ("equation", "inputs", "reason"),
+    [
+        ("ij,jk,kl->il", "xxx", "3 operands"),
+        ("ii->i", "x", "names an axis twice"),
+    ],
+)
+def test_sums_that_are_no_product_are_refused(equation: str, inputs: str, reason: str, tmp_path: Path) -> None:
+    node = helper.make_node("Einsum", list(inputs), ["y"], equation=equation)
+    assert reason in refusal(onnx_model([node], (3, 3), {}), tmp_path)
