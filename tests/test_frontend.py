@@ -75,6 +75,19 @@ def test_names_that_nothing_has_are_refused(tmp_path):
     assert "batch" in error.value.diagnostics[0].help
 
 
+def test_numbers_that_cannot_be_are_refused(tmp_path):
+    nodes = [node("Cast", "rate", "r", to=1), node("Mul", "x r", "y")]
+    made = model(nodes, {"x": [1, "time"], "rate": []}, {"y": [1, "time"]}, types={"rate": TensorProto.INT8})
+    path = save(made, tmp_path)
+    with pytest.raises(DiagnosticError) as error:
+        load(path, {"time": -3, "rate": 16000})
+    assert {(d.code, d.where, d.message) for d in error.value.diagnostics} == {
+        ("MQ106", "time", "a dimension cannot be -3"),
+        ("MQ106", "rate", "int8 cannot be 16000"),
+    }
+    assert load(path, {"time": 3, "rate": -2}).graph.inputs == ("x",)
+
+
 def test_a_bound_scalar_decides_control_flow(tmp_path):
     def branch(name, kind):
         return helper.make_graph(

@@ -133,7 +133,32 @@ def test_invalid_nodes_are_all_named(tmp_path):
 
 def test_an_output_that_nothing_computes(tmp_path):
     found = problems(save(model([node("Relu", "x", "a")], {"x": [4]}, {"y": [4]}), tmp_path))
-    assert codes(found) == ["MQ111"]
+    assert [(d.code, d.where) for d in found] == [("MQ104", "y")]
+
+
+def test_data_that_does_not_fill_its_shape(tmp_path):
+    made = good()
+    made.graph.initializer[0].raw_data = made.graph.initializer[0].raw_data[:-4]
+    found = problems(save(made, tmp_path))
+    assert [(d.code, d.where) for d in found] == [("MQ111", "w")]
+
+
+def test_names_that_are_not_text(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(good().SerializeToString().replace(b"dense", b"den\xffe"))
+    assert codes(problems(path)) == ["MQ101"]
+
+
+def test_an_input_without_a_shape(tmp_path):
+    made = good()
+    made.graph.input[0].type.tensor_type.ClearField("shape")
+    assert ("MQ112", "x") in [(d.code, d.where) for d in problems(save(made, tmp_path))]
+
+
+def test_attributes_that_do_not_fit_the_shapes(tmp_path):
+    nodes = [node("Concat", "x x", "a", axis=5, name="join"), node("Softmax", "a", "y", axis=9, name="soft")]
+    found = problems(save(model(nodes, {"x": [1, 4]}, {"y": [1, 8]}), tmp_path))
+    assert [(d.code, d.where) for d in found] == [("MQ111", "join"), ("MQ111", "soft")]
 
 
 def test_a_value_written_twice(tmp_path):

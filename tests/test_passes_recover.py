@@ -151,6 +151,18 @@ def test_a_gate_that_is_used_elsewhere_keeps_the_cell_apart(tmp_path):
     assert "LSTM" not in kinds(cell.optimised(tmp_path, cell.model(nodes, y=[1, 4])))
 
 
+def test_one_state_for_a_whole_batch_is_no_lstm(tmp_path):
+    cell = Cell()
+    made = cell.model()
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    for output in made.graph.output:
+        output.type.tensor_type.shape.dim[0].dim_value = 2
+    path = save(made, tmp_path)
+    graph = optimise(load(path).graph)
+    assert "LSTM" not in kinds(graph)
+    assert_same(path, graph, [{n: random(RNG, *graph.shape(n)) for n in graph.inputs}])
+
+
 def test_weights_that_are_computed_are_no_lstm(tmp_path):
     cell = Cell()
     cell.constants["W0"] = cell.constants.pop("W")

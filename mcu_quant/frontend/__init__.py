@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -24,8 +24,6 @@ from mcu_quant.frontend.fold import contradictions, fold, prepare
 from mcu_quant.frontend.read import opset, read
 from mcu_quant.frontend.states import Pairing, pair
 from mcu_quant.ir import Graph, check
-
-FIT_TOGETHER = "bind the dimensions to sizes that fit together (--bind), or export the model again"
 
 __all__ = ["Binding", "Imported", "Pairing", "load"]
 
@@ -69,8 +67,9 @@ def load(
     with _libraries_refuse(file.name):
         folded = fold(model)
     raw, problems = raw_graph(model, file.stem)
-    if problems:
-        problems = _explained(problems, contradictions(model))
+    with _libraries_refuse(file.name):
+        reasons = contradictions(model)
+    raise_errors(_contradicting(problems, reasons))
     graph, more = canonicalise(raw, opset(proto))
     raise_errors([*problems, *more])
     paired = pair(graph, states)
@@ -81,14 +80,11 @@ def load(
     return Imported(paired.graph, bindings, paired.pairings, (*notes, *paired.notes))
 
 
-def _explained(lost: Sequence[Diagnostic], reasons: Mapping[str, str]) -> list[Diagnostic]:
-    """Shapes that got lost because they contradict each other make the model invalid, at these sizes at least."""
-    return [
-        replace(d, code="MQ111", message=f"{reasons[d.where]}; {d.message}", help=FIT_TOGETHER)
-        if d.where in reasons
-        else d
-        for d in lost
-    ]
+def _contradicting(lost: Sequence[Diagnostic], reasons: Mapping[str, str]) -> list[Diagnostic]:
+    """Nodes whose types or shapes contradict each other: the model is invalid, at these sizes at least."""
+    shapes = {d.where: f"; {d.message}" for d in lost}
+    help_ = "bind the dimensions to sizes that fit together (--bind), or export the model again"
+    return [Diagnostic("MQ111", node, reason + shapes.get(node, ""), help=help_) for node, reason in reasons.items()]
 
 
 @contextmanager

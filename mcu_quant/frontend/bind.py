@@ -11,6 +11,7 @@ Rules, cited by number in the code:
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -71,8 +72,7 @@ def bind_inputs(
         found[name] = replace(choice, where=(*known.where, *places)) if known else choice
     problems = list({p.where: p for p in problems}.values())
     problems += _unknown(model, asked, found.keys() | {p.where for p in problems})
-    scalars = {str(value.name) for value in model.graph.inputs}
-    problems += [_negative(b) for b in found.values() if b.value < 0 and b.name not in scalars]
+    problems += _impossible(model, found)
     raise_errors(problems)
     _apply(model, found)
     return tuple(found.values())
@@ -128,8 +128,20 @@ def _unknown(model: onnx_ir.Model, asked: Mapping[str, int], known: set[str]) ->
             yield Diagnostic("MQ110", name, "the model has no dimension or scalar input of this name", help=help_)
 
 
-def _negative(binding: Binding) -> Diagnostic:
-    return Diagnostic("MQ106", binding.name, f"a dimension cannot be {binding.value}", help=f"--bind {binding.name}=N")
+def _impossible(model: onnx_ir.Model, found: Mapping[str, Binding]) -> Iterator[Diagnostic]:
+    """Negative dimensions, and numbers that do not fit the type of a scalar input."""
+    inputs = {str(value.name): value for value in model.graph.inputs}
+    for name, binding in found.items():
+        value = inputs.get(name)
+        if value is None:
+            low, high, what = 0, sys.maxsize, "a dimension"
+        else:
+            assert value.dtype is not None
+            whole = value.dtype != onnx_ir.DataType.BOOL
+            limits = np.iinfo(value.dtype.numpy()) if whole else None
+            low, high, what = (int(limits.min), int(limits.max), str(limits.dtype)) if limits else (0, 1, "bool")
+        if not low <= binding.value <= high:
+            yield Diagnostic("MQ106", name, f"{what} cannot be {binding.value}", help=f"--bind {name}=N")
 
 
 def _apply(model: onnx_ir.Model, bindings: Mapping[str, Binding]) -> None:

@@ -83,6 +83,11 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
 
 def _canonical(op: Operator, node: ops.NodeContext) -> ops.Canonical | DiagnosticError:
     spec = ops.by_onnx()[op.op]
+    rank = len(node.shape(op.inputs[0])) if op.input(0) else 0
+    axis = op.attributes.get("axis", 0)
+    if not -rank <= axis <= rank:
+        message = f"{op.op}: axis {axis} does not exist, its input has {rank} dimensions"
+        return DiagnosticError(Diagnostic("MQ111", op.name, message, help="export the model again"))
     if spec.canonicalise is None:
         return ops.Canonical((replace(op, op=spec.name),))
     try:
@@ -112,12 +117,12 @@ def _constant(value: onnx_ir.Value, rewrites: Counter[str]) -> Array:
 
 def _type(value: onnx_ir.Value, rewrites: Counter[str]) -> TensorType | None:
     """The type of a value, if it is a tensor and all its dimensions are known."""
-    if value.shape is None or value.dtype is None or not isinstance(value.type, onnx_ir.TensorType):
+    if value.shape is None or not isinstance(value.type, onnx_ir.TensorType) or not value.type.dtype:
         return None
     sizes = tuple(d for d in value.shape if isinstance(d, int))
     if len(sizes) != len(value.shape):
         return None
-    return TensorType(sizes, _real(str(value.dtype.numpy()), rewrites))
+    return TensorType(sizes, _real(str(value.type.dtype.numpy()), rewrites))
 
 
 def _real(dtype: str, rewrites: Counter[str]) -> str:
@@ -154,6 +159,10 @@ def _attribute(attribute: onnx_ir.Attr) -> Any:
 
 def _unknown_shapes(graph: Graph) -> Iterator[Diagnostic]:
     """Values without a shape, where it gets lost: not those that only follow from them."""
+    for name in graph.inputs:
+        if name not in graph.types:
+            help_ = "export the model with a shape and a type for every input"
+            yield Diagnostic("MQ112", name, "the input is no tensor of a known shape and type", help=help_)
     for op in graph.operators:
         lost = [o for o in op.outputs if o and o not in graph.types]
         if lost and all(i in graph.types for i in op.inputs if i) and _unsupported(op) is None:

@@ -9,6 +9,7 @@ import onnx
 import onnx.checker
 import onnx.defs
 import onnx.external_data_helper
+import onnx.numpy_helper
 import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -33,6 +34,7 @@ def read(path: Path) -> onnx.ModelProto:
     """
     model = _parse(path)
     _load_external(model, path)
+    raise_errors(list(_tensor_problems(model.graph)))
     raise_errors(list(_order_problems(model.graph)))
     raise_errors(list(_validity_problems(model)))
     return _modernise(model)
@@ -66,7 +68,21 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not model.ir_version or not (model.graph.node or model.graph.output):
         message = "the file is empty" if not data else f"holds no graph ({len(data)} bytes)"
         raise DiagnosticError(Diagnostic("MQ101", where, message, help=help_))
+    if not _is_text(model.graph):
+        message = "names in it are not text: the file is damaged"
+        raise DiagnosticError(Diagnostic("MQ101", where, message, help=help_))
     return model
+
+
+def _is_text(graph: onnx.GraphProto) -> bool:
+    """Protobuf hands over bytes where a name is not valid UTF-8."""
+    for node in graph.node:
+        words = (node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute))
+        if not all(isinstance(w, str) for w in words):
+            return False
+        if not all(_is_text(inner) for attribute in node.attribute for inner in _subgraphs(attribute)):
+            return False
+    return all(isinstance(v.name, str) for v in (*graph.input, *graph.output, *graph.initializer))
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
@@ -107,6 +123,16 @@ def _subgraphs(attribute: onnx.AttributeProto) -> Iterable[onnx.GraphProto]:
     return (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
 
 
+def _tensor_problems(graph: onnx.GraphProto) -> Iterator[Diagnostic]:
+    """Constants whose data does not fill their shape."""
+    for tensor in _tensors(graph):
+        try:
+            onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            message = f"its data does not fit its shape {list(tensor.dims)}: {_first_line(error)}"
+            yield Diagnostic("MQ111", tensor.name or "constant", message, help=EXPORT_AGAIN)
+
+
 # --- order ---------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +144,9 @@ def _order_problems(graph: onnx.GraphProto) -> Iterator[Diagnostic]:
         for name in dict.fromkeys(_reads(node)):
             if name not in known and name not in made:
                 yield Diagnostic("MQ104", node_name(node), f"reads {name!r}, which nothing computes", help=EXPORT_AGAIN)
+    for output in graph.output:
+        if output.name not in known and output.name not in made:
+            yield Diagnostic("MQ104", output.name or "output", "nothing computes this output", help=EXPORT_AGAIN)
     _, stuck = _schedule(graph)
     unknown = {o for n in stuck for o in n.output}
     for node in _cycle(stuck):

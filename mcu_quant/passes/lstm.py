@@ -8,8 +8,8 @@ The gates are told apart by what is done with them, never by names or by their o
 one Gemm of a Concat of x and h. Which is h decides no value, only what is state; the rules are, in order:
 1. h has the size of c; 2. h is taken from the same edge as c; 3. from a state; 4. from an input; 5. the later Gemm.
 
-Refused: other activations, a part of the cell that is used elsewhere, too, weights that are not constant, or two inputs
-of the model that could both be h.
+Refused: other activations, a part of the cell that is used elsewhere, too, weights that are not constant, states that
+are broadcast over a batch, or two inputs of the model that could both be h.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def _recover(edit: Editor, cell: _Cell) -> bool:
     operators = (*cell.operators, *layout, *affine.operators)
     inside = [o for op in operators for o in op.outputs if o and o not in (cell.h_next, cell.c_next)]
     products = _x_then_h(edit, cell, affine)
-    if products is None or not edit.free(*operators) or not all(edit.private(edge, *operators) for edge in inside):
+    if products is None or not _one_batch(edit, cell, products, z):
+        return False
+    if not edit.free(*operators) or not all(edit.private(edge, *operators) for edge in inside):
         return False
     _replace(edit, cell, products, order, operators)
     return True
@@ -214,6 +216,14 @@ def _x_then_h(edit: Editor, cell: _Cell, affine: _Affine) -> _Affine | None:
         sources=(affine.sources[1 - h], affine.sources[h]),
         weights=(affine.weights[1 - h], affine.weights[h]),
     )
+
+
+def _one_batch(edit: Editor, cell: _Cell, products: _Affine, z: str) -> bool:
+    """Do all values have one batch? A cell may also broadcast one state over several inputs, which an LSTM does not."""
+    hidden = edit.shape(cell.c_next)[-1]
+    widths = {z: 4 * hidden, cell.c: hidden, cell.c_next: hidden, cell.h_next: hidden}
+    widths |= {source: w.shape[1] for source, w in zip(products.sources, products.weights, strict=True)}
+    return len({edit.graph.types[edge].size // width for edge, width in widths.items()}) == 1
 
 
 def _origin(edit: Editor, edge: str) -> str:
