@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cffi import FFI
@@ -13,18 +14,33 @@ from numpy.typing import DTypeLike, NDArray
 from mcu_quant.emulator.library import WARNINGS, compile_shared
 from mcu_quant.paths import firmware
 
-C_TYPES = {"float": np.float32, "int16_t": np.int16, "int32_t": np.int32, "int64_t": np.int64, "uint16_t": np.uint16}
+C_TYPES = {
+    "float": np.float32,
+    "int16_t": np.int16,
+    "int32_t": np.int32,
+    "int64_t": np.int64,
+    "uint16_t": np.uint16,
+    "uint64_t": np.uint64,
+}
 
 
 class Inlines:
-    """One compiled wrapper per primitive: `call("int32_t mq_rshr(int32_t, int32_t)", x, shift)` maps it over arrays."""
+    """Each primitive becomes a function over arrays: `inlines["mq_rshr"](x, shift)` by its prototype.
 
-    def __init__(self, header: str, prototypes: Sequence[str], folder: Path) -> None:
+    `own` is C code before the wrappers; with `checked`, contracts are checked and `own` says what happens if one is
+    broken.
+    """
+
+    def __init__(
+        self, header: str, prototypes: Sequence[str], folder: Path, own: str = "", checked: bool = False
+    ) -> None:
         parts = [self._parse(p) for p in prototypes]
         source = folder / "inlines.c"
-        source.write_text(f'#include "{header}"\n' + "\n".join(self._wrapper(*p) for p in parts))
+        wrappers = "\n".join(self._wrapper(*p) for p in parts)
+        source.write_text(f'#include "{header}"\n{own}\n{wrappers}')
         library = folder / "inlines.so"
-        compile_shared([source], [firmware() / "include"], library, WARNINGS)
+        flags = (*WARNINGS, *(["-DMQ_CHECKED"] if checked else []))
+        compile_shared([source], [firmware() / "include"], library, flags)
         self._ffi = FFI()
         self._ffi.cdef("\n".join(f"void each_{n}(const void *const *in, void *out, size_t n);" for _, n, _ in parts))
         self._library = self._ffi.dlopen(str(library))
@@ -48,10 +64,10 @@ class Inlines:
             f"    for (size_t k = 0; k < n; k++) {{ (({result} *)out)[k] = {name}({', '.join(values)}); }}\n}}\n"
         )
 
-    def __getattr__(self, name: str) -> Callable[..., NDArray[np.generic]]:
+    def __getitem__(self, name: str) -> Callable[..., NDArray[Any]]:
         result, types = self._types[name]
 
-        def each(*arrays: object) -> NDArray[np.generic]:
+        def each(*arrays: object) -> NDArray[Any]:
             whole = [np.ascontiguousarray(a, self._dtype(t)) for a, t in zip(arrays, types, strict=True)]
             streams = [i for i, t in enumerate(types) if not t.endswith("*")]
             spread = np.broadcast_arrays(*(whole[i] for i in streams))
