@@ -28,8 +28,10 @@ TINY, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max
 def c(tmp_path_factory: pytest.TempPathFactory) -> Inlines:
     prototypes = [f"float mq_{name}(float)" for name in UNARY]
     prototypes += ["float mq_pow(float, float)", "float mq_copysign(float, float)", "int32_t mq_round(float)"]
-    prototypes += ["float mq_f16_to_f32(uint16_t)", "uint16_t mq_f32_to_f16(float)"]
-    return Inlines("mq_float.h", prototypes, tmp_path_factory.mktemp("floats"))
+    prototypes += ["float mq_f16_to_f32(uint16_t)", "uint16_t mq_f32_to_f16(float)", "float host_pow(float, float)"]
+    # numpy's power has short cuts for some exponents, which differ from C's at infinity and -0
+    own = "#include <math.h>\nstatic float host_pow(float x, float y) { return powf(x, y); }"
+    return Inlines("mq_float.h", prototypes, tmp_path_factory.mktemp("floats"), own)
 
 
 def floats(low: float, high: float, every: int = 4093) -> NDArray[np.float32]:
@@ -137,20 +139,16 @@ def test_special_powers_are_those_of_powf(c: Inlines) -> None:
     values = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 1e30, -1e30, 1e-40, -1e-40, 33554432.0, 16777217.0]
     values += [inf, -inf, nan]
     for x, y in product(np.array(values, np.float32), repeat=2):
-        with np.errstate(all="ignore"):
-            want = np.power(x, y)
-        have = c["mq_pow"]([x], [y])[0]
+        want, have = c["host_pow"]([x], [y])[0], c["mq_pow"]([x], [y])[0]
         assert (isnan(want) and isnan(have)) or have == want or abs(have - want) < 3e-7 * abs(want), (x, y)
-        if want == 0 and y != 0.5:  # numpy takes the root, which keeps the sign of zero; C's power does not
+        if want == 0:
             assert np.signbit(have) == np.signbit(want), (x, y)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.floats(width=32), st.floats(width=32))
 def test_any_power(c: Inlines, x: float, y: float) -> None:
-    with np.errstate(all="ignore"):
-        want = float(np.power(np.float32(x), np.float32(y), dtype=np.float32))
-    have = float(c["mq_pow"]([x], [y])[0])
+    want, have = float(c["host_pow"]([x], [y])[0]), float(c["mq_pow"]([x], [y])[0])
     same = have == want or (isnan(have) and isnan(want))
     assert same or abs(have - want) <= 4e-7 * abs(want) + 2.0**-148
 
