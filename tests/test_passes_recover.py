@@ -296,3 +296,73 @@ def test_a_deviation_that_is_used_elsewhere_is_left_alone(tmp_path):
 def test_a_variance_around_another_mean_is_left_alone(tmp_path):
     nodes = [*core()[:1], node("Neg", "m", "w"), node("Sub", "x w", "d"), *core()[2:], *ENDINGS["Div"]]
     assert "LayerNormalization" not in kinds(normalised(tmp_path, nodes, [1, 5, 8], random(RNG, 8), [-1]))
+
+
+# --- activation functions ------------------------------------------------------------------------------------------
+
+FUNCTIONS = {
+    "Gelu": [
+        node("Div", "x root2", "a"),
+        node("Erf", "a", "b"),
+        node("Add", "b one", "c"),
+        node("Mul", "x c", "d"),
+        node("Mul", "d half", "y"),
+    ],
+    "GeluTanh": [
+        node("Mul", "x half", "h"),
+        node("Pow", "x three", "p"),
+        node("Mul", "p k", "q"),
+        node("Add", "x q", "r"),
+        node("Mul", "r pi", "s"),
+        node("Tanh", "s", "t"),
+        node("Add", "t one", "u"),
+        node("Mul", "h u", "y"),
+    ],
+    "GeluTanh, cubed by hand": [
+        node("Mul", "x x", "xx"),
+        node("Mul", "x xx", "p"),
+        node("Mul", "p k", "q"),
+        node("Add", "x q", "r"),
+        node("Mul", "r pi", "s"),
+        node("Tanh", "s", "t"),
+        node("Add", "one t", "u"),
+        node("Mul", "x u", "v"),
+        node("Mul", "half v", "y"),
+    ],
+    "Swish": [node("Sigmoid", "x", "s"), node("Mul", "x s", "y")],
+    "Swish, as a quotient": [
+        node("Neg", "x", "n"),
+        node("Exp", "n", "e"),
+        node("Add", "e one", "d"),
+        node("Div", "x d", "y"),
+    ],
+    "HardSwish": [node("HardSigmoid", "x", "s", alpha=1 / 6, beta=0.5), node("Mul", "s x", "y")],
+    "Mish": [node("Softplus", "x", "p"), node("Tanh", "p", "t"), node("Mul", "x t", "y")],
+}
+NUMBERS = {
+    n: np.array(v, np.float32)
+    for n, v in {"one": 1, "half": 0.5, "three": 3, "root2": 2**0.5, "k": 0.044715, "pi": 0.7978845608}.items()
+}
+
+
+def activation(tmp_path, nodes, **more):
+    before, after = node("Neg", "input", "x"), node("Neg", "y", "out")
+    outputs = {"out": [2, 50]} | {name: [2, 50] for name in more}
+    path = save(model([before, *nodes, after], {"input": [2, 50]}, outputs, NUMBERS), tmp_path)
+    graph = optimise(load(path).graph)
+    assert_same(path, graph, [{"input": random(RNG, 2, 50, scale=3.0)}])
+    return kinds(graph)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_activation_functions_are_known_by_their_values(tmp_path, name):
+    assert activation(tmp_path, FUNCTIONS[name]) == ["Neg", name.split(",")[0], "Neg"]
+
+
+def test_a_function_that_is_almost_one_stays(tmp_path):
+    almost = [node("Mul", "x root2", "a"), node("Sigmoid", "a", "s"), node("Mul", "x s", "y")]
+    assert activation(tmp_path, almost) == ["Neg", "Mul", "Sigmoid", "Mul", "Neg"]
+
+
+def test_a_function_whose_inside_is_used_stays(tmp_path):
+    assert "Swish" not in activation(tmp_path, FUNCTIONS["Swish"], s=True)

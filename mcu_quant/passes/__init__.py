@@ -18,6 +18,7 @@ from mcu_quant.passes.layer_norm import recover_layer_norm
 from mcu_quant.passes.layout import simplify_layout
 from mcu_quant.passes.lstm import recover_lstm
 from mcu_quant.passes.recurrent import merge_last_step
+from mcu_quant.passes.scalar_functions import recover_functions
 from mcu_quant.passes.unpack_states import unpack_states
 from mcu_quant.passes.whole_conv import convolution_to_gemm
 
@@ -30,6 +31,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     merge_common,
     recover_layer_norm,
     recover_lstm,
+    recover_functions,
     fold_affine,
     fuse_activations,
     convolution_to_gemm,
