@@ -57,6 +57,15 @@ def test_a_dimension_that_counts_time_is_no_batch(tmp_path):
     assert load(path, {"frames": 5}).graph.shape("y") == (5, 3)
 
 
+def test_a_state_without_names_has_a_batch_of_one(tmp_path):
+    nodes = [node("Add", "x state", "state_out"), node("Tanh", "state_out", "y")]
+    path = save(
+        model(nodes, {"x": [2, 1, 4], "state": [2, None, 4]}, {"y": [2, 1, 4], "state_out": [2, 1, 4]}), tmp_path
+    )
+    [binding] = load(path).bindings
+    assert (binding.name, binding.value, binding.why) == ("state.1", 1, Why.BATCH)
+
+
 def test_everything_unbound_is_named_at_once_with_its_remedy(tmp_path):
     nodes = [node("Concat", "x z", "y", axis=1), node("Cast", "rate", "r", to=1), node("Mul", "y r", "out")]
     made = model(nodes, {"x": [1, "time"], "z": [1, None], "rate": []}, {"out": [1, None]}, types={"rate": 7})

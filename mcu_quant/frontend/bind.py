@@ -3,8 +3,8 @@
 Rules, cited by number in the code:
 1. What the user asks for is bound as asked.
 2. What the audio pipeline of a known model says is bound as it says.
-3. A batch is 1: the first of two or more dimensions when it is dynamic, unless its name says that it counts time, and
-   any dimension whose name says batch.
+3. A batch is 1: the first of two or more dimensions when it is dynamic, unless its name says that it counts time; any
+   dimension whose name says batch; and one without a name in an input that is called a state.
 4. Every other dynamic dimension, and every scalar integer or boolean input, must be bound by 1 or 2.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 import onnx_ir
 
 from mcu_quant.diagnostics import Diagnostic, did_you_mean, raise_errors
+from mcu_quant.frontend.states import speaks_of_state
 
 _BATCH = re.compile(r"^(n|bs|unk__\d+|.*batch.*)$", re.IGNORECASE)
 _TIME = re.compile(r"(seq|time|len|frame|sample|step|chunk|window|^t$|^l$)", re.IGNORECASE)
@@ -95,8 +96,10 @@ def _open(model: onnx_ir.Model) -> Iterator[tuple[str, tuple[str, ...], bool]]:
                 continue
             name = _dimension(value, axis)
             first = axis == 0 and len(value.shape or ()) > 1
-            batch = not _TIME.search(name) and (first or name in named_batch or bool(_BATCH.match(name)))
-            yield name, (f"{value.name}[{axis}]",), batch
+            says_batch = name in named_batch or bool(_BATCH.match(name))
+            in_state = not dim.value and speaks_of_state(str(value.name))
+            time = bool(dim.value and _TIME.search(name))
+            yield name, (f"{value.name}[{axis}]",), not time and (first or says_batch or in_state)
 
 
 def _is_scalar_choice(value: onnx_ir.Value) -> bool:

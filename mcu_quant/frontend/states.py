@@ -117,7 +117,7 @@ def _unique_pairs(
     fits = {i: [o for o in outputs if graph.types[i] == graph.types[o] and holds(graph, i, o)] for i in inputs}
     if holds is _recurs:
         # outputs that hold the same final state are equally right: the one that says so, else the last
-        fits = {i: sorted(o, key=_speaks_of_state)[-1:] for i, o in fits.items()}
+        fits = {i: sorted(o, key=speaks_of_state)[-1:] for i, o in fits.items()}
     for i, (first, *others) in ((i, o) for i, o in fits.items() if o):
         if not others and sum(first in o for o in fits.values()) == 1:
             yield Pairing(i, first, rule)
@@ -143,7 +143,8 @@ def _stem(name: str) -> list[str]:
     return [w for w in words if w not in _TIME_WORDS and w not in _SIDE_WORDS]
 
 
-def _speaks_of_state(name: str, words: frozenset[str] = _STATE_WORDS) -> bool:
+def speaks_of_state(name: str, words: frozenset[str] = _STATE_WORDS) -> bool:
+    """Does a name hold a word for a state?"""
     return not words.isdisjoint(_words(name))
 
 
@@ -194,10 +195,10 @@ def _in_position(graph: Graph, found: Sequence[Pairing]) -> Iterator[Pairing]:
     inputs, outputs = _open(graph, found)
     for type_ in dict.fromkeys(graph.types[i] for i in inputs):
         same = [o for o in outputs if graph.types[o] == type_]
-        theirs = [o for o in same if _speaks_of_state(o)]
-        ours = [i for i in inputs if graph.types[i] == type_ and _speaks_of_state(i)]
+        theirs = [o for o in same if speaks_of_state(o)]
+        ours = [i for i in inputs if graph.types[i] == type_ and speaks_of_state(i)]
         if not theirs:
-            theirs, ours = same, [i for i in ours if _speaks_of_state(i, _CERTAIN_WORDS)]
+            theirs, ours = same, [i for i in ours if speaks_of_state(i, _CERTAIN_WORDS)]
         if ours and len(ours) == len(theirs):
             yield from (Pairing(i, o, "position") for i, o in zip(ours, theirs, strict=True))
 
@@ -225,5 +226,5 @@ def _lonely(graph: Graph, pairings: Sequence[Pairing]) -> Iterator[str]:
     inputs, outputs = _open(graph, pairings)
     for name in inputs:
         same = [o for o in outputs if graph.types[o] == graph.types[name]]
-        if _speaks_of_state(name) and same:
+        if speaks_of_state(name) and same:
             yield f"input {name!r} may be a state: pair it with --state OUTPUT:{name} (of its shape: {', '.join(same)})"
