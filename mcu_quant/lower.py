@@ -454,15 +454,24 @@ class Lowering:
             return made
         self.stored(name)
         edge = self._edges[name]
-        own = edge.type.format == "f32" and edge.view is None and edge.role is Role.ARENA
-        viewed = any(e.view and e.view.base == name for e in self._edges.values())
-        if own and not viewed and name not in self.graph.state_outputs:
-            self._edges[name] = replace(edge, role=Role.OUTPUT)
+        root = self._edges[edge.root]
+        whole = edge.type.format == "f32" and edge.type.size == root.type.size
+        successors = {self._edges[n].root for n in self.graph.state_outputs if n in self._edges}
+        if whole and root.role is Role.ARENA and root.name not in successors:
+            self._give_to_caller(name, root)
             return name
         made = self._fresh(f"{name}@output")
         self._edges[made] = Edge(made, EdgeType(edge.type.shape, "f32"), Role.OUTPUT)
         self._convert(name, made)
         return made
+
+    def _give_to_caller(self, name: str, root: Edge) -> None:
+        """Let the caller's buffer be the one that `name` is, or is a view of; whatever was in the old one is in it."""
+        for n, edge in self._edges.items():
+            if edge.root == root.name and n != name:
+                offset = edge.view.offset if edge.view else 0
+                self._edges[n] = replace(edge, role=Role.OUTPUT, view=View(name, offset))
+        self._edges[name] = replace(self._edges[name], role=Role.OUTPUT, view=None)
 
     def _write_states(self) -> None:
         """Bring every successor to its state, and no state before its old value was read: b' = a comes before a' = x."""

@@ -92,6 +92,24 @@ def test_carried_values(spec: OpSpec, sample: Sample, fmt: str, tmp_path: Path) 
     assert kept <= {fmt, "f32"}
 
 
+#: SNR in dB at least of operators that are several others in their canonical form, each with its own rounding.
+COMPOSED_SNR_DB = {"f32": 100.0, "f16": 45.0, "s16": 35.0, "s8": 20.0}
+
+
+@pytest.mark.parametrize("fmt", CHOICES)
+@pytest.mark.parametrize(("spec", "sample"), [pytest.param(s, x, id=n) for n, s, x in SAMPLES if not s.lowerings])
+def test_composed_operator(spec: OpSpec, sample: Sample, fmt: str, tmp_path: Path) -> None:
+    case = helpers.case(sample, tmp_path)
+    assert all(ops.spec(op).lowerings for op in case.graph.operators), "the canonical form must be one that is lowered"
+    plan = helpers.plan_in(case.graph, fmt, case.frames)
+    ran = helpers.run(case.graph, plan, case.frames)
+    assert ran.mismatches == []
+    assert helpers.prototype_problems(ran.program) == []
+    memory.plan(ran.program)
+    snr_db = helpers.snr_db(case.onnxruntime, ran.outputs)
+    assert snr_db >= COMPOSED_SNR_DB[fmt]
+
+
 # --- the registry ----------------------------------------------------------------------------------------------------
 
 

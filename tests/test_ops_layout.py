@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from mcu_quant import frontend, layout, ops
 from mcu_quant.diagnostics import DiagnosticError
+from mcu_quant.emulator.folder import FolderSession
 from mcu_quant.emulator.library import library
 from mcu_quant.ir import Array, Graph, Operator, State, StatePiece, TensorType
 from mcu_quant.lower import lower
@@ -25,6 +26,7 @@ from mcu_quant.ops.layout import indices
 from mcu_quant.precision.plan import CHOICES, OperatorPlan, PrecisionPlan, Range
 from mcu_quant.program import Program, Purpose
 from tests import helpers
+from tests.test_codegen import write_folder
 
 
 def scales(*values: float) -> Fixed:
@@ -241,6 +243,49 @@ def test_contiguous_selections_are_views(sample: Sample, tmp_path: Path) -> None
 def test_others_take_one_call_or_two(sample: Sample, kernels: list[str], tmp_path: Path) -> None:
     _, program = _program(sample, tmp_path)
     assert _moves(program) == kernels
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        Sample("Unsqueeze", (activation(3, 4), constant([0]))),
+        Sample("Concat", (activation(2), activation(3), activation(2), activation(1), activation(4)), {"axis": 0}),
+    ],
+    ids=str,
+)
+def test_an_output_that_is_a_view_or_has_views_is_not_copied(sample: Sample, tmp_path: Path) -> None:
+    graph, program = _program(sample, tmp_path, "f32")
+    assert program.outputs == graph.outputs
+    assert "mq_copy" not in program.kernels()
+
+
+def test_folder_gives_the_same_bits(tmp_path: Path) -> None:
+    """The structs and tables of layout kernels as generated C, against the call-by-call session."""
+    shapes = {"x": (2, 3), "p": (2, 5), "t": (5, 2), "g": (4, 2), "j": (4, 4), "s": (4, 4), "y": (4, 4)}
+    operators = (
+        Operator("pad", "Pad", ("x",), ("p",), {"pads": (0, 1, 0, 1), "mode": "constant", "value": 0.3}),
+        Operator("transpose", "Transpose", ("p",), ("t",), {"perm": (1, 0)}),
+        Operator("gather", "Gather", ("t", "index"), ("g",), {"axis": 0}),
+        Operator("join", "Concat", ("g", "g"), ("j",), {"axis": 1}),
+        Operator("scatter", "ScatterND", ("j", "rows", "g2"), ("s",), {"reduction": "none"}),
+        Operator("out", "Clip", ("s",), ("y",), {"min": -0.5, "max": 0.5}),
+    )
+    constants = {
+        "index": np.array([4, 0, 1, 3]),
+        "rows": np.array([[2], [0]]),
+        "g2": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4),
+    }
+    types = {n: TensorType(s) for n, s in shapes.items()}
+    types |= {n: TensorType(a.shape, str(a.dtype)) for n, a in constants.items()}
+    graph = Graph("layout", ("x",), ("y",), operators, types, constants)
+    frames = [{"x": np.random.default_rng(i).uniform(-1, 1, (2, 3)).astype(np.float32)} for i in range(5)]
+    ran = helpers.run(graph, helpers.plan_in(graph, "f16", frames), frames)
+    assert ran.mismatches == []
+    assert helpers.snr_db(helpers.interpreted(graph, frames), ran.outputs) >= 60.0
+    assert {"mq_set_32", "mq_strided_copy_32", "mq_gather_32", "mq_concat"} <= set(ran.program.kernels())
+    with FolderSession(write_folder(ran.program, tmp_path, "layout")) as folder:
+        for frame, want in zip(frames, ran.outputs["y"], strict=True):
+            np.testing.assert_array_equal(folder.run(None, frame)[0], want)
 
 
 # --- formats and scales ----------------------------------------------------------------------------------------------
