@@ -201,7 +201,7 @@ class _Folder:
         """Take in one frame; `clip` names its clip for diagnostics."""
         row = self._rows[self._filled]
         for name, part in zip(self._names, self._slices, strict=True):
-            row[part] = np.ravel(values[name])
+            row[part] = values[name].reshape(-1)
         self._filled += 1
         if self._filled == len(self._rows):
             self.fold(clip)
