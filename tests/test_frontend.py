@@ -152,6 +152,16 @@ def test_shape_arithmetic_folds_even_through_values_without_elements(tmp_path):
     assert_same(path, graph, [{"x": random(RNG, 1, 4)}])
 
 
+def test_large_weights_fold_too(tmp_path):
+    nodes = [
+        node("Transpose", "w", "v", perm=[1, 0]),
+        node("MatMul", "x v", "y"),
+        node("ReduceSum", "w", "z", keepdims=0),
+    ]
+    made = model(nodes, {"x": [1, 600]}, {"y": [1, 600], "z": []}, {"w": random(RNG, 600, 600)})
+    assert [op.op for op in load(save(made, tmp_path)).graph.operators] == ["Gemm"]
+
+
 @pytest.mark.parametrize(("real", "dtype"), [(TensorProto.FLOAT16, np.float16), (TensorProto.DOUBLE, np.float64)])
 def test_other_reals_become_float32(tmp_path, real, dtype):
     path = save(model([dense()], {"x": [1, 4]}, {"y": [1, 3]}, {"w": W.astype(dtype)}, real=real), tmp_path)

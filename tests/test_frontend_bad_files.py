@@ -190,6 +190,12 @@ def test_everything_unsupported_at_once(tmp_path):
     assert "floating-point" in found[3].rule
 
 
+def test_rules_are_not_judged_behind_what_is_not_supported(tmp_path):
+    nodes = [node("Multinomial", "x", "index", name="dice", sample_size=2), node("Gather", "x index", "y", axis=1)]
+    path = save(model(nodes, {"x": [1, 4]}, {"y": [1, 1, 2]}), tmp_path)
+    assert [(d.code, d.where) for d in problems(path)] == [("MQ107", "dice")]
+
+
 def test_control_flow_that_data_decides(tmp_path):
     branches = [
         onnx.helper.make_graph([node(kind, "x", name)], name, [], [onnx.helper.make_tensor_value_info(name, 1, [4])])

@@ -185,9 +185,14 @@ def _missing(op: Operator) -> Diagnostic:
 
 
 def _constraint_problems(graph: Graph) -> Iterator[Diagnostic]:
+    """Broken rules; what reads the result of an unsupported operator is not judged, its inputs are not known."""
+    unknown: set[str] = set()
     for op in graph.operators:
         spec = ops.specs().get(op.op)
-        if spec is None or any(n not in graph.types for n in (*op.inputs, *op.outputs) if n):
+        if spec is None:
+            unknown.update(op.outputs)
+            continue
+        if any(n in unknown or n not in graph.types for n in (*op.inputs, *op.outputs) if n):
             continue
         for constraint in spec.constraints:
             if (wrong := constraint(op, graph)) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,6 +23,8 @@ from onnx_ir.passes.common import (
 _INFERENCE_ERROR = re.compile(r"\(op_type:\w+, node name: (.*?)\): (.*)")
 #: Each round can only shrink the graph; real models need two or three.
 _ROUNDS = 20
+#: Elements of a folded constant: weights are folded however large they are.
+_NO_LIMIT = sys.maxsize
 
 
 def prepare(model: onnx_ir.Model) -> None:
@@ -66,7 +69,9 @@ def fold(model: onnx_ir.Model) -> int:
     with _quiet():
         for _ in range(_ROUNDS):
             size = _count(model)
-            onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=lambda node: True)
+            onnxscript.optimizer.fold_constants(
+                model, onnx_shape_inference=True, should_fold=lambda node: True, output_size_limit=_NO_LIMIT
+            )
             onnxscript.optimizer.remove_unused_nodes(model)
             if _count(model) == size:
                 break
