@@ -4,6 +4,7 @@
  *
  * x: [batch, groups * channels, in_height, in_width], y: [batch, groups * outputs, out_height, out_width], row-major;
  * w: [groups * outputs, kernel_height, kernel_width, channels]; b: [groups * outputs]. y overlaps nothing.
+ * Maps keep ONNX's order, channel by channel; the weights already have the channels of a tap side by side.
  *
  *   f32, f16   sums in f32, in the order of a, d, c; b in f32, may be NULL.
  *   s8         acc = bias[o] + sum x w, with x = x_zero for taps outside       (the zero point of x is folded into
