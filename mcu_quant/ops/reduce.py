@@ -248,14 +248,15 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
 
 def _applies(fmt: str) -> Callable[[Operator, Graph], str | None]:
     """Integer kernels: some kinds, and as many values as a 32-bit sum holds whatever they are."""
-    span = formats.get(fmt).maximum - formats.get(fmt).minimum + 1
+    # with a zero point a term reaches from one end of the format to the other
+    reach = -formats.get(fmt).minimum * (2 if formats.get(fmt).asymmetric else 1)
 
     def applies(op: Operator, graph: Graph) -> str | None:
         kind = op.attributes["kind"]
         if not KINDS[kind].integer:
             return f"a reduction by {kind} has no kernel in integers"
         count = extent(graph.shape(op.inputs[0]), op.attributes["axes"])[1]
-        if kind in ("sum", "mean") and count * span > 2**31:
+        if kind in ("sum", "mean") and count * reach > 2**31:
             return f"the sum of {count} values could leave 32 bits"
         return None
 

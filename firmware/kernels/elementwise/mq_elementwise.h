@@ -12,7 +12,8 @@
  *              u = requantise(a - a_zero, a_multiplier, a_shift), v likewise,
  *              y = sat(y_zero + rshr(f(u, v), fraction)).
  *              Error before saturation: at most 1/2 + 2^(1 - fraction) of a step of y (one operand: 2^-fraction).
- *              |u|, |v| <= 2^30 whatever the operands, so u + v fits 32 bits.
+ *              |u|, |v| <= 2^30 whatever the operands, so u + v fits 32 bits. An operand beyond 2^29 steps of y is
+ *              limited there; y's whole range is then less than a step of that operand.
  *   mul        y = sat(y_zero + requantise((a - a_zero) (b - b_zero), multiplier, shift)); error as of requantise.
  *              Zero points of s16 are 0, so that the product fits 32 bits.
  *   prelu      with v = x - x_zero: v < 0: requantise(v (slope - slope_zero), slope_multiplier, slope_shift),
