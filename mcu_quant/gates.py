@@ -16,7 +16,7 @@ from mcu_quant import fixed, formats, quantise
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import Lowering
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
-from mcu_quant.recurrent import HIDDEN, Dims, directions, matrix
+from mcu_quant.recurrent import HIDDEN, Dims, directions, from_h, matrix
 
 #: Fractional bits that a sum of pre-activations keeps beyond those of its table.
 GUARD = 8
@@ -134,40 +134,38 @@ def tables(lo: Lowering, op: Operator, names: Sequence[str] = ("sigmoid", "tanh"
 
 
 class ExactGates:
-    """Pre-activations of an integer layer in numpy integers, as the kernels compute them."""
+    """Pre-activations of an integer layer in numpy integers, as the kernels compute them; all directions at once."""
 
     def __init__(self, x: Array, w: Array, r: Array, p: Mapping[str, Any], h_bias: Array | None = None) -> None:
         self.dims = d = Dims.given(p)
         self._p = p
-        self._rows = len(w) // d.directions
-        bias = p["wide_bias"] if w.dtype == np.int16 else p["bias"]
+        self._wide = w.dtype == np.int16
+        self._everywhere = np.arange(d.directions)
+        bias = p["wide_bias"] if self._wide else p["bias"]
         acc = quantise.dot(np.reshape(x, (d.steps * d.batch, d.inputs)), w) + bias
-        x_sum = self._requantise(acc, "x", slice(None))
-        self._x_sum = x_sum.reshape(d.steps, d.batch, d.directions, self._rows)
-        self._r = np.asarray(r, np.float64).reshape(d.directions, self._rows, d.units)
-        self._h_bias = np.zeros((d.directions, self._rows), np.int64) if h_bias is None else h_bias
+        sums = self._requantise(acc, "x", p["x_multiplier"], p["x_shift"])
+        self._x_sum = sums.reshape(d.steps, d.batch, d.directions, -1).swapaxes(1, 2)
+        #: [directions, 1, rows], to go with [directions, batch, rows]
+        per_row = (d.directions, 1, len(w) // d.directions)
+        self._m, self._shift = p["h_multiplier"].reshape(per_row), p["h_shift"].reshape(per_row)
+        self._h_bias = np.zeros(per_row, np.int64) if h_bias is None else h_bias.reshape(per_row)
+        # whole numbers below 2**53, so that floats compute them exactly
+        self._r = np.asarray(r, np.float64).reshape(d.directions, per_row[2], d.units)
 
-    def _requantise(self, acc: Array, k: str, rows: slice) -> Array:
-        m, shift = self._p[f"{k}_multiplier"][rows], self._p[f"{k}_shift"][rows]
-        if self._r_is_wide:
+    def _requantise(self, acc: Array, k: str, m: Array, shift: Array) -> Array:
+        if self._wide:
             return fixed.requantise64(acc, self._p[f"{k}_narrow"], m, shift)
         return fixed.requantise(acc, m, shift)
 
-    @property
-    def _r_is_wide(self) -> bool:
-        return isinstance(self._p["wide_bias"], np.ndarray)
+    def from_x(self, at: Array) -> Array:
+        """What x adds to the sums at the step of each direction: [directions, batch, rows]."""
+        result: Array = self._x_sum[at, self._everywhere]
+        return result
 
-    def from_x(self, direction: int, t: int, rows: slice = slice(None)) -> Array:
-        """What x adds to the sums: [batch, rows]."""
-        return self._x_sum[t, :, direction, rows]
-
-    def from_h(self, direction: int, h: Array, rows: slice = slice(None)) -> Array:
-        """What h [batch, units] adds to the sums: [batch, rows]."""
-        start, stop, _ = rows.indices(self._rows)
-        acc = (np.asarray(h, np.float64) @ self._r[direction, rows].T).astype(np.int64)
-        acc = acc + self._h_bias[direction, rows]
-        first = direction * self._rows
-        return self._requantise(acc, "h", slice(first + start, first + stop))
+    def from_h(self, h: Array, rows: slice = slice(None)) -> Array:
+        """What h [directions, batch, units] adds to the sums: [directions, batch, rows]."""
+        acc = from_h(np.asarray(h, np.float64), self._r[:, rows]).astype(np.int64) + self._h_bias[..., rows]
+        return self._requantise(acc, "h", self._m[..., rows], self._shift[..., rows])
 
 
 def stored(values: Array, fmt: str) -> Array:

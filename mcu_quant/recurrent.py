@@ -54,9 +54,10 @@ class Activation:
     name: str
     parameters: tuple[float, ...]
 
-    def __call__(self, x: Array) -> Array:
-        """The function of every element, in the type of x."""
-        return np.asarray(function(self.name).f(x, *(np.float32(p) for p in self.parameters)), x.dtype)
+    def bound(self) -> Callable[[Array], Array]:
+        """The function of every element of an array of f32."""
+        f, parameters = function(self.name).f, tuple(np.float32(p) for p in self.parameters)
+        return (lambda x: f(x, *parameters)) if parameters else f
 
 
 def activations(op: Operator, direction: int) -> tuple[Activation, ...]:
@@ -69,6 +70,47 @@ def activations(op: Operator, direction: int) -> tuple[Activation, ...]:
         known = {"alpha": a["activation_alpha"][k], "beta": a["activation_beta"][k]}
         found.append(Activation(name, tuple(known[p] for p, _ in function(name).parameters)))
     return tuple(found)
+
+
+def gate_functions(op: Operator) -> list[Callable[[Array], Array]]:
+    """f, g, h of values [directions, batch, units]; where the operator clips, all but the h of an LSTM do."""
+    clip = op.attributes["clip"]
+    found = []
+    for k, each in enumerate(zip(*(activations(op, d) for d in range(directions(op))), strict=True)):
+        found.append(_gate_function(each, inf if k == 2 else clip))
+    return found
+
+
+def _gate_function(each: Sequence[Activation], clip: float) -> Callable[[Array], Array]:
+    calls = [a.bound() for a in each]
+    apply = calls[0] if len(set(each)) == 1 else _per_direction(calls)
+    if clip == inf:
+        return apply
+    low, high = np.float32(-clip), np.float32(clip)
+    return lambda v: apply(np.clip(v, low, high))
+
+
+def _per_direction(calls: Sequence[Callable[[Array], Array]]) -> Callable[[Array], Array]:
+    return lambda v: np.stack([f(x) for f, x in zip(calls, v, strict=True)])
+
+
+def from_x(x: Array, w: Array, bias: Array | None) -> Array:
+    """W x + b for all steps, [steps, directions, batch, rows]; bias is [directions, rows]."""
+    sums = np.stack([x @ each.T for each in w], axis=1)
+    return sums if bias is None else sums + bias[:, None]
+
+
+def from_h(h: Array, r: Array) -> Array:
+    """R h of all directions, [directions, batch, rows]; one product per direction, as that is what BLAS is fast at."""
+    return np.stack([a @ b.T for a, b in zip(h, r, strict=True)])
+
+
+def summed_bias(b: Array | None) -> Array | None:
+    """The biases of W and R together, [directions, rows]."""
+    if b is None:
+        return None
+    half = b.shape[1] // 2
+    return b[:, :half] + b[:, half:]
 
 
 def has_default_activations(op: Operator, graph: Graph) -> str | None:
@@ -285,28 +327,31 @@ class Dims:
         }
 
     def sweep(
-        self, states: Sequence[Array], step: Callable[[int, int, tuple[Array, ...]], tuple[Array, ...]]
+        self, states: Sequence[Array], step: Callable[[Array, tuple[Array, ...]], tuple[Array, ...]]
     ) -> tuple[tuple[Array, ...], list[Array]]:
-        """Take all steps in all directions.
+        """Take all steps, in all directions at once.
 
-        `step(direction, t, states)` maps states [batch, units] of one direction to the next ones; what it returns
-        beyond the states is only recorded. Gives the final states [directions, batch, units], and everything that
-        `step` returned as arrays [steps, directions, batch, units], zero beyond the length of a sequence.
+        `step(at, states)` maps states [directions, batch, units] to the next ones, `at` being the step that each
+        direction takes. Gives the final states, and those after every step as [steps, directions, batch, units], zero
+        beyond the length of a sequence.
         """
-        now = [np.array(s).reshape(self.state) for s in states]
+        now = tuple(np.reshape(s, self.state) for s in states)
         record: list[Array] = []
-        for d in range(self.directions):
-            backwards = d == 1 or self.reverse
-            for t in range(self.steps - 1, -1, -1) if backwards else range(self.steps):
-                new = step(d, t, tuple(s[d] for s in now))
-                if not record:
-                    record = [np.zeros(self.sequence, np.asarray(a).dtype) for a in new]
-                active = slice(None) if self.lengths is None else t < self.lengths
-                for target, value in zip(record, new, strict=True):
-                    target[t, d, active] = value[active]
-                for target, value in zip(now, new, strict=False):
-                    target[d, active] = value[active]
-        return tuple(now), record
+        everywhere = np.arange(self.directions)
+        backwards = (everywhere == 1) | bool(self.reverse)
+        for k in range(self.steps):
+            at = np.where(backwards, self.steps - 1 - k, k)
+            new = step(at, now)
+            record = record or [np.zeros(self.sequence, value.dtype) for value in new]
+            if self.lengths is None:
+                now, kept = new, new
+            else:
+                active = (at[:, None] < self.lengths)[..., None]
+                now = tuple(np.where(active, value, old) for value, old in zip(new, now, strict=True))
+                kept = tuple(np.where(active, value, value.dtype.type(0)) for value in new)
+            for target, value in zip(record, kept, strict=True):
+                target[at, everywhere] = value
+        return now, record
 
 
 def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:

@@ -26,26 +26,21 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """Y and Y_h in floats."""
     x, w, r, b, lengths, h0 = (*inputs, *[None] * 6)[:6]
     d = Dims.of(op, x.shape, lengths)
-    n = 2 * d.units
-    functions = [recurrent.activations(op, k) for k in range(d.directions)]
-    clip = np.float32(op.attributes["clip"])
-    linear = op.attributes["linear_before_reset"]
-    bias = np.zeros((d.directions, 2, 3 * d.units), x.dtype) if b is None else b.reshape(d.directions, 2, -1)
-    from_x = [x @ w[k].T + bias[k, 0] for k in range(d.directions)]
+    n, linear = 2 * d.units, op.attributes["linear_before_reset"]
+    f, g = recurrent.gate_functions(op)
+    bias = np.zeros((d.directions, 6 * d.units), x.dtype) if b is None else b
+    sums = recurrent.from_x(x, w, bias[:, : 3 * d.units])
+    inside = bias[:, None, 3 * d.units :]
+    everywhere = np.arange(d.directions)
 
-    def limited(v: Array) -> Array:
-        return v if clip == np.inf else np.clip(v, -clip, clip)
-
-    def step(k: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         (h,) = states
-        f, g = functions[k]
+        given_x = sums[at, everywhere]
         rows = slice(None) if linear else slice(n)
-        from_h = h @ r[k, rows].T + bias[k, 1, rows]
-        zr = f(limited(from_x[k][t, :, :n] + from_h[:, :n]))
-        z, reset = zr[:, : d.units], zr[:, d.units :]
-        inner = reset * from_h[:, n:] if linear else (reset * h) @ r[k, n:].T + bias[k, 1, n:]
-        new = g(limited(from_x[k][t, :, n:] + inner))
-        return (z * h + (1 - z) * new,)
+        given_h = recurrent.from_h(h, r[:, rows]) + inside[..., rows]
+        z, reset = np.split(f(given_x[..., :n] + given_h[..., :n]), 2, axis=-1)
+        inner = reset * given_h[..., n:] if linear else recurrent.from_h(reset * h, r[:, n:]) + inside[..., n:]
+        return (z * h + (1 - z) * g(given_x[..., n:] + inner),)
 
     (h,), (y,) = d.sweep((np.zeros(d.state, x.dtype) if h0 is None else h0,), step)
     return y, h
@@ -60,29 +55,29 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     def exact(
         *, x: Array, w: Array, r: Array, h: Array, p: Mapping[str, Any], y: object = recurrent.WRITTEN
     ) -> tuple[Array, ...]:
-        units, wide = p["units"], w.dtype == np.int16
-        linear = p["linear_before_reset"]
-        e = p["wide_e"] if wide else p["e"]
-        h_bias = np.zeros((p["directions"], 3, units), np.int64)
+        n, linear = 2 * p["units"], p["linear_before_reset"]
+        e = p["wide_e"] if w.dtype == np.int16 else p["e"]
+        h_bias = np.zeros((p["directions"], 3, p["units"]), np.int64)
         if linear:
-            h_bias[:, 2] = e.reshape(-1, units)
-        sums = gates.ExactGates(x, w, r, p, h_bias.reshape(p["directions"], -1))
-        zr, n = slice(2 * units), slice(2 * units, 3 * units)
+            h_bias[:, 2] = e.reshape(-1, p["units"])
+        sums = gates.ExactGates(x, w, r, p, h_bias)
 
-        def step(d: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
-            wide_h = states[0].astype(np.int64)
-            read = narrow(wide_h << 15)
-            total = sums.from_x(d, t, zr) + sums.from_h(d, read, zr)
+        def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+            h, read = states[0].astype(np.int64), states[1]
+            from_x = sums.from_x(at)
+            from_h = sums.from_h(read, slice(None) if linear else slice(n))
+            total = from_x[..., :n] + from_h[..., :n]
             z, reset = np.split(gates.gate(total, p["sigmoid_clip"], p["sigmoid_table"]), 2, axis=-1)
             if linear:
-                inner = fixed.mulhr(sums.from_h(d, read, n), reset << 16)
+                inner = fixed.mulhr(from_h[..., n:], reset << 16)
             else:
-                inner = sums.from_h(d, narrow(reset * wide_h), n)
-            new = gates.gate(sums.from_x(d, t, n) + inner, p["tanh_clip"], p["tanh_table"])
-            result = fixed.rshr(z * wide_h + (32768 - z) * new, 15)
+                inner = sums.from_h(narrow(reset * h), slice(n, None))
+            new = gates.gate(from_x[..., n:] + inner, p["tanh_clip"], p["tanh_table"])
+            result = fixed.rshr(z * h + (32768 - z) * new, 15)
             return gates.stored(result, "s16"), gates.stored(narrow(result << 15), fmt)
 
-        (state,), (_, sequence) = sums.dims.sweep((h,), step)
+        copy = gates.stored(narrow(h.astype(np.int64) << 15), fmt)
+        (state, _), (_, sequence) = sums.dims.sweep((h, copy), step)
         return (state,) if y is None else (state, sequence)
 
     return exact

@@ -28,28 +28,19 @@ def _run(op: Operator, inputs: Sequence[Any]) -> tuple[tuple[Array, ...], list[A
     """Final states (h, c), and h and c of every step."""
     x, w, r, b, lengths, h0, c0, p = (*inputs, *[None] * 8)[:8]
     d = Dims.of(op, x.shape, lengths)
-    units = d.units
-    functions = [recurrent.activations(op, k) for k in range(d.directions)]
-    clip = np.float32(op.attributes["clip"])
-    bias = np.zeros((d.directions, 4 * units), x.dtype) if b is None else b[:, : 4 * units] + b[:, 4 * units :]
-    from_x = [x @ w[k].T + bias[k] for k in range(d.directions)]
+    f, g, tanh = recurrent.gate_functions(op)
+    sums = recurrent.from_x(x, w, recurrent.summed_bias(b))
+    everywhere = np.arange(d.directions)
 
-    def limited(v: Array) -> Array:
-        return v if clip == np.inf else np.clip(v, -clip, clip)
-
-    def step(k: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
-        f, g, tanh = functions[k]
-        i, o, k_, n = np.split(from_x[k][t] + h @ r[k].T, 4, axis=-1)
+        i, o, k, n = np.split(sums[at, everywhere] + recurrent.from_h(h, r), 4, axis=-1)
         if p is not None:
-            pi, po, pf = np.split(p[k], 3)
-            i, k_ = i + pi * c, k_ + pf * c
-        i = f(limited(i))
-        keep = 1 - i if op.attributes["input_forget"] else f(limited(k_))
-        c = keep * c + i * g(limited(n))
-        if p is not None:
-            o = o + po * c
-        return f(limited(o)) * tanh(c), c
+            pi, po, pf = np.split(p[:, None], 3, axis=-1)
+            i, k = i + pi * c, k + pf * c
+        i = f(i)
+        c = (1 - i if op.attributes["input_forget"] else f(k)) * c + i * g(n)
+        return f(o if p is None else o + po * c) * tanh(c), c
 
     zeros = np.zeros(d.state, x.dtype)
     return d.sweep((zeros if h0 is None else h0, zeros if c0 is None else c0), step)
@@ -89,8 +80,8 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     ) -> tuple[Array, ...]:
         sums = gates.ExactGates(x, w, r, p)
 
-        def step(d: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
-            total = sums.from_x(d, t) + sums.from_h(d, states[0])
+        def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+            total = sums.from_x(at) + sums.from_h(states[0])
             cell, q30 = exact_cell(np.split(total, 4, axis=-1), states[1].astype(np.int64), p)
             return gates.stored(narrow(q30), fmt), gates.stored(cell, "s16")
 

@@ -25,14 +25,12 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """Y and Y_h in floats."""
     x, w, r, b, lengths, h0 = (*inputs, *[None] * 6)[:6]
     d = Dims.of(op, x.shape, lengths)
-    functions = [recurrent.activations(op, k)[0] for k in range(d.directions)]
-    clip = np.float32(op.attributes["clip"])
-    bias = np.zeros((d.directions, d.units), x.dtype) if b is None else b[:, : d.units] + b[:, d.units :]
-    from_x = [x @ w[k].T + bias[k] for k in range(d.directions)]
+    (f,) = recurrent.gate_functions(op)
+    sums = recurrent.from_x(x, w, recurrent.summed_bias(b))
+    everywhere = np.arange(d.directions)
 
-    def step(k: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
-        v = from_x[k][t] + states[0] @ r[k].T
-        return (functions[k](v if clip == np.inf else np.clip(v, -clip, clip)),)
+    def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        return (f(sums[at, everywhere] + recurrent.from_h(states[0], r)),)
 
     (h,), (y,) = d.sweep((np.zeros(d.state, x.dtype) if h0 is None else h0,), step)
     return y, h
@@ -49,8 +47,8 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     ) -> tuple[Array, ...]:
         sums = gates.ExactGates(x, w, r, p)
 
-        def step(d: int, t: int, states: tuple[Array, ...]) -> tuple[Array, ...]:
-            total = sums.from_x(d, t) + sums.from_h(d, states[0])
+        def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+            total = sums.from_x(at) + sums.from_h(states[0])
             return (gates.stored(narrow(gates.gate(total, p["tanh_clip"], p["tanh_table"]) << 15), fmt),)
 
         (state,), (sequence,) = sums.dims.sweep((h,), step)
