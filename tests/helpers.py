@@ -55,8 +55,8 @@ def onnx_model(sample: Sample, stored: bool = False) -> onnx.ModelProto:
                 names.append(f"c{i}")
                 constants.append(numpy_helper.from_array(np.asarray(array), f"c{i}"))
     if stored:
+        nodes = [_identity(i.name, f"{i.name}_stored", sample.opset) for i in inputs]
         constants += [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("low", -1e3), ("high", 1e3))]
-        nodes = [helper.make_node("Clip", [i.name, "low", "high"], [f"{i.name}_stored"]) for i in inputs]
         names = [f"{n}_stored" if n.startswith("x") else n for n in names]
     outputs = [f"y{i}" for i in range(sample.outputs)]
     nodes.append(helper.make_node(sample.onnx, names, outputs, name="node", **sample.attributes))
@@ -66,6 +66,13 @@ def onnx_model(sample: Sample, stored: bool = False) -> onnx.ModelProto:
     del model.graph.output[:]
     model.graph.output.extend(inferred[o] for o in outputs)
     return model
+
+
+def _identity(x: str, y: str, opset: int) -> onnx.NodeProto:
+    """A Clip that changes nothing; its limits were attributes before opset 11."""
+    if opset < 11:
+        return helper.make_node("Clip", [x], [y], min=-1e3, max=1e3)
+    return helper.make_node("Clip", [x, "low", "high"], [y])
 
 
 def seed(sample: Sample) -> int:

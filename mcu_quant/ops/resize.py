@@ -92,8 +92,10 @@ _TRANSFORMATIONS: dict[str, Callable[[Axis, Places], Places]] = {
 }
 
 
-def nearest(at: Places, mode: str) -> NDArray[np.int64]:
-    """The whole numbers nearest to places, by ONNX's `nearest_mode`."""
+def nearest(at: Places, mode: str, axis: Axis) -> NDArray[np.int64]:
+    """The whole numbers nearest to places, by ONNX's `nearest_mode`; "simple" is what there was before opset 11."""
+    if mode == "simple":
+        mode = "ceil" if axis.scale < 1 else "floor"
     match mode:
         case "floor":
             whole = np.floor(at)
@@ -112,6 +114,7 @@ def nearest(at: Places, mode: str) -> NDArray[np.int64]:
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """All places become constants. What is not supported keeps ONNX's attributes, for the constraints to name."""
     op = replace(op, attributes={k: v.decode() if isinstance(v, bytes) else v for k, v in op.attributes.items()})
+    op = _modern(op) if node.opset < 11 else op
     axes = _axes(op, node)
     shape = node.shape(op.outputs[0])
     if axes is not None and shape == node.shape(op.inputs[0]):
@@ -127,9 +130,15 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     if _mode(op) == "linear":
         return _linear(op, node, inside)
     mode = str(op.attributes.get("nearest_mode", "round_prefer_floor"))
-    taken = [np.clip(nearest(at, mode), 0, axis.before - 1) for at, axis in zip(found, axes, strict=True)]
+    taken = [np.clip(nearest(at, mode, axis), 0, axis.before - 1) for at, axis in zip(found, axes, strict=True)]
     attributes = {"index": tuple(int(i) for t in taken for i in t), "shape": tuple(len(t) for t in taken)}
     return Canonical((Operator(op.name, "Resize", op.inputs[:1], op.outputs, attributes),))
+
+
+def _modern(op: Operator) -> Operator:
+    """Upsample and Resize before opset 11: scales alone, as input 1 or an attribute, and one way to use them."""
+    simple = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "simple"}
+    return replace(op, inputs=(op.inputs[0], "", op.input(1)), attributes={**op.attributes, **simple})
 
 
 def _mode(op: Operator) -> str:
@@ -151,6 +160,7 @@ def _axes(op: Operator, node: NodeContext) -> list[Axis] | None:
     if any(op.input(i) and node.constant(op.input(i)) is None for i in (1, 2, 3)):
         return None
     roi, scales, sizes = (node.constant(op.input(i)) for i in (1, 2, 3))
+    scales = np.array(op.attributes["scales"], np.float32) if "scales" in op.attributes else scales
     rank = len(before)
     named = [normalise_axis(int(a), rank) for a in op.attributes.get("axes", range(rank))]
     scale = np.ones(rank, np.float32)
@@ -261,6 +271,7 @@ RESIZE = register(
         "Resize",
         reference,
         canonicalise=canonicalise,
+        onnx=("Upsample",),
         constraints=(constant_sizes, known_mode, known_transformation, inside_input, no_antialias),
         samples=(
             Sample("Resize", (given(1, 2, 3, 4), None, _scales(1, 1, 2, 2))),
@@ -277,6 +288,9 @@ RESIZE = register(
                 {"axes": [1], "coordinate_transformation_mode": "align_corners", "nearest_mode": "ceil"},
                 name="axes",
             ),
+            Sample("Resize", (given(1, 2, 4, 5), _scales(1, 1, 0.6, 1.7)), opset=10),
+            Sample("Upsample", (given(1, 2, 3, 4), _scales(1, 1, 2, 3)), opset=9),
+            Sample("Upsample", (given(1, 2, 3, 4),), {"scales": [1.0, 1.0, 1.5, 2.0]}, opset=7),
         ),
     )
 )

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_layout.h"
 
+#include <string.h>
+
 #include "mq_walk.h"
 
 void mq_strided_copy_16(const void *x, void *y, const mq_strided_copy_params *p) {
@@ -15,6 +17,10 @@ void mq_strided_copy_16(const void *x, void *y, const mq_strided_copy_params *p)
     do {
         int32_t xi = x_row;
         int32_t yi = y_row;
+        if (x_step == 1 && y_step == 1) {
+            memcpy(to + yi, from + xi, count * sizeof *to);
+            continue;
+        }
         for (uint32_t i = 0; i < count; i++) {
             to[yi] = from[xi];
             xi += x_step;
