@@ -11,21 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+import onnx
 import onnx_ir
 
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.frontend.bind import Binding, bind_inputs
 from mcu_quant.frontend.convert import canonicalise, raw_graph
+from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
-from mcu_quant.frontend.read import opset, read
+from mcu_quant.frontend.read import checked, opset, read
 from mcu_quant.frontend.states import Pairing, pair
 from mcu_quant.ir import Graph, check
 
-__all__ = ["Binding", "Imported", "Pairing", "load"]
+__all__ = ["Binding", "Imported", "Pairing", "load", "load_whole"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,25 +61,43 @@ def load(
         DiagnosticError: MQ101 to MQ112, all problems that can be known at once.
     """
     file = Path(path)
-    proto = read(file)
-    with _libraries_refuse(file.name):
-        model = onnx_ir.from_proto(proto)
+    imported = _imported(read(file), file.stem, bind or {}, pipeline or {})
+    paired = pair(imported.graph, states)
+    return _sound(replace(imported, graph=paired.graph, pairings=paired.pairings, notes=(*imported.notes, *paired.notes)))
+
+
+def load_whole(model: onnx.ModelProto, bind: Mapping[str, int] | None = None) -> Imported:
+    """Import a model in memory as it stands: caches stay inputs and outputs, nothing is carried from run to run.
+
+    Raises:
+        DiagnosticError: MQ104 to MQ112, all problems that can be known at once.
+    """
+    return _sound(_imported(checked(model), model.graph.name or "model", bind or {}, {}))
+
+
+def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int]) -> Imported:
+    """Everything but the states."""
+    with _libraries_refuse(name):
+        model = onnx_ir.from_proto(expand(proto))
         prepare(model)
-    bindings = bind_inputs(model, bind or {}, pipeline or {})
-    with _libraries_refuse(file.name):
+    bindings = bind_inputs(model, bind, pipeline)
+    with _libraries_refuse(name):
         folded = fold(model)
-    raw, problems = raw_graph(model, file.stem)
-    with _libraries_refuse(file.name):
+    raw, problems = raw_graph(model, name)
+    with _libraries_refuse(name):
         reasons = contradictions(model)
     raise_errors(_contradicting(problems, reasons))
     graph, more = canonicalise(raw, opset(proto))
     raise_errors([*problems, *more])
-    paired = pair(graph, states)
-    broken = check(paired.graph)
+    notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
+    return Imported(graph, bindings, (), tuple(notes))
+
+
+def _sound(imported: Imported) -> Imported:
+    broken = check(imported.graph)
     if broken:
         raise AssertionError("importing made an invalid graph:\n" + "\n".join(broken))
-    notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
-    return Imported(paired.graph, bindings, paired.pairings, (*notes, *paired.notes))
+    return imported
 
 
 def _contradicting(lost: Sequence[Diagnostic], reasons: Mapping[str, str]) -> list[Diagnostic]:

@@ -34,6 +34,15 @@ def read(path: Path) -> onnx.ModelProto:
     """
     model = _parse(path)
     _load_external(model, path)
+    return checked(model)
+
+
+def checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model in memory, checked against ONNX's own rules, its nodes in order and of no outdated kind.
+
+    Raises:
+        DiagnosticError: MQ104, MQ111; all problems of one kind of check at once.
+    """
     raise_errors(list(_tensor_problems(model.graph)))
     raise_errors(list(_order_problems(model.graph)))
     raise_errors(list(_validity_problems(model)))
