@@ -25,7 +25,7 @@ import onnx
 from capstone import CS_ARCH_ARM, CS_MODE_MCLASS, CS_MODE_THUMB, Cs
 from elftools.elf.elffile import ELFFile
 from scipy.optimize import nnls
-from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_HOOK_MEM_WRITE, UC_MODE_THUMB, Uc
+from unicorn import UC_ARCH_ARM, UC_HOOK_BLOCK, UC_HOOK_MEM_WRITE, UC_MODE_THUMB, Uc
 from unicorn.arm_const import (
     UC_ARM_REG_C1_C0_2,
     UC_ARM_REG_FPEXC,
@@ -48,6 +48,8 @@ from mcu_quant.program import Program
 BOARDS = {"cortex-m0plus": "raspberry_pi_pico", "cortex-m4": "nucleo_f446re"}
 FLAGS = ("-O2", "-std=c99", "-ffp-contract=off", "-fno-strict-aliasing", "-ffunction-sections", "-DMQ_TRACE")
 FLASH, RAM, STOP, SIZE = 0x0800_0000, 0x2000_0000, 0x4000_0000, 64 << 20
+#: Samples per operator, spread over all it has: four coefficients need no more.
+SAMPLES = 6
 Limits = tuple[float, float]
 SCRIPT = f"""ENTRY(main)
 SECTIONS {{
@@ -198,40 +200,44 @@ def count(case: Case, board: Board, folder: Path) -> list[float]:
 
 
 class _Meter:
-    """Adds up prices of executed instructions, step by step."""
+    """Adds up prices of executed instructions, step by step. Straight runs of instructions are priced once."""
 
     def __init__(self, machine: Any, core: str, step_address: int) -> None:
         self.cycles: dict[int, float] = defaultdict(float)
         self._price = PRICES[core]
         self._overlap = core == "cortex-m4"
         self._decoder = Cs(CS_ARCH_ARM, CS_MODE_THUMB | CS_MODE_MCLASS)
-        self._known: dict[int, Price] = {}
+        self._known: dict[tuple[int, int], tuple[int, int]] = {}
         self._step: int | None = None
-        self._last, self._next = Price(0), 0
+        self._taken, self._next = 0, 0
         machine.hook_add(UC_HOOK_MEM_WRITE, self._on_step, begin=step_address, end=step_address + 3)
-        machine.hook_add(UC_HOOK_CODE, self._on_instruction)
+        machine.hook_add(UC_HOOK_BLOCK, self._on_block)
 
     def _on_step(self, *event: Any) -> None:
         *_, value, _ = event  # machine, access, address, size, value, user data
         self._step = value
 
-    def _on_instruction(self, machine: Any, address: int, size: int, data: Any) -> None:
-        price = self._known.get(address)
-        if price is None:
-            price = self._known[address] = self._decode(machine, address, size)
-        cycles = price.cycles + (self._last.taken if address != self._next else 0)
-        if self._overlap:
-            # a load behind a load or store begins in its shadow; a result of the floating-point unit is a cycle late
-            cycles -= 1 if price.access and self._last.access and price.cycles == 2 else 0
-            cycles += 1 if price.arithmetic_fp and self._last.arithmetic_fp else 0
+    def _on_block(self, machine: Any, address: int, size: int, _: Any) -> None:
+        known = self._known.get((address, size))
+        if known is None:
+            known = self._known[address, size] = self._run(bytes(machine.mem_read(address, size)), address)
+        cycles, taken = known
         if self._step is not None:
-            self.cycles[self._step] += cycles
-        self._last, self._next = price, address + size
+            self.cycles[self._step] += cycles + (self._taken if address != self._next else 0)
+        self._taken, self._next = taken, address + size
 
-    def _decode(self, machine: Any, address: int, size: int) -> Price:
-        code = bytes(machine.mem_read(address, size))
-        found = next(self._decoder.disasm(code, address), None)
-        return self._price(found.mnemonic, found.op_str) if found else Price(1)
+    def _run(self, code: bytes, address: int) -> tuple[int, int]:
+        """Cycles of a straight run, and what its last instruction adds when it branches."""
+        cycles, last = 0, Price(0)
+        for instruction in self._decoder.disasm(code, address):
+            price = self._price(instruction.mnemonic, instruction.op_str)
+            cycles += price.cycles
+            if self._overlap:
+                # a load behind a load or store begins in its shadow; a floating-point result is a cycle late
+                cycles -= 1 if price.access and last.access and price.cycles == 2 else 0
+                cycles += 1 if price.arithmetic_fp and last.arithmetic_fp else 0
+            last = price
+        return cycles, last.taken
 
 
 # --- fitting -------------------------------------------------------------------------------------------------------
@@ -278,10 +284,10 @@ def collect(cases: Iterable[Case], board: Board) -> dict[str, list[Row]]:
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """Every sample of every operator, in every way it can be lowered."""
-    seen = {id(spec): spec for spec in ops.by_onnx().values()}
-    for spec in seen.values():
-        for i, sample in enumerate(spec.samples):
+    """Samples of every operator, in every way they can be lowered."""
+    for spec in ops.specs().values():
+        step = -(-len(spec.samples) // SAMPLES) or 1
+        for i, sample in enumerate(spec.samples[::step]):
             graph = frontend.load(_onnx(sample, folder / f"{spec.name}{i}.onnx")).graph
             given = {f"input{n}": (x.low, x.high) for n, x in enumerate(sample.inputs) if isinstance(x, Given)}
             ranges = _ranges(graph, given)

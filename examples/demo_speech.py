@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
-from mcu_quant import synthetic
+from mcu_quant.data import synthetic
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 
 Floats = NDArray[np.float64]

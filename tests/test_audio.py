@@ -8,8 +8,9 @@ import onnxruntime
 import pytest
 from scipy import fft
 
-from mcu_quant import audio, pipelines, wav
-from mcu_quant.audio import Affine, Dct, FrontEnd, Log, Mel, Stages, Stft
+from mcu_quant import pipelines
+from mcu_quant.data import audio, wav
+from mcu_quant.data.audio import Affine, Dct, FrontEnd, Log, Mel, Stages, Stft
 from mcu_quant.metrics import snr_db
 
 

@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 from scipy.io import wavfile
 
-from mcu_quant import data, pipelines, synthetic, wav
+from mcu_quant import data, pipelines
+from mcu_quant.data import synthetic, wav
 from mcu_quant.diagnostics import DiagnosticError, Severity
 from mcu_quant.ir import TensorType
 from mcu_quant.pipelines import Block, Pipeline

@@ -22,10 +22,10 @@ from mcu_quant.ir import Graph, Operator, TensorType
 from mcu_quant.lower import lower
 from mcu_quant.ops import Sample, weight
 from mcu_quant.ops import given as activation
+from mcu_quant.ops.common.window import Window, as_row, windows
 from mcu_quant.ops.matmul import BATCH_AXES, batches
 from mcu_quant.passes import optimise
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
-from mcu_quant.window import Window, as_row, windows
 from tests import helpers
 
 #: What the drawn shapes reach in each lowering, in dB; far below what the samples reach, far above a wrong result.

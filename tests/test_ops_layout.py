@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from mcu_quant import frontend, layout, ops
+from mcu_quant import frontend, ops
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator.folder import FolderSession
 from mcu_quant.emulator.library import library
@@ -22,6 +22,7 @@ from mcu_quant.lower import lower
 from mcu_quant.ops import Fixed, Sample
 from mcu_quant.ops import fixed as constant
 from mcu_quant.ops import given as activation
+from mcu_quant.ops.common import layout
 from mcu_quant.ops.layout import indices
 from mcu_quant.precision.plan import CHOICES, OperatorPlan, PrecisionPlan, Range
 from mcu_quant.program import Program, Purpose

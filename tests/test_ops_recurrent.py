@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mcu_quant import fixed, frontend, gates, ops, recurrent
+from mcu_quant import fixed, frontend, ops
 from mcu_quant.calibrate import calibrate
 from mcu_quant.data import Clip, Clips
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.interpret import Stream, execute
 from mcu_quant.ir import Array, Graph, Operator, State, StatePiece, TensorType
 from mcu_quant.lower import lower
+from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.lstm import cell_bits
 from mcu_quant.passes import optimise
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range

@@ -2,7 +2,7 @@
  *
  * Convolution and pooling: window i reads the positions origin + k * dilation, origin = i * stride - pad, k the taps.
  * Transposed convolution: output i is met by the taps k with i + pad - k * dilation = j * stride for a position j.
- * mcu_quant/window.py is the same in Python.
+ * mcu_quant/ops/common/window.py is the same in Python.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_WINDOW_H
 #define MQ_WINDOW_H

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Operator, TensorType
-from mcu_quant.layout import positions
 from mcu_quant.lower import Lowering, Operand
 from mcu_quant.ops import Canonical, Fixed, NodeContext, OpSpec, Sample, given, normalise_axis, register, weight
+from mcu_quant.ops.common.layout import positions
 from mcu_quant.ops.convert import convert
 from mcu_quant.ops.layout import carry, carrying, common_type, concatenate
 from mcu_quant.program import Access, Buffer, EdgeType

@@ -32,9 +32,9 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
+from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
 from mcu_quant.program import Call, Constant, Program, Struct, Symbol
-from mcu_quant.window import Window, as_maps, as_row, convolve, explicit, geometry
 
 # --- the operator --------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
+from mcu_quant.ops.common.window import Window, as_maps, as_row, geometry, split_pads, spread
 from mcu_quant.ops.conv import (
     Layer,
     bias_of,
@@ -45,7 +46,6 @@ from mcu_quant.ops.conv import (
     sizes,
 )
 from mcu_quant.program import Call, Program, Struct
-from mcu_quant.window import Window, as_maps, as_row, geometry, split_pads, spread
 
 # --- the operator --------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """DepthToSpace and SpaceToDepth: blocks of the plane to channels and back. Attributes `blocksize`, `mode`.
 
-In mode DCR the block is the outer part of the depth, in mode CRD the channel is; SpaceToDepth knows DCR only.
+In mode DCR the block is the outer part of the depth, in mode CRD the channel is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def _depth_to_space(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
 def _space_to_depth(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     b = op.attributes["blocksize"]
     n, c, h, w = inputs[0].shape
-    blocks = inputs[0].reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    order = (0, 3, 5, 1, 2, 4) if op.attributes["mode"] == "DCR" else (0, 1, 3, 5, 2, 4)
+    blocks = inputs[0].reshape(n, c, h // b, b, w // b, b).transpose(order)
     return (blocks.reshape(n, c * b * b, h // b, w // b),)
 
 

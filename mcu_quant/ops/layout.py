@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcu_quant import formats, layout, ops
+from mcu_quant import formats, ops
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Operator, TensorType
 from mcu_quant.ops import (
@@ -28,6 +28,7 @@ from mcu_quant.ops import (
     Sample,
     register_kernel,
 )
+from mcu_quant.ops.common import layout
 from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, Program, Scalar, Struct, Symbol
 
 if TYPE_CHECKING:

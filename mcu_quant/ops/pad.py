@@ -2,6 +2,7 @@
 
 `pads` are the begins of all axes and then their ends; negative ones take away. Mode "constant" puts `value` around,
 "edge" the nearest element, "reflect" the elements mirrored at the edge, "wrap" those of the other end.
+CenterCropPad is a Pad whose pads follow from the shape of its output.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import numpy as np
 
 from mcu_quant import formats
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.layout import positions
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, fixed, given, normalise_axis, register
+from mcu_quant.ops.common.layout import positions
 from mcu_quant.ops.layout import carry, carrying, covers, fill, move, operand
 from mcu_quant.program import Access, Buffer, EdgeType
 
@@ -24,6 +25,8 @@ MODES = ("constant", "reflect", "edge", "wrap")
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """Inputs become attributes, for all axes."""
+    if op.op == "CenterCropPad":
+        return _centred(op, node)
     mode = op.attributes.get("mode", "constant")
     attributes: dict[str, Any] = {"mode": mode.decode() if isinstance(mode, bytes) else str(mode)}
     pads, axes, value = node.ints(op, 1, "pads"), node.ints(op, 3, "axes"), node.constant(op.input(2))
@@ -37,6 +40,18 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
         "pads": tuple(int(p) for p in whole.ravel()),
         "value": float(op.attributes.get("value", 0.0)) if value is None else float(value.flat[0]),
     }
+    return Canonical((Operator(op.name, "Pad", op.inputs[:1], op.outputs, attributes),))
+
+
+def _centred(op: Operator, node: NodeContext) -> Canonical:
+    """Half of the difference on either side; of an odd one, the smaller half before."""
+    shapes = zip(node.shape(op.inputs[0]), node.shape(op.outputs[0]), strict=True)
+    before, after = [], []
+    for size, wanted in shapes:
+        half = abs(wanted - size) // 2
+        before.append(half if wanted > size else -half)
+        after.append(wanted - size - before[-1])
+    attributes = {"mode": "constant", "pads": (*before, *after), "value": 0.0}
     return Canonical((Operator(op.name, "Pad", op.inputs[:1], op.outputs, attributes),))
 
 
@@ -117,7 +132,7 @@ def _stored(op: Operator, lo: Lowering) -> EdgeType:
 PAD = register(
     OpSpec(
         name="Pad",
-        onnx=("Pad",),
+        onnx=("Pad", "CenterCropPad"),
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
@@ -135,6 +150,7 @@ PAD = register(
             Sample("Pad", (given(1, 2, 5), fixed([0, 0, 3, 0, 0, 4])), {"mode": "reflect"}, opset=11),
             Sample("Pad", (given(2, 3, 4), fixed([1, 1, 2, 1, 2, 0])), {"mode": "reflect"}, name="all-axes"),
             Sample("Pad", (given(3, 4), fixed([2, 1, 0, 3])), {"mode": "edge"}),
+            Sample("CenterCropPad", (given(5, 4, 3), fixed([2, 7])), {"axes": [0, -1]}),
             Sample("Pad", (given(3, 4), fixed([1, 2, 2, 1])), {"mode": "wrap"}, opset=19),
         ),
     )

@@ -30,9 +30,9 @@ from mcu_quant.ops import (
     register,
     register_kernel,
 )
+from mcu_quant.ops.common.window import Pair, Window, as_maps, as_row, explicit, geometry, patches
 from mcu_quant.ops.conv import maps_of, one_or_two_axes, window_of
 from mcu_quant.program import Call, Program, Struct
-from mcu_quant.window import Pair, Window, as_maps, as_row, explicit, geometry, patches
 
 # --- the operators -------------------------------------------------------------------------------------------------
 

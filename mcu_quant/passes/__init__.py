@@ -14,10 +14,12 @@ from mcu_quant.passes.affine import fold_affine
 from mcu_quant.passes.arithmetic import simplify_arithmetic
 from mcu_quant.passes.constants import fold_constants, merge_constants
 from mcu_quant.passes.cse import merge_common
+from mcu_quant.passes.gru import recover_gru
 from mcu_quant.passes.layer_norm import recover_layer_norm
 from mcu_quant.passes.layout import simplify_layout
 from mcu_quant.passes.lstm import recover_lstm
 from mcu_quant.passes.recurrent import merge_last_step
+from mcu_quant.passes.rnn import recover_rnn
 from mcu_quant.passes.scalar_functions import recover_functions
 from mcu_quant.passes.unpack_states import unpack_states
 from mcu_quant.passes.whole_conv import convolution_to_gemm
@@ -31,6 +33,8 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     merge_common,
     recover_layer_norm,
     recover_lstm,
+    recover_gru,
+    recover_rnn,
     recover_functions,
     fold_affine,
     fuse_activations,

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mcu_quant import schemas
-from mcu_quant.audio import Affine, Dct, Log, Mel, Stages, Stft
+from mcu_quant.data.audio import Affine, Dct, Log, Mel, Stages, Stft
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from mcu_quant.ir import Shape
 

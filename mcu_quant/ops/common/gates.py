@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mcu_quant import fixed, formats, quantise
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import Lowering
+from mcu_quant.ops.common.recurrent import HIDDEN, Dims, directions, from_h, matrix
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
-from mcu_quant.recurrent import HIDDEN, Dims, directions, from_h, matrix
 
 #: Fractional bits that a sum of pre-activations keeps beyond those of its table.
 GUARD = 8

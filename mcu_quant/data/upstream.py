@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcu_quant.audio import FrontEnd
+from mcu_quant.data.audio import FrontEnd
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.ir import Array
 from mcu_quant.pipelines import Upstream, ready_made

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcu_quant import synthetic, wav
-from mcu_quant.audio import FrontEnd
+from mcu_quant.data import synthetic, wav
+from mcu_quant.data.audio import FrontEnd
+from mcu_quant.data.upstream import MaskingModel
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
 from mcu_quant.ir import Array, TensorType
 from mcu_quant.pipelines import TEMPLATE, Block, Pipeline
-from mcu_quant.upstream import MaskingModel
 
 Floats = NDArray[np.float64]
 Frame = dict[str, Array]

@@ -1,0 +1,179 @@
+"""A GRU cell spelled out in elementary operators is recognised.
+
+Before: u = sigmoid(..), r = sigmoid(..), and one of
+  1. n = tanh(Wn x + Rn (r * h) + b)               (linear_before_reset 0: TensorFlow, Keras 1)
+  2. n = tanh(Wn x + b + r * (Rn h + e))           (linear_before_reset 1: PyTorch, Keras 2)
+        h' = u * h + (1 - u) * n   or   h' = (1 - u) * h + u * n, in whatever way it is written.
+After:  one GRU over one time step with initial_h = h; h' is its final state. In the second form of h' the update gate
+        is the other one, 1 - u = sigmoid(-..), and its weights change their sign.
+
+The gates are told apart by what is done with them, never by names or by their order; how h' is made is recognised by
+its values. Sums may be taken apart in any way (`sums.py`).
+
+Refused: other activations, a part of the cell that is used elsewhere, too, weights that are not constant, states that
+are broadcast over a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from mcu_quant import ops
+from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.passes.cells import Cell, one_batch, replace_cell, separate, stacked
+from mcu_quant.passes.edit import Editor
+from mcu_quant.passes.sums import Sum, activated, origin, sum_of
+
+#: Operators that h' may be written with, and how many of them at most.
+_BLEND = ("Add", "Sub", "Mul", "Neg")
+_LARGEST = 6
+
+
+@dataclass(frozen=True, eq=False)
+class _Blend:
+    """h' = gate * h + (1 - gate) * new, or with the gate `turned`: edges, and the operators that compute it."""
+
+    gate: str
+    h: str
+    new: str
+    turned: bool
+    operators: tuple[Operator, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _New:
+    """The sum inside n: from x, from h (or r * h), the reset gate."""
+
+    from_x: Sum
+    reset: Sum
+    matrix: Array
+    bias: Array
+    linear: bool
+    operators: tuple[Operator, ...]
+
+
+def recover_gru(graph: Graph) -> Graph:
+    """Put GRU where its parts are."""
+    edit = Editor(graph)
+    for root in graph.operators:
+        if root.op not in ("Add", "Sub") or not edit.free(root):
+            continue
+        for blend in _blends(edit, root):
+            cell = _cell(edit, blend)
+            if cell is not None and one_batch(edit, cell) and separate(edit, cell):
+                replace_cell(edit, cell)
+                break
+    return edit.done()
+
+
+# --- h' ---------------------------------------------------------------------------------------------------------------
+
+
+def _blends(edit: Editor, root: Operator) -> Iterator[_Blend]:
+    """Ways in which the result of an operator is a blend of h and n."""
+    group, leaves = _group(edit, root)
+    if len(leaves) != 3:
+        return
+    for gate, h, new in permutations(leaves):
+        if activated(edit, gate, "Sigmoid") is None or activated(edit, new, "Tanh") is None:
+            continue
+        for turned in (False, True):
+            if _is_blend(edit, group, gate, h, new, turned):
+                yield _Blend(gate, h, new, turned, tuple(group))
+
+
+def _group(edit: Editor, root: Operator) -> tuple[list[Operator], list[str]]:
+    """Elementwise operators that only `root` uses, last first, and the edges they read."""
+    group, leaves, waiting = [root], list[str](), list(root.inputs)
+    while waiting:
+        edge = waiting.pop(0)
+        op = edit.maker(edge, *_BLEND)
+        inside = op is not None and len(group) < _LARGEST and edit.shape(edge) == edit.shape(root.outputs[0])
+        if op is not None and inside and edit.private(edge, *group):
+            if op not in group:
+                group.append(op)
+                waiting += op.inputs
+        elif edit.scalar(edge) is None and edge not in leaves:
+            leaves.append(edge)
+    position = {op.name: k for k, op in enumerate(edit.graph.operators)}
+    return sorted(group, key=lambda op: -position[op.name]), leaves
+
+
+def _is_blend(edit: Editor, group: list[Operator], gate: str, h: str, new: str, turned: bool) -> bool:
+    """Do the operators compute gate * h + (1 - gate) * new, by their values?"""
+    rng = np.random.default_rng(0)
+    u, a, b = (rng.uniform(-1, 1, 16).astype(np.float32) for _ in range(3))
+    values: dict[str, Array] = {gate: u, h: a, new: b}
+    for op in reversed(group):
+        given = [values[i] if i in values else edit.graph.constants[i].reshape(()) for i in op.inputs]
+        values[op.outputs[0]] = ops.spec(op).reference(op, given)[0]
+    expected = (1 - u) * a + u * b if turned else u * a + (1 - u) * b
+    return bool(np.allclose(values[group[0].outputs[0]], expected, atol=1e-5))
+
+
+# --- n --------------------------------------------------------------------------------------------------------------
+
+
+def _cell(edit: Editor, blend: _Blend) -> Cell | None:
+    h = origin(edit, blend.h)
+    new, gate = _new(edit, blend.new, h), activated(edit, blend.gate, "Sigmoid")
+    if new is None or gate is None or gate.values:
+        return None
+    sources = {s for part in (gate, new.reset, new.from_x) for s in part.products} - {h}
+    if len(sources) != 1 or new.reset.values:
+        return None
+    [x] = sources
+    inputs = edit.shape(x)[-1]
+    units = edit.shape(blend.h)[-1]
+    update = gate.negative() if blend.turned else gate
+    sums = (update, new.reset, new.from_x)
+    if any(s.bias.size != units for s in sums) or new.matrix.shape != (units, units) or h in new.from_x.products:
+        return None
+    recurrent = [update.matrix(h, units), new.reset.matrix(h, units), new.matrix]
+    operators = {op.name: op for op in (*blend.operators, *gate.operators, *new.operators)}
+    zeros = np.zeros(2 * units, np.float32)
+    return Cell(
+        "GRU",
+        x,
+        ((blend.h, blend.operators[0].outputs[0]),),
+        stacked([s.matrix(x, inputs) for s in sums]),
+        stacked(recurrent),
+        stacked([*(s.bias for s in sums), zeros, new.bias]),
+        tuple(operators.values()),
+        {"linear_before_reset": int(new.linear)},
+    )
+
+
+def _new(edit: Editor, edge: str, h: str) -> _New | None:
+    whole = activated(edit, edge, "Tanh")
+    if whole is None:
+        return None
+    if len(whole.values) == 1:  # case 2
+        product = edit.maker(whole.values[0], "Mul")
+        for reset, inner in _gated(edit, product):
+            of_h = sum_of(edit, inner)
+            if product and of_h and not of_h.values and list(of_h.products) == [h]:
+                rest = Sum(whole.bias, whole.products)
+                operators = (*whole.operators, product, *reset.operators, *of_h.operators)
+                return _New(rest, reset, of_h.products[h], of_h.bias, True, operators)
+    elif not whole.values:  # case 1
+        for source, matrix in whole.products.items():
+            product = edit.maker(source, "Mul")
+            for reset, inner in _gated(edit, product):
+                if product and origin(edit, inner) == h:
+                    rest = Sum(whole.bias, {s: m for s, m in whole.products.items() if s != source})
+                    operators = (*whole.operators, product, *reset.operators)
+                    return _New(rest, reset, matrix, np.zeros(len(matrix), np.float32), False, operators)
+    return None
+
+
+def _gated(edit: Editor, product: Operator | None) -> Iterator[tuple[Sum, str]]:
+    """A product as (sum inside the reset gate, the other factor)."""
+    if product is not None:
+        for gate, inner in (product.inputs, product.inputs[::-1]):
+            if (reset := activated(edit, gate, "Sigmoid")) is not None:
+                yield reset, inner
