@@ -2,10 +2,10 @@
 
 The public interface, loaded when first used, so that `import mcu_quant` costs nothing:
 
-    import mcu_quant
+    from mcu_quant import BuildRequest, Source, TestRequest, build, test_folder
 
-    result = mcu_quant.build(mcu_quant.BuildRequest(mcu_quant.Source("model.onnx"), "nucleo_h743zi2", "out"))
-    print(result.report["fits"], mcu_quant.test_folder("out").passed)
+    made = build(BuildRequest(Source(Path("model.onnx")), "nucleo_h743zi2", Path("firmware")))
+    print(made.report["fits"], test_folder(TestRequest(made.folder)).passed)
 """
 
 from __future__ import annotations

@@ -153,6 +153,11 @@ def write(target: Path, files: Mapping[str, str], plan: Path | None = None) -> N
     """
     check_target(target, plan)
     target = target.resolve()
+    if target.exists():
+        taken = [p for p in _foreign(target) if p.relative_to(target).as_posix() in files]
+        raise_errors(
+            [Diagnostic("MQ702", str(p), "is not generated, but would be now", help=_ELSEWHERE) for p in taken]
+        )
     try:
         with _parents(target.parent), _sibling(target) as made:
             for name, text in files.items():
@@ -198,15 +203,22 @@ def _umask() -> int:
 
 def _bring_along(old: Path, new: Path) -> None:
     """Link everything the old manifest does not list into the new folder."""
-    generated = {*read_manifest(old).files, MANIFEST} if _is_ours(old) else set()
-    for path in sorted(old.rglob("*")):
+    for path in _foreign(old):
         name = path.relative_to(old)
-        if path.is_dir() and not path.is_symlink():
-            continue
-        if name.as_posix() in generated or os.path.lexists(new / name):
-            continue
         (new / name).parent.mkdir(parents=True, exist_ok=True)
-        os.link(path, new / name, follow_symlinks=False)
+        try:
+            os.link(path, new / name, follow_symlinks=False)
+        except OSError:  # a file system without hard links
+            shutil.copy2(path, new / name, follow_symlinks=False)
+
+
+def _foreign(folder: Path) -> Iterator[Path]:
+    """Files in a folder that mcu-quant did not generate."""
+    generated = {*read_manifest(folder).files, MANIFEST} if _is_ours(folder) else set()
+    for path in sorted(folder.rglob("*")):
+        is_file = path.is_symlink() or not path.is_dir()
+        if is_file and path.relative_to(folder).as_posix() not in generated:
+            yield path
 
 
 def _swap(made: Path, target: Path) -> None:

@@ -56,6 +56,8 @@ class Format:
     needs_fpu: bool = False
     #: 8-bit activations use the whole range with a zero point; 16 bits need none
     asymmetric: bool = False
+    #: whole numbers and truth values as they are, without a scale: no choice of a plan
+    exact: bool = False
 
     @property
     def bytes(self) -> int:
@@ -83,15 +85,21 @@ class Format:
 
     def quantise(self, real: Array, quant: QuantParams | None) -> Array:
         """Nearest stored value, saturated. Round half to even on the exact quotient (numpy's rint)."""
+        if self.exact:
+            return np.asarray(real).astype(self.dtype)
         if not self.integer:
             with np.errstate(over="ignore"):
                 return np.asarray(real, np.float32).astype(self.dtype)
         assert quant is not None
-        steps = np.rint(np.asarray(real, np.float64) / quant.scale) + quant.zero_point
-        return np.clip(steps, self.minimum, self.maximum).astype(self.dtype)
+        with np.errstate(over="ignore"):  # what overflows saturates
+            steps = np.rint(np.asarray(real, np.float64) / quant.scale) + quant.zero_point
+        stored: Array = np.clip(steps, self.minimum, self.maximum).astype(self.dtype)
+        return stored
 
     def dequantise(self, stored: Array, quant: QuantParams | None) -> Array:
-        """Real values as float32."""
+        """Real values as float32; exact ones as they are."""
+        if self.exact:
+            return np.array(stored)
         if not self.integer:
             return np.asarray(stored).astype(np.float32)
         assert quant is not None
@@ -115,3 +123,17 @@ def get(name: str) -> Format:
         KeyError: if there is none.
     """
     return formats()[name]
+
+
+def natural(dtype: str) -> Format:
+    """How a value of the graph is stored where no plan says otherwise: reals in f32, everything else as it is.
+
+    Raises:
+        KeyError: if no format has this dtype (a string, a complex number).
+    """
+    if np.dtype(dtype).kind == "f":
+        return get("f32")
+    found = next((f for f in formats().values() if f.exact and f.dtype == np.dtype(dtype)), None)
+    if found is None:
+        raise KeyError(dtype)
+    return found
