@@ -82,8 +82,9 @@ def _blends(edit: Editor, root: Operator) -> Iterator[_Blend]:
         if activated(edit, gate, "Sigmoid") is None or activated(edit, new, "Tanh") is None:
             continue
         for turned in (False, True):
-            if _is_blend(edit, group, gate, h, new, turned):
-                yield _Blend(gate, h, new, turned, tuple(group))
+            blend = _Blend(gate, h, new, turned, tuple(group))
+            if _computes(edit, blend):
+                yield blend
 
 
 def _group(edit: Editor, root: Operator) -> tuple[list[Operator], list[str]]:
@@ -103,16 +104,16 @@ def _group(edit: Editor, root: Operator) -> tuple[list[Operator], list[str]]:
     return sorted(group, key=lambda op: -position[op.name]), leaves
 
 
-def _is_blend(edit: Editor, group: list[Operator], gate: str, h: str, new: str, turned: bool) -> bool:
-    """Do the operators compute gate * h + (1 - gate) * new, by their values?"""
+def _computes(edit: Editor, blend: _Blend) -> bool:
+    """Do the operators compute this blend, by their values?"""
     rng = np.random.default_rng(0)
     u, a, b = (rng.uniform(-1, 1, 16).astype(np.float32) for _ in range(3))
-    values: dict[str, Array] = {gate: u, h: a, new: b}
-    for op in reversed(group):
+    values: dict[str, Array] = {blend.gate: u, blend.h: a, blend.new: b}
+    for op in reversed(blend.operators):
         given = [values[i] if i in values else edit.graph.constants[i].reshape(()) for i in op.inputs]
         values[op.outputs[0]] = ops.spec(op).reference(op, given)[0]
-    expected = (1 - u) * a + u * b if turned else u * a + (1 - u) * b
-    return bool(np.allclose(values[group[0].outputs[0]], expected, atol=1e-5))
+    expected = (1 - u) * a + u * b if blend.turned else u * a + (1 - u) * b
+    return bool(np.allclose(values[blend.operators[0].outputs[0]], expected, atol=1e-5))
 
 
 # --- n --------------------------------------------------------------------------------------------------------------
