@@ -84,9 +84,9 @@ def test_one_line_per_operator_and_per_range():
         "m", "s8", {"a": OperatorPlan("s8", "why"), "/b/c": OperatorPlan("f16")}, {"x": Range(-1, 0.1)}
     )
     text = to_toml(plan).splitlines()
-    assert 'a = {format = "s8", reason = "why"}' in text
-    assert '"/b/c" = {format = "f16"}' in text
-    assert "x = [-1.0, 0.1]" in text
+    assert '"a" = { format = "s8", reason = "why" }' in text
+    assert '"/b/c" = { format = "f16" }' in text
+    assert '"x" = [-1.0, 0.1]' in text
 
 
 def test_everything_wrong_in_a_file_is_said_at_once():

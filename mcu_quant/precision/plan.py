@@ -6,6 +6,7 @@ range. A plan with ranges needs no data to be built again, and gives the same by
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -84,37 +85,24 @@ _HEAD = """\
 
 def to_toml(plan: PrecisionPlan) -> str:
     """The plan as its file. The same plan gives the same text, and `from_toml` gives the plan back exactly."""
-    import tomlkit
-
-    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "calibrated_on") if getattr(plan, n)}
-    document = tomlkit.document()
-    for name, value in header.items():
-        document.add(name, tomlkit.item(value))
-    operators = tomlkit.table()
-    for name, choice in plan.operators.items():
-        operators.add(name, _line(choice))
-    document.add("operators", operators)
-    ranges = tomlkit.table()
-    for name, found in plan.ranges.items():
-        ranges.add(name, tomlkit.item([float(found.low), float(found.high)]))
-    document.add("ranges", ranges)
-    return _HEAD + "\n" + tomlkit.dumps(document)
+    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "calibrated_on")}
+    lines = [f"{name} = {_quoted(value)}" for name, value in header.items() if value]
+    lines += ["", "[operators]", *(f"{_quoted(name)} = {_line(choice)}" for name, choice in plan.operators.items())]
+    lines += ["", "[ranges]"]
+    lines += [f"{_quoted(name)} = [{float(r.low)!r}, {float(r.high)!r}]" for name, r in plan.ranges.items()]
+    return "\n".join([_HEAD, *lines]) + "\n"
 
 
-def _line(choice: OperatorPlan) -> Any:
-    import tomlkit
+def _line(choice: OperatorPlan) -> str:
+    scale = None if choice.scale is ScaleKind.STATIC else str(choice.scale)
+    keys = {"weights": choice.weights, "output": choice.output, "scale": scale, "reason": choice.reason}
+    pairs = [f"{key} = {_quoted(value)}" for key, value in keys.items() if value]
+    return "{ " + ", ".join([f"format = {_quoted(choice.format)}", *pairs]) + " }"
 
-    line = tomlkit.inline_table()
-    line["format"] = choice.format
-    if choice.weights:
-        line["weights"] = choice.weights
-    if choice.output:
-        line["output"] = choice.output
-    if choice.scale is not ScaleKind.STATIC:
-        line["scale"] = str(choice.scale)
-    if choice.reason:
-        line["reason"] = choice.reason
-    return line
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's, but for DEL, which only TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

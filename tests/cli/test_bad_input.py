@@ -107,7 +107,7 @@ def test_a_board_file_with_an_unknown_key(failing, project, tmp_path):
 
 def test_a_plan_that_names_operators_that_do_not_exist(failing, project, built, tmp_path):
     text = (built / "plan.toml").read_text()
-    (tmp_path / "plan.toml").write_text(text.replace("dense = ", "dence = ").replace("mask = ", "maske = "))
+    (tmp_path / "plan.toml").write_text(text.replace('"dense" = ', '"dence" = ').replace('"mask" = ', '"maske" = '))
     args = ["build", project / "tiny.onnx", "--board", "nucleo_f446re", "-o", tmp_path / "fw"]
     codes, err = failing(2, *args, "--plan", tmp_path / "plan.toml")
     assert codes == ["MQ301"] * 4, "two unknown names, two operators without a line"

@@ -166,3 +166,13 @@ def test_the_package_states_the_version_that_it_is_published_under():
 
     stated = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert stated.get("version", mcu_quant.__version__) == mcu_quant.__version__
+
+
+def test_the_documentation_names_every_command_and_option():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    group = Commands("x")
+    for name in COMMANDS:
+        assert f"`{name}" in page
+        for parameter in group.get_command(None, name).params:
+            for option in (o for o in parameter.opts if o.startswith("-")):
+                assert option in page, f"docs/cli.md does not name {option} of {name}"

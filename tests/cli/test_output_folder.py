@@ -91,11 +91,11 @@ def test_a_file_in_the_way_of_a_new_one_is_not_lost(build_into, copied):
 
 def test_edits_are_not_lost_but_an_edited_plan_may_be_built_from(build_into, copied, cli):
     plan = copied / "plan.toml"
-    plan.write_text(plan.read_text().replace('mask = {format = "f16"', 'mask = {format = "s8"'))
+    plan.write_text(plan.read_text().replace('"mask" = { format = "f16"', '"mask" = { format = "s8"'))
     assert cli("test", copied)[0] == 1, "the code was not made from this plan"
     status, out, _ = build_into(copied)
     assert (status, json.loads(out)["diagnostics"][0]["code"]) == (1, "MQ704")
-    assert 'mask = {format = "s8"' in plan.read_text()
+    assert '"mask" = { format = "s8"' in plan.read_text()
     status, out, _ = build_into(copied, "--plan", plan)
     assert status == 0
     assert json.loads(out)["plan"]["formats"]["s8"] == 2
