@@ -14,6 +14,7 @@ from mcu_quant.boards import load
 from mcu_quant.compare import Reference, accuracy, excerpts, integer_edges, operator_edges
 from mcu_quant.data import Clip, Clips
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.report.document import noise_added
 from mcu_quant.report.summary import decibels, figures, kib, weakest
 from mcu_quant.report.tables import Table, as_csv, as_markdown, as_text
 from tests import streaming_model
@@ -105,7 +106,17 @@ def test_accuracy_covers_outputs_states_and_operators(document):
         "dense": True,
         "mask": True,
     }
-    assert weakest(document)["name"] == min(document["operators"], key=lambda o: o["snr_db"])["name"]
+    assert weakest(document)["name"] == "lstm", "8 bits among 16"
+
+
+def test_noise_is_blamed_on_the_operator_that_adds_it(lowered):
+    graph = lowered[0].graph
+    added = dict(noise_added(graph, {"lstm": 40.0, "dense": 39.9, "mask": 45.0}))
+    assert added["lstm"] == pytest.approx(-40.0)
+    assert added["dense"] == pytest.approx(
+        -56.3, abs=0.1
+    )  # 39.9 dB is a little less than 40, and that little is its own
+    assert added["mask"] == -999.0
 
 
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-size"), reason="arm-none-eabi-gcc is not installed: NOT compared")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import log10
 from typing import Any
 
 from mcu_quant import ops
@@ -15,7 +16,7 @@ from mcu_quant.footprint import Footprint
 from mcu_quant.frontend import Imported
 from mcu_quant.ir import Graph
 from mcu_quant.memory import MemoryPlan
-from mcu_quant.metrics import Difference
+from mcu_quant.metrics import EXACT_DB, Difference
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.program import Program, Purpose
 from mcu_quant.version import VERSION
@@ -170,7 +171,8 @@ def difference(d: Difference) -> Document:
 def _operators(facts: Facts) -> Iterator[Document]:
     costs = {c.operator: c for c in facts.cost.operators()}
     weights = weights_bytes(facts.program)
-    snr = facts.accuracy.operators if facts.accuracy else {}
+    snr = {n: d.snr_db for n, d in facts.accuracy.operators.items()} if facts.accuracy else {}
+    added = dict(noise_added(facts.graph, snr))
     for op in facts.graph.operators:
         if op.name not in costs:
             continue
@@ -187,8 +189,25 @@ def _operators(facts: Facts) -> Iterator[Document]:
             "cycles": cost.cycles,
             "convert_cycles": cost.convert_cycles,
             "weights_bytes": weights.get(op.name, 0),
-            "snr_db": round(snr[op.name].snr_db, 2) if op.name in snr else None,
+            "snr_db": round(snr[op.name], 2) if op.name in snr else None,
+            "noise_added_db": round(added[op.name], 2) if op.name in added else None,
         }
+
+
+def noise_added(graph: Graph, snr_db: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Per operator, noise that it adds to what comes in, relative to its output signal, in dB: the higher, the worse.
+
+    Noise-to-signal ratio of the output minus the largest of the inputs, as if an operator passed the ratio on. What
+    comes in through a state counts as its own; operators without a figure pass their inputs' on.
+    """
+    ratio: dict[str, float] = {}
+    for op in graph.operators:
+        before = max((ratio.get(i, 0.0) for i in op.inputs), default=0.0)
+        after = 10.0 ** (-snr_db[op.name] / 10.0) if op.name in snr_db else before
+        ratio |= dict.fromkeys(op.outputs, after)
+        if op.name in snr_db:
+            grown = after - before
+            yield op.name, max(-EXACT_DB, 10.0 * log10(grown)) if grown > 0.0 else -EXACT_DB
 
 
 def _stored(program: Program, outputs: Sequence[str]) -> str:

@@ -29,9 +29,9 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def weakest(report: Report) -> dict[str, Any] | None:
-    """The operator whose output is farthest from the float model's."""
-    measured = [o for o in report["operators"] if o["snr_db"] is not None]
-    found: dict[str, Any] | None = min(measured, key=lambda o: o["snr_db"], default=None)
+    """The operator that adds most noise to what comes in."""
+    measured = [o for o in report["operators"] if o["noise_added_db"] is not None]
+    found: dict[str, Any] | None = max(measured, key=lambda o: o["noise_added_db"], default=None)
     return found
 
 

@@ -8,7 +8,7 @@ from mcu_quant.report import Report
 from mcu_quant.report.boards import comparison
 from mcu_quant.report.tables import Table, as_csv
 
-COLUMNS = ("name", "op", "format", "macs", "cycles", "weights_bytes", "snr_db", "output", "reason")
+COLUMNS = ("name", "op", "format", "macs", "cycles", "weights_bytes", "snr_db", "noise_added_db", "output", "reason")
 
 
 def render(reports: Sequence[Report]) -> str:

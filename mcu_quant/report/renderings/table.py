@@ -52,11 +52,12 @@ def operators(report: Report) -> Table:
             f"{100 * o['cycles'] / total:.1f} %",
             o["weights_bytes"],
             "" if o["snr_db"] is None else decibels(o["snr_db"]),
+            "" if (noise := o["noise_added_db"]) is None or noise <= -999 else f"{noise:.0f} dB",
             o["reason"],
         )
         for o in report["operators"]
     )
-    names = ("operator", "type", "format", "MACs", "cycles", "time", "weights B", "SNR", "why this format")
+    names = ("operator", "type", "format", "MACs", "cycles", "time", "weights B", "SNR", "adds", "why this format")
     return Table(names, rows, "Operators")
 
 
