@@ -21,10 +21,8 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
         yield from _accuracy(report["accuracy"])
         worst = weakest(report)
         if worst:
-            yield (
-                "Weakest operator",
-                f"{worst['name']} ({worst['op']} in {worst['format']}): {decibels(worst['snr_db'])}",
-            )
+            what = f"{worst['name']} ({worst['op']} in {worst['format']})"
+            yield "Weakest operator", f"{what} adds most noise; {decibels(worst['snr_db'])} behind it"
     yield "Calibrated on", report["plan"]["calibrated_on"]
 
 
