@@ -23,6 +23,7 @@ from mcu_quant.frontend.bind import Binding, bind_inputs
 from mcu_quant.frontend.convert import canonicalise, raw_graph
 from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
+from mcu_quant.frontend.loops import unfold
 from mcu_quant.frontend.read import checked, opset, read
 from mcu_quant.frontend.states import Pairing, pair
 from mcu_quant.ir import Graph, check
@@ -83,12 +84,14 @@ def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeli
     bindings = bind_inputs(model, bind, pipeline)
     with _libraries_refuse(name):
         folded = fold(model)
+        rewrites, refused = unfold(model)
     raw, problems = raw_graph(model, name)
     with _libraries_refuse(name):
         reasons = contradictions(model)
     raise_errors(_contradicting(problems, reasons))
     graph, more = canonicalise(raw, opset(proto))
-    raise_errors([*problems, *more])
+    raise_errors([*problems, *(refused.get(d.where, d) if d.code == "MQ107" else d for d in more)])
+    graph = replace(graph, rewrites=(*rewrites, *graph.rewrites))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
     return Imported(graph, bindings, (), tuple(notes))
 

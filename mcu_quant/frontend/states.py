@@ -86,7 +86,7 @@ def pair(graph: Graph, asked: Sequence[tuple[str, str]] = ()) -> Paired:
     found += _in_position(graph, found)  # rule 5
     order = {name: k for k, name in enumerate(graph.inputs)}
     found.sort(key=lambda p: order[p.input])
-    return Paired(_with_states(graph, found), tuple(found), tuple(_lonely(graph, found)))
+    return Paired(with_states(graph, found), tuple(found), tuple(_lonely(graph, found)))
 
 
 def _wrong(graph: Graph, asked: Sequence[tuple[str, str]]) -> Iterator[Diagnostic]:
@@ -206,7 +206,8 @@ def _in_position(graph: Graph, found: Sequence[Pairing]) -> Iterator[Pairing]:
 # --- the result ----------------------------------------------------------------------------------------------------
 
 
-def _with_states(graph: Graph, pairings: Sequence[Pairing]) -> Graph:
+def with_states(graph: Graph, pairings: Sequence[Pairing]) -> Graph:
+    """Turn the inputs and outputs of these pairs into states of one piece each, zero at the start."""
     states = []
     for p in pairings:
         type_ = graph.types[p.input]

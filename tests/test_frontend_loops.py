@@ -1,0 +1,319 @@
+"""Scan and Loop with a known number of steps: a recurrent layer, or steps one by one."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mcu_quant.diagnostics import DiagnosticError
+from mcu_quant.frontend import load
+from mcu_quant.passes import optimise
+from tests.onnx_models import assert_same, model, node, random, save
+
+RNG = np.random.default_rng(21)
+INPUTS, UNITS, STEPS = 3, 4, 7
+
+
+def value(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def body(nodes, inputs, outputs, constants=None):
+    arrays = [numpy_helper.from_array(a, n) for n, a in (constants or {}).items()]
+    return helper.make_graph(nodes, "body", inputs, outputs, arrays)
+
+
+def imported(tmp_path, made, frames=4):
+    path = save(made, tmp_path)
+    graph = optimise(load(path).graph)
+    given = [{n: random(RNG, *graph.shape(n)) for n in graph.inputs} for _ in range(frames)]
+    assert_same(path, graph, given)
+    return graph
+
+
+def kinds(graph):
+    return [op.op for op in graph.operators if op.op != "Reshape"]
+
+
+# --- recurrent layers -------------------------------------------------------------------------------------------------
+
+GRU_NODES = [
+    node("Concat", "xt h", "xh", axis=1, name="cell/concat"),
+    node("Gemm", "xh Wg bg", "z", name="cell/gates"),
+    node("Sigmoid", "z", "s", name="cell/sigmoid"),
+    node("Split", "s", "r u", axis=1, num_outputs=2, name="cell/split"),
+    node("Mul", "r h", "rh", name="cell/rh"),
+    node("Concat", "xt rh", "xrh", axis=1, name="cell/concat_1"),
+    node("Gemm", "xrh Wc bc", "c", name="cell/candidate"),
+    node("Tanh", "c", "n", name="cell/tanh"),
+    node("Sub", "one u", "v", name="cell/sub"),
+    node("Mul", "u h", "hu", name="cell/mul"),
+    node("Mul", "v n", "nv", name="cell/mul_1"),
+    node("Add", "hu nv", "h2", name="cell/add"),
+]
+
+
+def gru_weights(inputs=INPUTS, units=UNITS):
+    return {
+        "Wg": random(RNG, inputs + units, 2 * units),
+        "bg": random(RNG, 2 * units),
+        "Wc": random(RNG, inputs + units, units),
+        "bc": random(RNG, units),
+        "one": np.ones([], np.float32),
+    }
+
+
+def gru_body(inside, **more):
+    """One state h, and h of every step collected."""
+    return body(
+        [*GRU_NODES, node("Identity", "h2", "seq")],
+        [value("h", [1, UNITS]), value("xt", [1, INPUTS])],
+        [value("h2", [1, UNITS]), value("seq", [1, UNITS])],
+        inside,
+    )
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+@pytest.mark.parametrize(
+    ("axes", "back", "out_axis", "out_back"), [(0, 0, 0, 0), (1, 0, 1, 0), (0, 1, 0, 1), (1, 1, 0, 0), (0, 0, 2, 1)]
+)
+def test_a_scan_with_a_cell_is_a_layer(tmp_path, where, axes, back, out_axis, out_back):
+    constants = gru_weights()
+    inside = constants if where == "inside" else {}
+    attributes = {
+        "scan_input_axes": [axes],
+        "scan_input_directions": [back],
+        "scan_output_axes": [out_axis],
+        "scan_output_directions": [out_back],
+    }
+    shape = [1, INPUTS]
+    shape.insert(axes, STEPS)
+    collected = [1, UNITS]
+    collected.insert(out_axis, STEPS)
+    made = model(
+        [node("Scan", "h0 x", "last all", body=gru_body(inside), num_scan_inputs=1, name="loop", **attributes)],
+        {"x": shape},
+        {"last": [1, UNITS], "all": collected},
+        {"h0": random(RNG, 1, UNITS), **({} if inside else constants)},
+    )
+    graph = imported(tmp_path, made)
+    assert kinds(graph).count("GRU") == 1
+    assert {"Gemm", "Sigmoid", "Tanh"}.isdisjoint(kinds(graph))
+    assert any(r.rule == "Scan is a recurrent layer" for r in graph.rewrites)
+
+
+def test_a_layer_may_have_any_number_of_steps(tmp_path):
+    made = model(
+        [node("Scan", "h0 x", "last all", body=gru_body({}), num_scan_inputs=1)],
+        {"x": [3000, 1, INPUTS]},
+        {"last": [1, UNITS]},
+        {"h0": np.zeros((1, UNITS), np.float32), **gru_weights()},
+    )
+    assert kinds(imported(tmp_path, made, 1)) == ["GRU"]
+
+
+def test_a_state_at_the_start_may_be_computed(tmp_path):
+    made = model(
+        [node("Tanh", "k", "h0"), node("Scan", "h0 x", "last all", body=gru_body({}), num_scan_inputs=1)],
+        {"x": [STEPS, 1, INPUTS], "k": [1, UNITS]},
+        {"last": [1, UNITS], "all": [STEPS, 1, UNITS]},
+        gru_weights(),
+    )
+    assert sorted(kinds(imported(tmp_path, made))) == ["GRU", "Tanh"]
+
+
+def lstm_scan(counter=True):
+    """TensorFlow's BasicLSTMCell with a step counter, as tf2onnx writes it."""
+    nodes = [
+        node("Concat", "xt h", "xh", axis=1),
+        node("Gemm", "xh W b", "z"),
+        node("Split", "z", "zi zj zf zo", axis=1, num_outputs=4),
+        node("Add", "zf one", "zf1"),
+        node("Sigmoid", "zf1", "f"),
+        node("Sigmoid", "zi", "i"),
+        node("Sigmoid", "zo", "o"),
+        node("Tanh", "zj", "j"),
+        node("Mul", "c f", "p"),
+        node("Mul", "i j", "q"),
+        node("Add", "p q", "c2"),
+        node("Tanh", "c2", "t"),
+        node("Mul", "t o", "h2"),
+        node("Add", "time step", "time2"),
+    ]
+    state, scalar = [1, UNITS], TensorProto.INT64
+    inner = body(
+        nodes,
+        [value("h", state), value("time", [], scalar), value("c", state), value("xt", [1, INPUTS])],
+        [value("h2", state), value("time2", [], scalar), value("c2", state)],
+    )
+    return model(
+        [node("Scan", "zero start zero x", "last_h time_out last_c", body=inner, num_scan_inputs=1)],
+        {"x": [STEPS, 1, INPUTS]},
+        {"last_h": state, "last_c": state},
+        {
+            "zero": np.zeros(state, np.float32),
+            "start": np.array(0),
+            "step": np.array(1),
+            "one": np.ones([], np.float32),
+            "W": random(RNG, INPUTS + UNITS, 4 * UNITS),
+            "b": random(RNG, 4 * UNITS),
+        },
+    )
+
+
+def test_a_counter_beside_the_cell_disappears(tmp_path):
+    assert kinds(imported(tmp_path, lstm_scan())) == ["LSTM"]
+
+
+@pytest.mark.parametrize("name", ["armkws_gru_s", "armkws_basic_lstm_s"])
+def test_keyword_spotters_with_a_scan(shared, name):
+    path = shared / "models" / f"{name}.onnx"
+    graph = optimise(load(path).graph)
+    assert kinds(graph) == ["GRU" if "gru" in name else "LSTM", "Gemm", "Softmax"]
+    assert_same(path, graph, [{n: random(RNG, *graph.shape(n), scale=5.0) for n in graph.inputs} for _ in range(10)])
+
+
+# --- one by one -------------------------------------------------------------------------------------------------------
+
+
+def test_several_states_and_sequences(tmp_path):
+    inner = body(
+        [
+            node("Add", "a xt", "s"),
+            node("Mul", "s yt", "a2"),
+            node("Sub", "b a2", "b2"),
+            node("Relu", "b2", "o1"),
+            node("Add", "o1 outer", "o2"),
+        ],
+        [value("a", [2]), value("b", [2]), value("xt", [2]), value("yt", [2])],
+        [value("a2", [2]), value("b2", [2]), value("o1", [2]), value("o2", [2])],
+    )
+    made = model(
+        [
+            node("Tanh", "k", "outer"),
+            node(
+                "Scan",
+                "k zero x y",
+                "a_last b_last p q",
+                body=inner,
+                num_scan_inputs=2,
+                scan_input_axes=[0, -1],
+                scan_input_directions=[0, 1],
+                scan_output_axes=[-1, 0],
+                scan_output_directions=[1, 0],
+                name="loop",
+            ),
+        ],
+        {"x": [5, 2], "y": [2, 5], "k": [2]},
+        {"a_last": [2], "b_last": [2], "p": [2, 5], "q": [5, 2]},
+        {"zero": np.zeros(2, np.float32)},
+    )
+    graph = imported(tmp_path, made)
+    assert any(r.rule == "Scan unrolled" and r.detail == "5 steps" for r in graph.rewrites)
+
+
+def looped(nodes, outputs=(("v2", [2]), ("out", [2])), limit=3, condition="yes", **constants):
+    """A Loop over v [2] with one collected output."""
+    inner = body(
+        nodes,
+        [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("v", [2])],
+        [value("go2", [], TensorProto.BOOL), *(value(n, s) for n, s in outputs)],
+    )
+    return model(
+        [
+            node("Relu", "x", "start"),
+            node(
+                "Loop", f"{'limit' if limit is not None else '-'} {condition} start", "last all", body=inner, name="l"
+            ),
+        ],
+        {"x": [2]},
+        {"last": [2], "all": [limit, 2]},
+        {"limit": np.array(limit), "yes": np.array(True), **constants},
+    )
+
+
+STEP = [
+    node("Cast", "i", "f", to=1),
+    node("Add", "v f", "w"),
+    node("Mul", "w start", "v2"),
+    node("Identity", "go", "go2"),
+    node("Neg", "v2", "out"),
+]
+
+
+@pytest.mark.parametrize("condition", ["yes", "-"])
+def test_a_loop_uses_its_index_and_values_from_around_it(tmp_path, condition):
+    graph = imported(tmp_path, looped(STEP, condition=condition))
+    assert any(r.rule == "Loop unrolled" for r in graph.rewrites)
+    assert {"Add", "Mul"} <= set(kinds(graph))
+
+
+def test_a_loop_with_a_constant_condition(tmp_path):
+    true = helper.make_node("Constant", [], ["go2"], value=numpy_helper.from_array(np.array(True)))
+    imported(tmp_path, looped([*(n for n in STEP if n.op_type != "Identity"), true]))
+
+
+def test_a_loop_in_a_loop_with_a_branch(tmp_path):
+    inner = body(
+        [node("Identity", "go3", "go4"), node("Add", "u v", "u2")],
+        [value("j", [], TensorProto.INT64), value("go3", [], TensorProto.BOOL), value("u", [2])],
+        [value("go4", [], TensorProto.BOOL), value("u2", [2])],
+    )
+    then = body([node("Neg", "u_last", "n1")], [], [value("n1", [2])])
+    other = body([node("Tanh", "u_last", "n2")], [], [value("n2", [2])])
+    nodes = [
+        node("Loop", "limit yes v", "u_last", body=inner, name="inner"),
+        node("Equal", "i one", "is_one"),
+        node("If", "is_one", "v2", then_branch=then, else_branch=other, name="branch"),
+        node("Identity", "go", "go2"),
+        node("Add", "v2 start", "out"),
+    ]
+    graph = imported(tmp_path, looped(nodes, one=np.array(1)))
+    assert len([r for r in graph.rewrites if r.rule == "Loop unrolled"]) == 4
+    assert len([op for op in graph.operators if op.op == "Neg"]) <= 1
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_few_steps(tmp_path, limit):
+    made = looped(STEP, limit=limit)
+    del made.graph.output[1]
+    imported(tmp_path, made)
+
+
+def test_every_loop_that_stays_is_named_with_reason_and_remedy(tmp_path):
+    computed = [node("ReduceSum", "v", "sum", keepdims=0), node("Less", "sum big", "go2")]
+    made = looped([*(n for n in STEP if n.op_type != "Identity"), *computed], big=np.float32(9).reshape(()))
+    with pytest.raises(DiagnosticError) as error:
+        load(save(made, tmp_path))
+    [problem] = error.value.diagnostics
+    assert (problem.code, problem.where) == ("MQ107", "l")
+    assert "when it ends depends on data" in problem.message
+    assert problem.help
+
+
+def test_too_many_steps_are_refused_with_their_number(tmp_path):
+    with pytest.raises(DiagnosticError) as error:
+        load(save(looped(STEP, limit=1000), tmp_path))
+    [problem] = error.value.diagnostics
+    assert "1000 steps would become 5000 nodes" in problem.message
+
+
+def test_scan_of_opset_8_is_refused(tmp_path):
+    inner = body(
+        [node("Add", "a xt", "a2"), node("Identity", "a2", "o")],
+        [value("a", [2]), value("xt", [2])],
+        [value("a2", [2]), value("o", [2])],
+    )
+    made = model(
+        [node("Scan", "- k x", "last all", body=inner, num_scan_inputs=1, name="old")],
+        {"x": [1, 5, 2], "k": [1, 2]},
+        {"last": [1, 2], "all": [1, 5, 2]},
+        opset=8,
+    )
+    with pytest.raises(DiagnosticError) as error:
+        load(save(made, tmp_path))
+    assert any("opset 8" in d.message and d.where == "old" for d in error.value.diagnostics)
+
+
+def test_the_file_is_valid():
+    onnx.checker.check_model(lstm_scan())
