@@ -351,21 +351,35 @@ class Lowering:
 
     # --- constants, parameters, calls ------------------------------------------------------------------------------
 
-    def constant(self, array: Array, fmt: str, *, hint: str, comment: str = "", kind: str = "weights") -> Constant:
+    def constant(
+        self,
+        array: Array,
+        fmt: str,
+        *,
+        hint: str,
+        comment: str = "",
+        kind: str = "weights",
+        unpacked: Array | None = None,
+    ) -> Constant:
         """An array for flash, in its final format and packing. Equal arrays are stored once."""
         array = np.ascontiguousarray(array, formats.get(fmt).dtype)
+        made = PackedConstant(hint, array.copy(), fmt, comment, kind, unpacked)
         for name, known in self._constants.items():
-            same = known.format == fmt and known.array.shape == array.shape
-            if same and np.array_equal(known.array.view(np.uint8), array.view(np.uint8)):
+            if known.format == fmt and _same(known.array, array) and _same(known.plain, made.plain):
                 return Constant(name)
         name = self._fresh(hint)
-        self._constants[name] = PackedConstant(name, array.copy(), fmt, comment, kind)
+        self._constants[name] = replace(made, name=name)
         return Constant(name)
 
-    def pack(self, kernel: str, matrix: Array) -> Array:
-        """A weight matrix as this target's variant of a kernel wants it."""
-        pack = ops.kernels()[kernel].pack.get(self.target.isa)
-        return matrix if pack is None else pack(matrix)
+    def matrix(
+        self, kernel: str, parameter: str, matrix: Array, fmt: str, *, hint: str, groups: int = 1, comment: str = ""
+    ) -> Constant:
+        """A weight matrix [groups * rows, columns] as this target's variant of a kernel reads it."""
+        pack = ops.kernels()[kernel].pack.get((self.target.isa, parameter))
+        if pack is None:
+            return self.constant(matrix, fmt, hint=hint, comment=comment)
+        plain = np.ascontiguousarray(matrix, formats.get(fmt).dtype)
+        return self.constant(pack(plain, groups), fmt, hint=hint, comment=comment, unpacked=plain)
 
     def struct(self, c_type: str, **fields: FieldValue) -> Struct:
         return Struct(c_type, fields)
@@ -583,3 +597,8 @@ def c_identifier(name: str) -> str:
     """A C identifier that a reader recognises: the ONNX name with everything else turned into single underscores."""
     made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
     return made if made and not made[0].isdigit() else f"n{made}"
+
+
+def _same(a: Array, b: Array) -> bool:
+    """Whether two arrays are equal to the byte."""
+    return a.shape == b.shape and np.array_equal(a.view(np.uint8), b.view(np.uint8))

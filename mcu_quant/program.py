@@ -191,6 +191,13 @@ class PackedConstant:
     comment: str = ""
     #: "weights" are the model's parameters; "table" are look-up tables and requantisation factors
     kind: str = "weights"
+    #: the matrix before it was packed, which specifications read
+    unpacked: Array | None = None
+
+    @property
+    def plain(self) -> Array:
+        """The array as specifications read it."""
+        return self.array if self.unpacked is None else self.unpacked
 
     @property
     def bytes(self) -> int:

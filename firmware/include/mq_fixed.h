@@ -8,10 +8,17 @@
 
 #include "mq_base.h"
 
-/* High word of the 64-bit product, rounded: (a * b + 2^31) >> 32. One instruction on DSP (SMMULR) and Helium (VRMULH).
+/* High word of the 64-bit product, rounded: (a * b + 2^31) >> 32. One instruction on DSP (SMMULR) and Helium (VRMULH),
+ * the first of which GCC does not find by itself.
  */
 static inline int32_t mq_mulhr(int32_t a, int32_t b) {
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
+    int32_t high;
+    __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+    return high;
+#else
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
+#endif
 }
 
 /* x >> shift, half rounded up; shift in [0, 31]. The sum is made in 64 bits, so every x is legal. */
@@ -41,7 +48,12 @@ static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
     if (shift > 0) {
         return mq_mulhr(mq_shl_sat(acc, shift), m);
     }
-    return mq_rshr(mq_mulhr(acc, m), -shift);
+    const int32_t product = mq_mulhr(acc, m);
+    if (shift == 0) {
+        return product;
+    }
+    /* mq_rshr without 64 bits, as |product| <= 2^30 */
+    return ((product >> (-shift - 1)) + 1) >> 1;
 }
 
 /* The same for a 64-bit accumulator, first brought to 32 bits by a rounding shift of `pre` bits. */

@@ -163,7 +163,7 @@ class ProgramSession:
             case Buffer(edge, _):
                 return self._edges[edge].copy()
             case Constant(name):
-                return self._constants[name]
+                return self.program.constants[name].plain
             case Scalar(value):
                 return value
             case Symbol(name):

@@ -73,8 +73,9 @@ class Kernel:
     exact: Callable[..., Any] | None = None
     #: pairs (input, output) of parameters that may point to the same memory
     inplace: tuple[tuple[str, str], ...] = ()
-    #: per instruction set, how a weight matrix is laid out; the rows-by-columns matrix itself where nothing is named
-    pack: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
+    #: by instruction set and parameter, how a weight matrix is laid out: a function of the [groups * rows, columns]
+    #: matrix and the number of groups. The matrix itself where nothing is named.
+    pack: Mapping[tuple[str, str], Callable[[Array, int], Array]] = field(default_factory=dict)
 
 
 # --- operators ---------------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def lower_float(op: Operator, lo: Lowering, it: Layer) -> None:
     lo.call(
         kernel,
         x=lo.read(op.inputs[0]),
-        w=lo.constant(lo.pack(kernel, it.matrix), fmt, hint=f"{op.name}:weights"),
+        w=lo.matrix(kernel, "w", it.matrix, fmt, hint=f"{op.name}:weights"),
         b=Symbol("NULL") if it.bias is None else lo.constant(it.bias, "f32", hint=f"{op.name}:bias"),
         y=lo.write(op.outputs[0]),
         s=it.shape,
@@ -244,7 +244,7 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     lo.call(
         kernel,
         x=x,
-        w=lo.constant(lo.pack(kernel, rows.weights), weight_format, hint=f"{op.name}:weights", comment="scale per row"),
+        w=lo.matrix(kernel, "w", rows.weights, weight_format, hint=f"{op.name}:weights", comment="scale per row"),
         y=y,
         s=it.shape,
         p=lo.struct(

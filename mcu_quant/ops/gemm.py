@@ -31,6 +31,7 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
+from mcu_quant.ops.common import packing
 from mcu_quant.program import Call, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
@@ -180,6 +181,14 @@ def _exact_frame_f16(x: Array, x_scale: Array, w: Array, p: dict[str, Any]) -> A
         return _exact_frame(x, x_scale, w, p, np.float16)
 
 
+_PACK: dict[str, dict[tuple[str, str], packing.Pack]] = {
+    "s8": {("dsp", "w"): packing.ROWS_FOR_S8},
+    "s8_s16": {("dsp", "w"): packing.ROWS_FOR_S8},
+    "s16": {("dsp", "w"): packing.ROWS_FOR_S16},
+    "s8_frame_f32": {("dsp", "w"): packing.ROWS_FOR_S8},
+    "s8_frame_f16": {("dsp", "w"): packing.ROWS_FOR_S8},
+}
+
 for _format, _spec in {
     "f32": None,
     "f16": None,
@@ -190,7 +199,9 @@ for _format, _spec in {
     "s8_frame_f32": _exact_frame,
     "s8_frame_f16": _exact_frame_f16,
 }.items():
-    register_kernel(Kernel(f"mq_fully_connected_{_format}", "fully_connected", counts=_counts, exact=_spec))
+    register_kernel(
+        Kernel(f"mq_fully_connected_{_format}", "fully_connected", counts=_counts, exact=_spec, pack=_PACK.get(_format, {}))
+    )
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------
@@ -212,7 +223,7 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=lo.read(op.inputs[0]),
-        w=lo.constant(lo.pack(kernel, w), fmt, hint=f"{op.name}:weights"),
+        w=lo.matrix(kernel, "w", w, fmt, hint=f"{op.name}:weights"),
         b=Symbol("NULL") if b is None else lo.constant(b, "f32", hint=f"{op.name}:bias"),
         y=lo.write(op.outputs[0]),
         p=lo.struct(
@@ -238,7 +249,7 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.constant(lo.pack(kernel, rows.weights), f.weight, hint=f"{op.name}:weights", comment="scale per row"),
+        w=lo.matrix(kernel, "w", rows.weights, f.weight, hint=f"{op.name}:weights", comment="scale per row"),
         y=y,
         p=lo.struct(
             "mq_fully_connected_wide_params" if wide else "mq_fully_connected_params",
@@ -268,7 +279,7 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
         kernel,
         x=x,
         x_scale=x_scale,
-        w=lo.constant(lo.pack(kernel, rows.weights), "s8", hint=f"{op.name}:weights", comment="scale per row"),
+        w=lo.matrix(kernel, "w", rows.weights, "s8", hint=f"{op.name}:weights", comment="scale per row"),
         y=lo.write(op.outputs[0]),
         p=lo.struct(
             "mq_fully_connected_frame_params",

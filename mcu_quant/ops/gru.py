@@ -119,8 +119,8 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 1)), fmt, hint=f"{op.name}:W"),
-        r=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 2)), fmt, hint=f"{op.name}:R"),
+        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W"),
+        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R"),
         b=null if outside is None else lo.constant(outside, "f32", hint=f"{op.name}:bias"),
         e=null if inside is None else lo.constant(inside[:, 2], "f32", hint=f"{op.name}:e"),
         h=h,

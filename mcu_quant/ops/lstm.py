@@ -111,8 +111,8 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 1)), fmt, hint=f"{op.name}:W"),
-        r=lo.constant(lo.pack(kernel, recurrent.matrix(lo, op, 2)), fmt, hint=f"{op.name}:R"),
+        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W"),
+        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R"),
         b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else null,
         peephole=lo.constant(lo.weights_of(peephole), "f32", hint=f"{op.name}:P") if peephole else null,
         h=h,

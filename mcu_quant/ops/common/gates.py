@@ -119,8 +119,9 @@ def gates(
         fields[f"{k}_shift"] = lo.constant(shift, "s8", hint=f"{op.name}:{k}_shift", kind="table")
 
     def packed(k: str, name: str) -> Constant:
-        values = lo.pack(kernel, rows[k].weights)
-        return lo.constant(values, weights, hint=f"{op.name}:{name}", comment="scale per row")
+        hint, groups = f"{op.name}:{name}", directions(op) * len(functions)
+        values = rows[k].weights
+        return lo.matrix(kernel, name.lower(), values, weights, hint=hint, groups=groups, comment="scale per row")
 
     return Gates(packed("x", "W"), packed("h", "R"), fields, rows["h"].bias)
 

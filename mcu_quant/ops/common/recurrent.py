@@ -375,7 +375,7 @@ def counts(program: Program, call: Call) -> Counts:
     f = {k: v for k, v in p.fields.items() if isinstance(v, int)}
     r = call.args["r"]
     assert isinstance(r, Constant)
-    gates = program.constants[r.name].array.size // (f["directions"] * f["units"] * f["units"])
+    gates = program.constants[r.name].plain.size // (f["directions"] * f["units"] * f["units"])
     rows = f["steps"] * f["directions"] * f["batch"] * f["units"]
     return Counts(macs=rows * gates * (f["inputs"] + f["units"]), elements=rows, units=rows * gates)
 

@@ -1,0 +1,37 @@
+"""Weight matrices as the kernels of an instruction set read them.
+
+firmware/include/mq_rows.h has the mathematics and the order in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from mcu_quant.ir import Array
+
+#: What `Kernel.pack` holds: a [groups * rows, columns] matrix and the number of groups to what lies in flash.
+Pack = Callable[[Array, int], Array]
+
+
+def paired_rows(matrix: Array, groups: int, order: tuple[int, int, int, int]) -> Array:
+    """Pairs of s8 rows in halfwords 256 a + (b + 128), four rows after four; [groups, bytes of one group] in s8.
+
+    `order`: which of four columns are the halfwords of two words.
+    """
+    rows, columns = len(matrix) // groups, matrix.shape[1]
+    padded = np.zeros((groups, rows + rows % 2, -(-columns // 4) * 4), np.int64)
+    padded[:, :rows, :columns] = matrix.reshape(groups, rows, columns)
+    halves = (256 * padded[:, 0::2] + padded[:, 1::2] + 128).astype("<i2")
+    #: [groups, pairs, fours of columns, 4]
+    fours = halves.reshape(groups, halves.shape[1], -1, 4)[..., order]
+    blocks = [fours[:, i : i + 2].swapaxes(1, 2).reshape(groups, -1) for i in range(0, fours.shape[1], 2)]
+    return np.ascontiguousarray(np.concatenate(blocks, axis=1)).view(np.int8)
+
+
+#: For kernels that read x in s8: SXTB16 makes columns 0 2 and 1 3 of four bytes.
+ROWS_FOR_S8: Pack = partial(paired_rows, order=(0, 2, 1, 3))
+#: For kernels that read x in s16.
+ROWS_FOR_S16: Pack = partial(paired_rows, order=(0, 1, 2, 3))
