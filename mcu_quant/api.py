@@ -158,6 +158,7 @@ class BuildRequest:
         words += ["--pipeline", source.pipeline] if source.pipeline else []
         words += [w for n, v in source.bind.items() for w in ("--bind", f"{n}={v}")]
         words += [w for o, i in source.states for w in ("--state", f"{o}:{i}")]
+        words += [w for n in source.stream for w in ("--stream", n)]
         return shlex.join(words)
 
 
@@ -217,6 +218,7 @@ def _manifest(request: BuildRequest, model: Model, target: Target, files: Mappin
         model_sha256=model.sha256,
         bind=model.scalars,
         states=tuple((p.output, p.input) for p in model.imported.pairings),
+        stream=model.imported.stream,
         pipeline=_pipeline(request.source, model.pipeline, relative),
         data=relative(request.data) if request.data else None,
         board=request.board,

@@ -82,7 +82,7 @@ def verify(model: Model, lowered: Lowered, clips: Clips) -> Verified:
     found = accuracy(
         model.graph,
         ProgramSession(program),
-        Reference(model.file, model.graph, model.scalars),
+        Reference(model.file, model.graph, model.scalars, model.imported.stream),
         clips,
         frames,
         operators=operator_edges(model.graph, program),

@@ -18,6 +18,7 @@ from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.folder import FolderSession
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.frontend.stream import streamed_file
 from mcu_quant.interpret import Stream
 from mcu_quant.ir import Array, Graph
 from mcu_quant.metrics import Comparison, Difference
@@ -56,17 +57,20 @@ class Session(Protocol):
 class Reference:
     """The model file in onnxruntime, frame by frame, with states carried and scalar inputs fed as they were bound.
 
+    Layers in `stream` carry their state, too.
+
     Raises:
         DiagnosticError: MQ101 if onnxruntime does not take the model.
     """
 
-    def __init__(self, model: Path, graph: Graph, scalars: Mapping[str, int]) -> None:
+    def __init__(self, model: Path, graph: Graph, scalars: Mapping[str, int], stream: Sequence[str] = ()) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            source = streamed_file(model, stream) if stream else str(model)
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has no common base class for what a bad file raises
             message = f"onnxruntime does not take it: {str(error).splitlines()[0]}"
             raise DiagnosticError(Diagnostic("MQ101", str(model), message)) from error

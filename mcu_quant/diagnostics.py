@@ -101,6 +101,12 @@ CATALOGUE: dict[str, Code] = {
         "The shape of a value depends on data, or could not be inferred. Firmware needs every shape at build time.",
         FINDINGS,
     ),
+    "MQ114": Code(
+        "layer cannot carry its state",
+        "--stream names a recurrent layer or a loop that starts afresh in every run, to make it carry its state from "
+        "run to run. That needs a layer that runs forwards in time and starts from constants.",
+        USAGE,
+    ),
     # MQ3xx: plans
     "MQ301": Code(
         "plan names an operator that does not exist",

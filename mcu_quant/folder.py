@@ -40,6 +40,7 @@ class Manifest:
     model_sha256: str
     bind: Mapping[str, int]
     states: tuple[tuple[str, str], ...]
+    stream: tuple[str, ...]
     pipeline: str | None
     data: str | None
     board: str
@@ -81,7 +82,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise DiagnosticError(_no_folder(folder, f"{MANIFEST} cannot be read: {error}")) from error
     raise_errors(schemas.validate(document, "manifest", str(folder / MANIFEST), "MQ703"))
     known = {k: v for k, v in document.items() if k not in ("tool", "version")}
-    return Manifest(**{**known, "states": tuple((a, b) for a, b in known["states"])})
+    pairs = tuple((a, b) for a, b in known["states"])
+    return Manifest(**{**known, "states": pairs, "stream": tuple(known["stream"])})
 
 
 def _no_folder(folder: Path, message: str) -> Diagnostic:

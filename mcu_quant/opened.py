@@ -45,7 +45,7 @@ def open_folder(path: Path, model: Path | None) -> Opened:
     problems.found += [d for d in notes if d.severity is Severity.ERROR]
     problems.raise_all()
     assert file is not None
-    source = Source(file, manifest.bind, manifest.states, pipeline_of(path, manifest.pipeline))
+    source = Source(file, manifest.bind, manifest.states, pipeline_of(path, manifest.pipeline), manifest.stream)
     return Opened(path, manifest, source, plans.load(path / PLAN), tuple(notes))
 
 

@@ -40,13 +40,15 @@ class Source:
     """A model file and what importing it needs to know.
 
     `bind` gives numbers for dynamic dimensions and scalar inputs, `states` pairs (cache output, cache input), and
-    `pipeline` the file or ready-made name that says how audio becomes inputs.
+    `pipeline` the file or ready-made name that says how audio becomes inputs. `stream` names recurrent layers that
+    start afresh in every run, and shall carry their state.
     """
 
     model: Path
     bind: Mapping[str, int] = field(default_factory=dict)
     states: tuple[tuple[str, str], ...] = ()
     pipeline: str | None = None
+    stream: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,12 @@ def read(source: Source) -> Model:
     """Import and optimise a model.
 
     Raises:
-        DiagnosticError: MQ101 to MQ112, MQ403.
+        DiagnosticError: MQ101 to MQ114, MQ403.
     """
     file = Path(source.model)
     stated = ports(file)
     pipeline = pipelines.resolve(file, stated.inputs, stated.outputs, source.pipeline)
-    imported = frontend.load(file, source.bind, source.states, pipeline.bind if pipeline else None)
+    imported = frontend.load(file, source.bind, source.states, pipeline.bind if pipeline else None, source.stream)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Model(file, digest, imported, optimise(imported.graph), pipeline)
 

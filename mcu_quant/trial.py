@@ -100,7 +100,7 @@ def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
         found = compare.accuracy(
             model.graph,
             session,
-            Reference(model.file, model.graph, model.scalars),
+            Reference(model.file, model.graph, model.scalars, model.imported.stream),
             frames,
             request.frames,
             on_clip=check.reset,

@@ -47,6 +47,12 @@ importing = _all(
     ),
     click.option("--state", "states", multiple=True, metavar="OUT:IN", help="Cache output that feeds a cache input."),
     click.option(
+        "--stream",
+        multiple=True,
+        metavar="NODE",
+        help="Recurrent layer or loop that starts afresh in every run, and shall carry its state.",
+    ),
+    click.option(
         "--pipeline", metavar="NAME|FILE", help="How audio becomes the inputs: a ready-made name or a TOML file."
     ),
 )
@@ -69,7 +75,9 @@ precision = _all(
 )
 
 
-def source(model: Path, bind: tuple[str, ...], states: tuple[str, ...], pipeline: str | None) -> Source:
+def source(
+    model: Path, bind: tuple[str, ...], states: tuple[str, ...], pipeline: str | None, stream: tuple[str, ...]
+) -> Source:
     """The request to import a model.
 
     Raises:
@@ -95,7 +103,7 @@ def source(model: Path, bind: tuple[str, ...], states: tuple[str, ...], pipeline
         else:
             problems.append(Diagnostic("MQ900", f"--state {text}", "is not OUT:IN", help="for example --state hn:h0"))
     raise_errors(problems)
-    return Source(model, numbers, tuple(pairs), pipeline)
+    return Source(model, numbers, tuple(pairs), pipeline, stream)
 
 
 def precision_request(preset: str | None, plan: Path | None, edits: tuple[str, ...]) -> PrecisionRequest:

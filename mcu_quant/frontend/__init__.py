@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir
 
@@ -26,7 +27,8 @@ from mcu_quant.frontend.fold import contradictions, fold, prepare
 from mcu_quant.frontend.loops import unfold
 from mcu_quant.frontend.read import checked, opset, read
 from mcu_quant.frontend.states import Pairing, pair
-from mcu_quant.ir import Graph, check
+from mcu_quant.frontend.stream import streamed
+from mcu_quant.ir import Array, Graph, State, check
 
 __all__ = ["Binding", "Imported", "Pairing", "load", "load_whole"]
 
@@ -35,13 +37,15 @@ __all__ = ["Binding", "Imported", "Pairing", "load", "load_whole"]
 class Imported:
     """A model as the rest of the system sees it, and every choice that importing it took.
 
-    `notes` are sentences for the user: what was folded, and inputs that look like states but have no partner.
+    `notes` are sentences for the user: what was folded, and inputs that look like states but have no partner. `stream`
+    are the nodes that were made to carry their state.
     """
 
     graph: Graph
     bindings: tuple[Binding, ...] = ()
     pairings: tuple[Pairing, ...] = ()
     notes: tuple[str, ...] = ()
+    stream: tuple[str, ...] = ()
 
 
 def load(
@@ -49,6 +53,7 @@ def load(
     bind: Mapping[str, int] | None = None,
     states: Sequence[tuple[str, str]] = (),
     pipeline: Mapping[str, int] | None = None,
+    stream: Sequence[str] = (),
 ) -> Imported:
     """Import an ONNX model.
 
@@ -57,14 +62,19 @@ def load(
         bind: Numbers for dynamic dimensions and scalar inputs, by name; `INPUT.AXIS` for a dimension without a name.
         states: Pairs (cache output, cache input) that the user names.
         pipeline: As `bind`, from the audio pipeline of a known model; `bind` wins, and unknown names are ignored.
+        stream: Names of recurrent layers and loops that start afresh in every run, and shall carry their state.
 
     Raises:
-        DiagnosticError: MQ101 to MQ112, all problems that can be known at once.
+        DiagnosticError: MQ101 to MQ114, all problems that can be known at once.
     """
     file = Path(path)
-    imported = _imported(read(file), file.stem, bind or {}, pipeline or {})
-    paired = pair(imported.graph, states)
-    return _sound(replace(imported, graph=paired.graph, pairings=paired.pairings, notes=(*imported.notes, *paired.notes)))
+    bound = bind or {}, pipeline or {}
+    proto, carried = streamed(read(file), stream, lambda model, names: _values(model, names, *bound))
+    imported = _imported(proto, file.stem, *bound)
+    paired = pair(imported.graph, tuple(dict.fromkeys((*states, *((s.output, s.input) for s in carried)))))
+    graph = _starting(paired.graph, {s.input: s.initial for s in carried if s.initial is not None})
+    notes = (*imported.notes, *paired.notes)
+    return _sound(replace(imported, graph=graph, pairings=paired.pairings, notes=notes, stream=tuple(stream)))
 
 
 def load_whole(model: onnx.ModelProto, bind: Mapping[str, int] | None = None) -> Imported:
@@ -74,6 +84,34 @@ def load_whole(model: onnx.ModelProto, bind: Mapping[str, int] | None = None) ->
         DiagnosticError: MQ104 to MQ112, all problems that can be known at once.
     """
     return _sound(_imported(checked(model), model.graph.name or "model", bind or {}, {}))
+
+
+def _starting(graph: Graph, initial: Mapping[str, Array]) -> Graph:
+    """The graph with states that do not start from zero."""
+
+    def start(state: State) -> State:
+        value = np.asarray(initial.get(state.input, state.initial), state.type.dtype)
+        return replace(state, initial=value.reshape(state.type.shape))
+
+    return replace(graph, states=tuple(start(s) for s in graph.states))
+
+
+def _values(
+    proto: onnx.ModelProto, names: Sequence[str], bind: Mapping[str, int], pipeline: Mapping[str, int]
+) -> dict[str, Array | None]:
+    """The values of edges by name, where they are constant after folding."""
+    wanted = onnx.ModelProto()
+    wanted.CopyFrom(proto)
+    del wanted.graph.output[:]
+    wanted.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    with _libraries_refuse(proto.graph.name):
+        model = onnx_ir.from_proto(expand(wanted))
+        prepare(model)
+    bind_inputs(model, bind, pipeline)
+    with _libraries_refuse(proto.graph.name):
+        fold(model)
+    tensors = [onnx_ir.convenience.get_const_tensor(v) for v in model.graph.outputs]
+    return {n: None if t is None else t.numpy() for n, t in zip(names, tensors, strict=True)}
 
 
 def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int]) -> Imported:

@@ -36,6 +36,7 @@ def command(
     bind: tuple[str, ...],
     states: tuple[str, ...],
     pipeline: str | None,
+    stream: tuple[str, ...],
     target: Path | None,
     fmt: str,
 ) -> int:
@@ -44,7 +45,7 @@ def command(
     Without --data, ranges are measured on made-up speech. Without --preset or --plan, models with recurrent layers get
     the preset tinydenoiser, others s8.
     """
-    source = options.source(model, bind, states, pipeline)
+    source = options.source(model, bind, states, pipeline, stream)
     from mcu_quant import api
     from mcu_quant.report import render
 

@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 @options.importing
 @options.output_format()
 @options.save_repro
-def command(model: Path, bind: tuple[str, ...], states: tuple[str, ...], pipeline: str | None, fmt: str) -> None:
+def command(
+    *,
+    model: Path,
+    bind: tuple[str, ...],
+    states: tuple[str, ...],
+    pipeline: str | None,
+    stream: tuple[str, ...],
+    fmt: str,
+) -> None:
     """Show inputs, states and operators of MODEL, or everything that is in the way of importing it."""
-    source = options.source(model, bind, states, pipeline)
+    source = options.source(model, bind, states, pipeline, stream)
     from mcu_quant import api
 
     with output.progress():

@@ -35,12 +35,13 @@ def command(
     bind: tuple[str, ...],
     states: tuple[str, ...],
     pipeline: str | None,
+    stream: tuple[str, ...],
     target: Path | None,
     force: bool,
     fmt: str,
 ) -> None:
     """Give every operator of MODEL a number format, with the reason, and measure the ranges that scales need."""
-    source = options.source(model, bind, states, pipeline)
+    source = options.source(model, bind, states, pipeline, stream)
     if target and target.exists() and not force:
         raise options.exists(target)
     from mcu_quant import api

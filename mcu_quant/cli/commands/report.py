@@ -37,13 +37,14 @@ def command(
     bind: tuple[str, ...],
     states: tuple[str, ...],
     pipeline: str | None,
+    stream: tuple[str, ...],
     fmt: str,
 ) -> int:
     """Say whether a firmware folder or a MODEL fits boards, how long a frame takes, and which operators cost most.
 
     A folder's own report needs nothing else; for other boards its model is planned as the folder is.
     """
-    source = options.source(model or subject, bind, states, pipeline)
+    source = options.source(model or subject, bind, states, pipeline, stream)
     from mcu_quant import api
     from mcu_quant.boards import ids
     from mcu_quant.diagnostics import Diagnostic
