@@ -57,6 +57,11 @@ def mulhr(a: Ints, b: Ints | int) -> Ints:
     return (np.asarray(a, np.int64) * np.asarray(b, np.int64) + (1 << 31)) >> 32
 
 
+def mulh(a: Ints, b: Ints | int) -> Ints:
+    """High word of the 64-bit product, rounded down: (a * b) >> 32. SMMUL; VMULH.S32."""
+    return (np.asarray(a, np.int64) * np.asarray(b, np.int64)) >> 32
+
+
 def rshr(x: Ints, shift: Ints | int) -> Ints:
     """Shift right, half rounded up: floor(x / 2**shift + 1/2), shift in [0, 31]. VRSHL with a negative count."""
     s = np.asarray(shift, np.int64)
@@ -64,14 +69,15 @@ def rshr(x: Ints, shift: Ints | int) -> Ints:
 
 
 def requantise(acc: Ints, m: Ints | int, shift: Ints | int) -> Ints:
-    """The project's one requantisation: rshr(mulhr(sat32(acc << max(shift, 0)), m), max(-shift, 0)).
+    """The project's one requantisation: acc * m * 2**(shift - 32), half rounded up.
 
-    Where nothing saturates, |result - acc * m * 2**(shift - 32)| <= 1/2 + 2**(min(shift, 0) - 1). A shift that does
-    saturate gives a result beyond every 16-bit output, as the exact product would be.
+    mulhr(sat32(acc << shift), m) for shift >= 0, else rshr(mulh(acc, m), -shift), which rounds once, too. A shift that
+    saturates gives a result beyond every 16-bit output, as the exact product would be.
     """
     s = np.asarray(shift, np.int64)
     wide = _s32(np.asarray(acc, np.int64), "requantise: accumulator") << np.maximum(s, 0)
-    return rshr(mulhr(np.clip(wide, S32_MIN, S32_MAX), m), np.maximum(-s, 0))
+    product = np.clip(wide, S32_MIN, S32_MAX) * np.asarray(m, np.int64)
+    return rshr((product + np.where(s < 0, 0, 1 << 31)) >> 32, np.maximum(-s, 0))
 
 
 def requantise64(acc: Ints, pre: int, m: Ints | int, shift: Ints | int) -> Ints:

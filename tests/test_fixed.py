@@ -43,6 +43,7 @@ def columns(rows: list[tuple[int, ...]]) -> list[np.ndarray]:
 def c(tmp_path_factory: pytest.TempPathFactory) -> Inlines:
     prototypes = [
         "int32_t mq_mulhr(int32_t, int32_t)",
+        "int32_t mq_mulh(int32_t, int32_t)",
         "int32_t mq_rshr(int32_t, int32_t)",
         "int64_t mq_rshr64(int64_t, int32_t)",
         "int32_t mq_shl_sat(int32_t, int32_t)",
@@ -78,6 +79,13 @@ def test_mulhr(c: Inlines, rows: list[tuple[int, ...]]) -> None:
 
 
 @many
+@given(vectors(S32, S32))
+def test_mulh(c: Inlines, rows: list[tuple[int, ...]]) -> None:
+    a, b = columns(rows)
+    assert c["mq_mulh"](a, b).tolist() == fixed.mulh(a, b).tolist() == [(x * y) >> 32 for x, y in rows]
+
+
+@many
 @given(vectors(S32, st.integers(0, 31)))
 def test_rshr(c: Inlines, rows: list[tuple[int, ...]]) -> None:
     x, shift = columns(rows)
@@ -105,6 +113,9 @@ def test_shl_sat(c: Inlines, rows: list[tuple[int, ...]]) -> None:
 def test_requantise(c: Inlines, rows: list[tuple[int, ...]]) -> None:
     acc, m, shift = columns(rows)
     assert c["mq_requantise"](acc, m, shift).tolist() == fixed.requantise(acc, m, shift).tolist()
+    for (a, factor, s), y in zip(rows, fixed.requantise(acc, m, shift).tolist(), strict=True):
+        if abs(a) << max(s, 0) < 2**31:
+            assert y == (Fraction(a * factor) * Fraction(2) ** (s - 32) + Fraction(1, 2)).__floor__(), "rounded once"
 
 
 @many

@@ -21,6 +21,11 @@ static inline int32_t mq_mulhr(int32_t a, int32_t b) {
 #endif
 }
 
+/* High word of the 64-bit product, rounded down: (a * b) >> 32. One instruction on DSP (SMMUL) and Helium (VMULH). */
+static inline int32_t mq_mulh(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
+
 /* x >> shift, half rounded up; shift in [0, 31]. The sum is made in 64 bits, so every x is legal. */
 static inline int32_t mq_rshr(int32_t x, int32_t shift) {
     MQ_ASSERT(shift >= 0 && shift <= 31);
@@ -40,18 +45,15 @@ static inline int32_t mq_shl_sat(int32_t acc, int32_t shift) {
     return (int32_t)(wide > INT32_MAX ? INT32_MAX : (wide < INT32_MIN ? INT32_MIN : wide));
 }
 
-/* acc * m * 2^(shift - 32), rounded: the one requantisation of the project.
+/* acc * m * 2^(shift - 32), half rounded up: the one requantisation of the project.
  * A positive shift comes before the product and saturates (the result is then beyond every 16-bit output anyway), a
- * negative one after it, rounding. m in [2^30, 2^31) or 0, shift in [-31, 31].
- * Error where nothing saturates: at most 1/2 + 2^(min(shift, 0) - 1). */
+ * negative one after it. Rounded once: what is rounded down before a rounding shift cannot change its result.
+ * m in [2^30, 2^31) or 0, shift in [-31, 31]. */
 static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
-    if (shift > 0) {
+    if (shift >= 0) {
         return mq_mulhr(mq_shl_sat(acc, shift), m);
     }
-    const int32_t product = mq_mulhr(acc, m);
-    if (shift == 0) {
-        return product;
-    }
+    const int32_t product = mq_mulh(acc, m);
     /* mq_rshr without 64 bits, as |product| <= 2^30 */
     return ((product >> (-shift - 1)) + 1) >> 1;
 }
