@@ -45,6 +45,12 @@ class Verified:
     data: str
 
 
+def _stored(value: Array) -> Array:
+    """A value as the caller of the generated code has it: reals in float32."""
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+
 @dataclass
 class _Recorder:
     """Keeps inputs and outputs of the first frames."""
@@ -59,7 +65,7 @@ class _Recorder:
         self.frames -= 1
         for kept, values in ((self.inputs, feeds), (self.outputs, outputs)):
             for name, value in values.items():
-                kept.setdefault(name, []).append(np.ravel(np.asarray(value, np.float32)))
+                kept.setdefault(name, []).append(np.ravel(_stored(value)))
 
     @property
     def vectors(self) -> Vectors:
@@ -121,7 +127,7 @@ def assemble(job: Job) -> Assembled:
     model, board, verified = job.model, job.board, job.verified
     program, memory = verified.lowered.program, verified.lowered.memory
     context = Context(
-        prefix=c_identifier(model.graph.name).lower(),
+        prefix=_prefix(model.graph.name),
         model=model.file.name,
         board=f"{board.name} ({board.mcu})",
         command=job.command,
@@ -164,6 +170,12 @@ def _kind(op: Operator, plan: PrecisionPlan) -> str:
     """Type of an operator, and its format where the plan chose one."""
     line = plan.operators.get(op.name)
     return f"{op.op}, {line.format}" if line else op.op
+
+
+def _prefix(name: str) -> str:
+    """What every symbol of the folder starts with; "adapter" is taken by the self-test's own interface."""
+    made = c_identifier(name).lower()
+    return f"{made}_model" if made == "adapter" else made
 
 
 def _frame(model: Model) -> str:

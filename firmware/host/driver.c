@@ -4,7 +4,7 @@
  *   'r'                                    reset
  *   't' u32 n, n x {u32 step, region, offset, bytes}   choose what to copy out after which step, in order of step;
  *                                          region 0 is the arena, 1 the state
- *   'f' inputs as f32                      run one frame; answers with the outputs as f32, then the tapped bytes
+ *   'f' inputs in their C types            run one frame; answers with the outputs likewise, then the tapped bytes
  *   'q'                                    quit
  *
  * Compiled with MQ_TRACE, so that the schedule announces each step.
@@ -21,7 +21,7 @@ typedef struct {
     uint32_t bytes;
 } tap_t;
 
-static model_t model;
+static adapter_t model;
 static tap_t *taps;
 static uint32_t tap_count;
 static uint32_t next_tap;
@@ -69,7 +69,7 @@ static void *room(size_t bytes) {
 void mq_trace(uint32_t step) {
     while (next_tap < tap_count && taps[next_tap].step < step) {
         const tap_t *tap = &taps[next_tap++];
-        const uint8_t *region = tap->region ? model_state(&model) : model_arena(&model);
+        const uint8_t *region = tap->region ? adapter_state(&model) : adapter_arena(&model);
         for (uint32_t i = 0; i < tap->bytes; i++) {
             tapped[tapped_end++] = region[tap->offset + i];
         }
@@ -89,38 +89,38 @@ static void set_taps(void) {
     tapped = room(tapped_bytes);
 }
 
-static void frame(float *const *inputs, float *const *outputs) {
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
-        get(inputs[i], model_input_size[i] * sizeof(float));
+static void frame(void *const *inputs, void *const *outputs) {
+    for (uint32_t i = 0; i < ADAPTER_INPUTS; i++) {
+        get(inputs[i], adapter_input_size[i] * adapter_input_width[i]);
     }
     next_tap = 0;
     tapped_end = 0;
-    model_run(&model, (const float *const *)inputs, outputs);
+    adapter_run(&model, (const void *const *)inputs, outputs);
     if (tapped_end != tapped_bytes) {
         fail("not every tapped step was reached");
     }
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
-        put(outputs[i], model_output_size[i] * sizeof(float));
+    for (uint32_t i = 0; i < ADAPTER_OUTPUTS; i++) {
+        put(outputs[i], adapter_output_size[i] * adapter_output_width[i]);
     }
     put(tapped, tapped_bytes);
     (void)fflush(stdout);
 }
 
 int main(void) {
-    float *inputs[MODEL_INPUTS + 1];
-    float *outputs[MODEL_OUTPUTS + 1];
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
-        inputs[i] = room(model_input_size[i] * sizeof(float));
+    void *inputs[ADAPTER_INPUTS + 1];
+    void *outputs[ADAPTER_OUTPUTS + 1];
+    for (uint32_t i = 0; i < ADAPTER_INPUTS; i++) {
+        inputs[i] = room(adapter_input_size[i] * adapter_input_width[i]);
     }
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
-        outputs[i] = room(model_output_size[i] * sizeof(float));
+    for (uint32_t i = 0; i < ADAPTER_OUTPUTS; i++) {
+        outputs[i] = room(adapter_output_size[i] * adapter_output_width[i]);
     }
     tapped = room(0);
-    model_reset(&model);
+    adapter_reset(&model);
     for (int command = getchar(); command != EOF && command != 'q'; command = getchar()) {
         switch (command) {
             case 'r':
-                model_reset(&model);
+                adapter_reset(&model);
                 break;
             case 't':
                 set_taps();
@@ -132,10 +132,10 @@ int main(void) {
                 fail("unknown command");
         }
     }
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
+    for (uint32_t i = 0; i < ADAPTER_INPUTS; i++) {
         free(inputs[i]);
     }
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
+    for (uint32_t i = 0; i < ADAPTER_OUTPUTS; i++) {
         free(outputs[i]);
     }
     free(taps);
