@@ -84,7 +84,7 @@ def _formats(op: Operator, graph: Graph) -> list[str]:
     """Formats an operator can be computed in here; none where it passes data on in any format."""
     spec = ops.spec(op)
     usable = {fmt for fmt, refusal in spec.formats(op, graph).items() if refusal is None}
-    return [] if spec.carries else [fmt for fmt in plans.CHOICES if fmt in usable]
+    return [] if not ops.has_choice(op, graph) else [fmt for fmt in plans.CHOICES if fmt in usable]
 
 
 @dataclass(frozen=True)

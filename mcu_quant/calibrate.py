@@ -184,8 +184,8 @@ class _Folder:
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self._names = tuple(sizes)
-        self._sizes = np.array([sizes[n] for n in self._names])
-        self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+        self._sizes = np.array([sizes[n] for n in self._names], np.int64)
+        self._starts = np.cumsum(self._sizes) - self._sizes
         width = int(self._sizes.sum())
         self._rows = np.zeros((max(1, GATHER // max(width, 1)), width), np.float32)
         self._slices = [slice(int(a), int(a + n)) for a, n in zip(self._starts, self._sizes, strict=True)]

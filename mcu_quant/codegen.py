@@ -28,7 +28,7 @@ from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Ro
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Frames for the self-test: inputs and the outputs the emulator gave, each [frames, elements] as float32."""
+    """Frames for the self-test: inputs and the outputs the emulator gave, each [frames, elements]; reals in float32."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
@@ -143,8 +143,14 @@ def _elements(constant_format: str, array: Array) -> list[str]:
         return [f"0x{v:04x}" for v in flat.view(np.uint16).tolist()]
     if constant_format == "f32":
         return [float_literal(v) for v in flat.tolist()]
-    if constant_format == "s64":
-        return [f"INT64_C({v})" for v in flat.tolist()]
+    if constant_format in ("s64", "i64"):
+        return [f"INT64_C({v})" if v != -(2**63) else "INT64_MIN" for v in flat.tolist()]
+    if constant_format == "u64":
+        return [f"UINT64_C({v})" for v in flat.tolist()]
+    if constant_format == "u32":
+        return [f"{v}u" for v in flat.tolist()]
+    if constant_format == "b8":
+        return [str(int(v)) for v in flat.tolist()]
     # the most negative 32-bit number has no literal of its own
     return [str(v) if v != -(2**31) else "INT32_MIN" for v in flat.tolist()]
 
@@ -362,6 +368,8 @@ class _Writer:
             {
                 "name": self.parameter(n),
                 "onnx": n.removesuffix("@output"),
+                "type": self.program.edges[n].type.storage.c_type,
+                "bytes": self.program.edges[n].type.storage.bytes,
                 "size": self.program.edges[n].type.size,
                 "shape": "][".join(map(str, self.program.edges[n].type.shape)) or "1",
             }
@@ -384,6 +392,11 @@ def _runs(index: Array) -> list[list[int]]:
                 continue
         runs.append([i, 1, 1])
     return runs
+
+
+def _port(program: Program, name: str) -> dict[str, Any]:
+    type_ = program.edges[name].type
+    return {"name": name.removesuffix("@output"), "shape": list(type_.shape), "format": type_.format}
 
 
 def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, Any]:
@@ -409,10 +422,8 @@ def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, An
         }
     return {
         "prefix": prefix,
-        "inputs": [{"name": n, "shape": list(program.edges[n].type.shape)} for n in program.inputs],
-        "outputs": [
-            {"name": n.removesuffix("@output"), "shape": list(program.edges[n].type.shape)} for n in program.outputs
-        ],
+        "inputs": [_port(program, n) for n in program.inputs],
+        "outputs": [_port(program, n) for n in program.outputs],
         "states": [
             {"edge": s.edge, "input": s.model_input, "output": s.model_output, "index": _runs(s.index)}
             for s in program.states
@@ -508,8 +519,9 @@ def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, 
         return [
             {
                 "name": f"{writer.prefix}_{kind}_{writer.parameter(n)}",
+                "type": formats.natural(str(a.dtype)).c_type,
                 "size": int(a.size),
-                "lines": _wrapped([float_literal(v) for v in np.ravel(a).tolist()]),
+                "lines": _wrapped(_elements(formats.natural(str(a.dtype)).name, a)),
             }
             for n, a in arrays.items()
         ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
-from mcu_quant.emulator.folder import FolderSession
+from mcu_quant.emulator.folder import InterfaceSession
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.frontend.stream import streamed_file
 from mcu_quant.interpret import Stream
@@ -34,6 +34,9 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
     "tensor(int16)": np.dtype(np.int16),
     "tensor(int32)": np.dtype(np.int32),
     "tensor(int64)": np.dtype(np.int64),
+    "tensor(uint16)": np.dtype(np.uint16),
+    "tensor(uint32)": np.dtype(np.uint32),
+    "tensor(uint64)": np.dtype(np.uint64),
     "tensor(bool)": np.dtype(np.bool_),
 }
 
@@ -246,7 +249,7 @@ class EdgeMismatch:
 class BitCheck:
     """Runs a program beside a folder, each kernel against its specification, and compares every integer edge."""
 
-    def __init__(self, program: Program, folder: FolderSession, edges: Iterable[str]) -> None:
+    def __init__(self, program: Program, folder: InterfaceSession, edges: Iterable[str]) -> None:
         self._specified = ProgramSession(program, verify=True)
         self._folder = folder
         self._edges = tuple(edges)

@@ -101,6 +101,13 @@ CATALOGUE: dict[str, Code] = {
         "The shape of a value depends on data, or could not be inferred. Firmware needs every shape at build time.",
         FINDINGS,
     ),
+    "MQ113": Code(
+        "type of a value is not supported",
+        "Firmware stores real numbers (float64, float16 and bfloat16 become formats of the plan), truth values and "
+        "integers of 8 to 64 bits. Strings, sequences, complex numbers, and numbers of 2 or 4 bits or 8-bit floats "
+        "have no place in it.",
+        FINDINGS,
+    ),
     "MQ114": Code(
         "layer cannot carry its state",
         "--stream names a recurrent layer or a loop that starts afresh in every run, to make it carry its state from "

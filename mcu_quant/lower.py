@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcu_quant import formats, ops
+from mcu_quant import formats, ops, qdq
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, State, StatePiece
@@ -79,8 +79,7 @@ def resolve(
     found: dict[str, tuple[OperatorPlan, OpLowering]] = {}
     problems: list[Diagnostic] = []
     for op in graph.operators:
-        spec = ops.spec(op)
-        if spec.carries:
+        if not ops.has_choice(op, graph):
             continue
         choice = plan.operators.get(op.name)
         if choice is None:
@@ -148,8 +147,9 @@ class Lowering:
         self._converted: dict[tuple[str, str, QuantParams | None], str] = {}
         self._constant_quant: dict[str, QuantParams | None] = {}
         self._pieces: dict[str, StatePiece] = {p.input: p for s in graph.states for p in s.pieces}
+        self._own_scales = qdq.scales(graph)
         for name in graph.inputs:
-            self._edges[name] = Edge(name, EdgeType(graph.shape(name), "f32"), Role.INPUT)
+            self._edges[name] = Edge(name, EdgeType(graph.shape(name), self.natural(name)), Role.INPUT)
 
     # --- driving ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +158,9 @@ class Lowering:
         spec = ops.spec(op)
         if resolved is None:
             self.choice, self.formats = OperatorPlan("f32"), None
-            spec.lowerings[0].lower(op, self)
+            lower = spec.lowerings[0].lower if spec.carries else spec.exact
+            assert lower is not None
+            lower(op, self)
             return
         self.choice, low = resolved
         self.formats = low.formats
@@ -190,12 +192,23 @@ class Lowering:
         assert self._op is not None
         return self._op
 
+    def natural(self, edge: str) -> str:
+        """The format of an edge where no plan says otherwise: f32 for reals, all else as it is."""
+        return formats.natural(self.graph.types[edge].dtype).name
+
+    def is_real(self, edge: str) -> bool:
+        return edge not in self.graph.types or ops.is_real(self.graph, edge)
+
     def shape(self, edge: str) -> Shape:
         return self.graph.shape(edge)
 
     def weights_of(self, edge: str) -> Array:
         """The value of a constant edge."""
         return self.graph.constants[edge]
+
+    def steps_of(self, edge: str) -> Array | None:
+        """The real value of one step of each element, of constants that the model has as whole numbers."""
+        return self.graph.steps.get(edge)
 
     def is_constant(self, edge: str) -> bool:
         return edge in self.graph.constants
@@ -214,9 +227,11 @@ class Lowering:
         return found
 
     def quant(self, edge: str, fmt: str) -> QuantParams | None:
-        """The scale that calibration gives an edge in a format."""
+        """The scale of an edge in a format: the model's own, else the one that calibration gives."""
         if not formats.get(fmt).integer:
             return None
+        if fmt == "s8" and edge in self._own_scales:
+            return self._own_scales[edge]
         r = self.range(edge)
         return formats.get(fmt).params(r.low, r.high)
 
@@ -240,8 +255,11 @@ class Lowering:
     def read(self, edge: str, fmt: str | None = None, quant: QuantParams | None = None) -> Operand:
         """An operand in a format: the edge itself where it is stored so, else a conversion, made once per edge.
 
-        `fmt` defaults to the input format of the lowering. `quant` None means any scale of that format.
+        `fmt` defaults to the input format of the lowering; whole numbers and truth values are read as they are.
+        `quant` None means any scale of that format.
         """
+        if fmt is None and not self.is_real(edge):
+            fmt = self.natural(edge)
         fmt = fmt or (self.formats.input if self.formats else self.stored(edge).format)
         if self.is_constant(edge):
             return self._constant_operand(edge, fmt, quant)
@@ -293,8 +311,10 @@ class Lowering:
     ) -> Buffer:
         """Declare an edge of the graph as stored in a format (default: the lowering's output), and return it to write.
 
-        The scale comes from calibration unless given.
+        The scale comes from calibration unless given. Whole numbers and truth values are stored as they are.
         """
+        if fmt is None and not self.is_real(edge):
+            fmt = self.natural(edge)
         fmt = fmt or (self.formats.output if self.formats else "f32")
         quant = quant or self.quant(edge, fmt)
         self._edges[edge] = Edge(edge, EdgeType(shape or self.shape(edge), fmt, quant))
@@ -312,11 +332,16 @@ class Lowering:
         self._edges[name] = Edge(name, EdgeType((count,), fmt), Role.SCRATCH)
         return Buffer(name, Access.WRITE)
 
-    def view(self, edge: str, base: str, offset: int = 0, shape: Shape | None = None) -> Buffer:
-        """Declare an edge as part of another: same storage, no copy. `offset` in elements."""
+    def view(
+        self, edge: str, base: str, offset: int = 0, shape: Shape | None = None, type_: EdgeType | None = None
+    ) -> Buffer:
+        """Declare an edge as part of another: same storage, no copy. `offset` in elements.
+
+        With `type_` the same bytes are read as another type, with elements of the same size.
+        """
         source = self._edges[base] if base in self._edges else self._claimed(base)
         root, start = (source.view.base, source.view.offset) if source.view else (source.name, 0)
-        type_ = replace(source.type, shape=shape or self.shape(edge))
+        type_ = type_ or replace(source.type, shape=shape or self.shape(edge))
         self._edges[edge] = Edge(edge, type_, self._edges[root].role, View(root, start + offset))
         return Buffer(edge, Access.WRITE)
 
@@ -391,6 +416,10 @@ class Lowering:
         wrapped = {k: Scalar(a) if isinstance(a, int | float) else a for k, a in args.items()}
         self._calls.append(Call(kernel, self.op.name, wrapped, purpose, comment))
 
+    def convert(self, source: str, destination: str) -> None:
+        """Bring the value of an edge into another, which was declared with `write`."""
+        self._convert(source, destination)
+
     def _convert(self, source: str, destination: str) -> None:
         from mcu_quant.ops.convert import convert
 
@@ -422,14 +451,16 @@ class Lowering:
 
     def _state_format(self, piece: StatePiece) -> str:
         """The format in which the first computing reader or, without one, the writer of a state works."""
+        if not self.is_real(piece.input):
+            return self.natural(piece.input)
         queue = list(self._consumers.get(piece.input, []))
         while queue:
             op = queue.pop(0)
-            if not ops.spec(op).carries:
+            if ops.has_choice(op, self.graph):
                 return self.plan.operators[op.name].format
             queue += [c for o in op.outputs for c in self._consumers.get(o, [])]
         producer = self._producer.get(piece.output)
-        while producer is not None and ops.spec(producer).carries:
+        while producer is not None and not ops.has_choice(producer, self.graph):
             producer = self._producer.get(producer.inputs[0])
         return self.plan.operators[producer.name].format if producer else "f32"
 
@@ -458,24 +489,25 @@ class Lowering:
         return _coalesce(program, {p.input: p.output for p in self._pieces.values()})
 
     def _output(self, name: str) -> str:
-        """The caller's buffer for an output, always f32: the edge itself where possible, else a converted copy."""
+        """The caller's buffer for an output, reals in f32: the edge itself where possible, else a converted copy."""
+        fmt = self.natural(name)
         if self.is_constant(name):
-            made = self.temporary(self.shape(name), "f32", hint=name)
+            made = self.temporary(self.shape(name), fmt, hint=name)
             from mcu_quant.ops.copy import copy
 
-            copy(self, self._constant_operand(name, "f32", None), made)
+            copy(self, self._constant_operand(name, fmt, None), made)
             self._edges[made] = replace(self._edges[made], role=Role.OUTPUT)
             return made
         self.stored(name)
         edge = self._edges[name]
         root = self._edges[edge.root]
-        whole = edge.type.format == "f32" and edge.type.size == root.type.size
+        whole = edge.type.format == fmt and edge.type.size == root.type.size
         successors = {self._edges[n].root for n in self.graph.state_outputs if n in self._edges}
         if whole and root.role is Role.ARENA and root.name not in successors:
             self._give_to_caller(name, root)
             return name
         made = self._fresh(f"{name}@output")
-        self._edges[made] = Edge(made, EdgeType(edge.type.shape, "f32"), Role.OUTPUT)
+        self._edges[made] = Edge(made, EdgeType(edge.type.shape, fmt), Role.OUTPUT)
         self._convert(name, made)
         return made
 

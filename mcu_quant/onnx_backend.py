@@ -146,6 +146,7 @@ def _bound(model: onnx.ModelProto, feeds: Mapping[str, Array], bound: Sequence[s
     """The model with some inputs as constants, and the shapes of the others as given."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
+    made.ir_version = max(made.ir_version, 4)  # before, every constant had to be an input, too
     del made.graph.input[:]
     constants = {i.name for i in model.graph.initializer}
     for value in model.graph.input:

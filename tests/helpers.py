@@ -47,9 +47,11 @@ def onnx_model(sample: Sample, stored: bool = False) -> onnx.ModelProto:
         match given:
             case None:
                 names.append("")
-            case Given(shape, _, _):
+            case Given(shape, _, _, dtype):
                 names.append(f"x{i}")
-                inputs.append(helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, shape))
+                inputs.append(
+                    helper.make_tensor_value_info(f"x{i}", helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+                )
             case Fixed(value, shape, std):
                 array = random.normal(0.0, std, shape).astype(np.float32) if value is None else value
                 names.append(f"c{i}")
@@ -87,7 +89,7 @@ def frames_of(sample: Sample) -> list[Frame]:
     random = np.random.default_rng(seed(sample) + 1)
     return [
         {
-            f"x{i}": random.uniform(g.low, g.high, g.shape).astype(np.float32)
+            f"x{i}": random.uniform(g.low, g.high, g.shape).astype(g.dtype)
             for i, g in enumerate(sample.inputs)
             if isinstance(g, Given)
         }
@@ -148,7 +150,7 @@ def plan_in(
     lines = {}
     for op in graph.operators:
         spec = ops.spec(op)
-        if spec.carries:
+        if not ops.has_choice(op, graph):
             continue
         usable = any(low.format == fmt and not (low.applies and low.applies(op, graph)) for low in spec.lowerings)
         lines[op.name] = (special or {}).get(op.op) or OperatorPlan(fmt if usable else "f32")

@@ -11,20 +11,22 @@ import json
 import struct
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from mcu_quant import formats
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.library import C_FLAGS, WARNINGS, cache_folder, host_compiler
-from mcu_quant.emulator.program import NodeArg
+from mcu_quant.emulator.program import NodeArg, node_arg
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array
 from mcu_quant.paths import firmware
+from mcu_quant.program import EdgeType
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-DMQ_CHECKED")
 #: The driver's temporary files and the folder's own are both held to the strictest warnings.
@@ -81,52 +83,52 @@ def compile_folder(folder: Path, sanitize: bool = True) -> Path:
     return target
 
 
-class FolderSession:
+def _port(about: Mapping[str, Any]) -> NodeArg:
+    return node_arg(about["name"], EdgeType(tuple(about["shape"]), about["format"]))
+
+
+class InterfaceSession(ABC):
     """A firmware folder with the shape of `onnxruntime.InferenceSession`: get_inputs, get_outputs, run; and reset, taps.
 
     Edges in `taps` (program names, see `interface["edges"]`) can be read after each run with `raw` and `tap`; states
-    always can. Use as a context manager, or call `close`.
+    always can. Use as a context manager, or call `close`. Subclasses say where the folder's C runs.
     """
 
-    def __init__(self, folder: Path, sanitize: bool = True, taps: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path, taps: Collection[str]) -> None:
         self.folder = folder
         self.interface = read_interface(folder)
-        self._process = subprocess.Popen(
-            [str(compile_folder(folder, sanitize))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
         self._values: dict[str, Array] = {}
         wanted = [*taps, *(s["edge"] for s in self.interface["states"])]
         scales = [about["scale_edge"] for about in map(self.interface["edges"].__getitem__, wanted)]
         self._taps = self._ordered([*wanted, *filter(None, scales)])
-        self._send(b"t" + struct.pack("=I", len(self._taps)) + b"".join(self._tap_record(*t) for t in self._taps))
 
     # --- the shape of onnxruntime ----------------------------------------------------------------------------------
 
-    def get_inputs(self) -> list[NodeArg]:
-        return [NodeArg(p["name"], tuple(p["shape"])) for p in self.interface["inputs"]]
-
-    def get_outputs(self) -> list[NodeArg]:
-        return [NodeArg(p["name"], tuple(p["shape"])) for p in self.interface["outputs"]]
-
+    @abstractmethod
     def reset(self) -> None:
         """Set the state to its initial value."""
-        self._send(b"r")
 
+    @abstractmethod
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
-        """One frame: outputs by name, or all of them in order, as float32."""
-        frame = [np.ascontiguousarray(feeds[p.name], np.float32) for p in self.get_inputs()]
-        for port, array in zip(self.get_inputs(), frame, strict=True):
-            if array.size != np.prod(port.shape, dtype=int):
-                raise ValueError(f"input {port.name} has {array.size} elements, the model takes {port.shape}")
-        self._send(b"f" + b"".join(a.tobytes() for a in frame))
-        results = {p.name: self._array(p.shape, np.dtype(np.float32)) for p in self.get_outputs()}
-        for edge, _ in self._taps:
-            about = self.interface["edges"][edge]
-            self._values[edge] = self._array(tuple(about["shape"]), formats.get(about["format"]).dtype)
-        return [results[n] for n in (output_names or results)]
+        """One frame: outputs by name, or all of them in order; reals in float32, all else as the model has it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what runs the folder's C."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def get_inputs(self) -> list[NodeArg]:
+        return [_port(p) for p in self.interface["inputs"]]
+
+    def get_outputs(self) -> list[NodeArg]:
+        return [_port(p) for p in self.interface["outputs"]]
 
     # --- taps ------------------------------------------------------------------------------------------------------
 
@@ -162,6 +164,38 @@ class FolderSession:
         final = max(0, len(steps) - 1)
         wanted = [(e, final if e in states else last.get(e, final)) for e in dict.fromkeys(edges)]
         return sorted(wanted, key=lambda t: t[1])
+
+
+class FolderSession(InterfaceSession):
+    """A folder's C in a process of this machine, as a rule with sanitizers."""
+
+    def __init__(self, folder: Path, sanitize: bool = True, taps: Collection[str] = ()) -> None:
+        super().__init__(folder, taps)
+        self._process = subprocess.Popen(
+            [str(compile_folder(folder, sanitize))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._send(b"t" + struct.pack("=I", len(self._taps)) + b"".join(self._tap_record(*t) for t in self._taps))
+
+    def reset(self) -> None:
+        self._send(b"r")
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        ports = self.interface["inputs"]
+        frame = [np.ascontiguousarray(feeds[p["name"]], formats.get(p["format"]).dtype) for p in ports]
+        for port, array in zip(self.get_inputs(), frame, strict=True):
+            if array.size != np.prod(port.shape, dtype=int):
+                raise ValueError(f"input {port.name} has {array.size} elements, the model takes {port.shape}")
+        self._send(b"f" + b"".join(a.tobytes() for a in frame))
+        results = {
+            p["name"]: self._array(tuple(p["shape"]), formats.get(p["format"]).dtype) for p in self.interface["outputs"]
+        }
+        for edge, _ in self._taps:
+            about = self.interface["edges"][edge]
+            self._values[edge] = self._array(tuple(about["shape"]), formats.get(about["format"]).dtype)
+        return [results[n] for n in (output_names or results)]
 
     def _tap_record(self, edge: str, step: int) -> bytes:
         about = self.interface["edges"][edge]
@@ -206,9 +240,3 @@ class FolderSession:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
                 stream.close()
-
-    def __enter__(self) -> FolderSession:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()

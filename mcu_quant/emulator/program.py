@@ -16,7 +16,7 @@ from mcu_quant import ops
 from mcu_quant.emulator.library import Library, library
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
-from mcu_quant.program import Access, Buffer, Call, Constant, Program, Scalar, Struct, Symbol, scale_edge
+from mcu_quant.program import Access, Buffer, Call, Constant, EdgeType, Program, Scalar, Struct, Symbol, scale_edge
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,13 @@ class NodeArg:
     name: str
     shape: tuple[int, ...]
     type: str = "tensor(float)"
+
+
+def node_arg(name: str, type_: EdgeType) -> NodeArg:
+    """An input or output, its type in onnxruntime's words."""
+    words = {"float32": "float", "float16": "float16", "bool": "bool"}
+    dtype = type_.storage.dtype.name
+    return NodeArg(name, type_.shape, f"tensor({words.get(dtype, dtype)})")
 
 
 @dataclass(frozen=True)
@@ -67,15 +74,16 @@ class ProgramSession:
             self._edges[state.edge][...] = state.initial
 
     def get_inputs(self) -> list[NodeArg]:
-        return [NodeArg(n, self.program.edges[n].type.shape) for n in self.program.inputs]
+        return [node_arg(n, self.program.edges[n].type) for n in self.program.inputs]
 
     def get_outputs(self) -> list[NodeArg]:
-        return [NodeArg(n.removesuffix("@output"), self.program.edges[n].type.shape) for n in self.program.outputs]
+        return [node_arg(n.removesuffix("@output"), self.program.edges[n].type) for n in self.program.outputs]
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
-        """One frame: outputs by name, or all of them in order, as float32 copies."""
+        """One frame: outputs by name, or all of them in order, as copies; reals in float32, all else as the model has it."""
         for name in self.program.inputs:
-            self._edges[name][...] = np.asarray(feeds[name], np.float32).reshape(self._edges[name].shape)
+            into = self._edges[name]
+            into[...] = np.asarray(feeds[name], into.dtype).reshape(into.shape)
         if self._verify:
             for i, (call, step) in enumerate(zip(self.program.calls, self._steps, strict=True)):
                 self._checked(i, call, step)
@@ -211,5 +219,3 @@ def assemble_states(program: Program, tap: Callable[[str], Array]) -> dict[str, 
         target = packed.setdefault(state.model_output, np.zeros(size, np.float32))
         target[state.index] = np.ravel(tap(state.edge))
     return packed
-
-

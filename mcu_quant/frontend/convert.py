@@ -16,7 +16,12 @@ from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
 from mcu_quant.passes.constants import evaluate
+from mcu_quant.passes.steps import followed, of_moved
 
+#: What the graph can hold; other real types have become float32.
+_STORED = frozenset(("float32", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))))
+#: Operators to which infinity is a number like any other: a limit, a mask, something to compare with.
+_LIMITS = ("Concat", "Equal", "Less", "LessOrEqual", "Max", "Min", "Where")
 _CONTROL_FLOW = ("If", "Loop", "Scan")
 
 
@@ -40,7 +45,7 @@ def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]
         constants=constants,
         rewrites=tuple(Rewrite("float32 instead of " + t, f"{n} values") for t, n in sorted(rewrites.items())),
     )
-    return graph, list(_unknown_shapes(graph))
+    return graph, [*_unknown_shapes(graph), *_unknown_types(graph)]
 
 
 def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
@@ -51,7 +56,7 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
     """
     node = ops.NodeContext(graph, opset)
     operators: list[Operator] = []
-    constants, types = dict(graph.constants), dict(graph.types)
+    constants, types, steps = dict(graph.constants), dict(graph.types), dict(graph.steps)
     problems: list[Diagnostic] = []
     for op in graph.operators:
         problem = _unsupported(op)
@@ -63,6 +68,9 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
             problems += [p for o in made.operators if o.op not in ops.specs() and (p := _missing(o))]
             constants |= made.constants
             types |= made.types
+            steps |= made.steps | _steps(op, made, node, steps)
+            if not made.operators:
+                node = ops.NodeContext(replace(graph, constants=constants), opset)
             for operator in made.operators:
                 known = evaluate(operator, constants)
                 if known is None:
@@ -70,15 +78,27 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
                 else:
                     # what the libraries do not fold (several outputs); readers may need to know that it is constant
                     constants |= known
+                    steps |= of_moved(operator, known, constants, steps)
                     node = ops.NodeContext(replace(graph, constants=constants), opset)
         else:
             problems += [problem] if problem else []
             operators.append(op)
-    result = replace(graph, operators=tuple(operators), constants=constants, types=types)
+    result = replace(graph, operators=tuple(operators), constants=constants, types=types, steps=steps)
     if problems:
         return result, problems + list(_constraint_problems(result))
     result = _without_empty(eliminate_dead(result))
     return result, [*_constraint_problems(result), *_empty(result), *_not_finite(result)]
+
+
+def _steps(op: Operator, made: ops.Canonical, node: ops.NodeContext, steps: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Steps of the constants of a canonical form, by bringing the steps of the node's constants into the same form."""
+
+    def again(known: Mapping[str, Array]) -> Mapping[str, Array]:
+        seen = replace(node.graph, constants={**node.graph.constants, **known})
+        form = _canonical(op, replace(node, graph=seen))
+        return {} if isinstance(form, DiagnosticError) else form.constants
+
+    return followed(op.inputs, made.constants, again, steps)
 
 
 def _canonical(op: Operator, node: ops.NodeContext) -> ops.Canonical | DiagnosticError:
@@ -171,6 +191,19 @@ def _unknown_shapes(graph: Graph) -> Iterator[Diagnostic]:
             yield Diagnostic("MQ112", op.name, message, help="bind its inputs (--bind), or replace it before exporting")
 
 
+def _unknown_types(graph: Graph) -> Iterator[Diagnostic]:
+    """Values of a type that no format stores: where one enters, not what only follows from it."""
+    strange: set[str] = set()
+    makers = {o: op for op in graph.operators for o in op.outputs}
+    for name, type_ in graph.types.items():
+        if type_.dtype not in _STORED:
+            strange.add(name)
+            if name not in makers or not strange.intersection(makers[name].inputs):
+                where = makers[name].name if name in makers else name
+                help_ = "use float32, float16, bool or integers of 8 to 64 bits"
+                yield Diagnostic("MQ113", where, f"{name!r} is of type {type_.dtype}", help=help_)
+
+
 def _unsupported(op: Operator) -> Diagnostic | None:
     return None if op.op in ops.by_onnx() else _missing(op)
 
@@ -194,7 +227,7 @@ def _constraint_problems(graph: Graph) -> Iterator[Diagnostic]:
             continue
         if any(n in unknown or n not in graph.types for n in (*op.inputs, *op.outputs) if n):
             continue
-        for constraint in spec.constraints:
+        for constraint in (ops.reads_reals, *spec.constraints):
             if (wrong := constraint(op, graph)) is not None:
                 help_ = f"change the model before exporting it; `mcu-quant ops {spec.name}` lists the rules"
                 yield Diagnostic("MQ108", op.name, f"{op.op}: {wrong}", ops.rule(constraint), help_)
@@ -218,12 +251,17 @@ def _empty(graph: Graph) -> Iterator[Diagnostic]:
             yield Diagnostic("MQ105", where, message, help="bind dimensions to the sizes the model runs at (--bind)")
 
 
+def _is_mask(array: Array) -> bool:
+    """Something to add before a softmax: zero, or minus infinity where nothing is to be seen."""
+    return bool(np.all((array == 0) | np.isneginf(array)))
+
+
 def _not_finite(graph: Graph) -> Iterator[Diagnostic]:
     readers: Mapping[str, Sequence[Operator]] = graph.consumers()
     order = dict.fromkeys(name for op in graph.operators for name in op.inputs if name in graph.constants)
     for name in [*order, *(n for n in graph.outputs if n in graph.constants)]:
         array = graph.constants[name]
-        limit = all(op.op in ("Max", "Min") for op in readers.get(name, ()))
+        limit = all(op.op in (*_LIMITS, *(("Add",) if _is_mask(array) else ())) for op in readers.get(name, ()))
         wrong = np.isnan if limit else lambda values: ~np.isfinite(values)
         bad = int(np.count_nonzero(wrong(array))) if np.issubdtype(array.dtype, np.floating) else 0
         if bad:

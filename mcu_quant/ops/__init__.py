@@ -108,11 +108,12 @@ class OpLowering:
 
 @dataclass(frozen=True)
 class Given:
-    """An input of a sample node: an activation of that shape, drawn from [low, high]."""
+    """An input of a sample node: an activation of that shape, drawn from [low, high), whole numbers cut towards 0."""
 
     shape: Shape
     low: float = -1.0
     high: float = 1.0
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,11 +184,12 @@ class NodeContext:
 
 @dataclass(frozen=True)
 class Canonical:
-    """What a node becomes: operators, and the constants and types of new edges between them."""
+    """What a node becomes: operators, and the constants (with their `Graph.steps`) and types of new edges between them."""
 
     operators: tuple[Operator, ...]
     constants: Mapping[str, Array] = field(default_factory=dict)
     types: Mapping[str, TensorType] = field(default_factory=dict)
+    steps: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,10 @@ class OpSpec:
     samples: tuple[Sample, ...] = ()
     #: data passes through in whatever format it is stored: views, slices, transposes. No line in the plan.
     carries: bool = False
+    #: some operands are whole numbers or truth values although it has formats to choose from (indices, conditions)
+    mixed: bool = False
+    #: how it is computed on whole numbers and truth values, which are stored as they are. No line in the plan.
+    exact: Callable[[Operator, Lowering], None] | None = None
     #: "recurrent", "dense", "convolution", "elementwise", ...: what presets and reports group by
     family: str = "elementwise"
     #: tensors inside the operator whose range calibration must know, by suffix of the operator's name
@@ -217,6 +223,26 @@ class OpSpec:
     def formats(self, op: Operator, graph: Graph) -> dict[str, str | None]:
         """Formats of this operator's lowerings, each with the reason why it cannot be used here, or None."""
         return {low.format: low.applies(op, graph) if low.applies else None for low in self.lowerings}
+
+
+def is_real(graph: Graph, edge: str) -> bool:
+    """Is an edge a real number, stored in a format of the plan? Else it is a whole number or a truth value."""
+    return np.dtype(graph.types[edge].dtype).kind == "f"
+
+
+def has_choice(op: Operator, graph: Graph) -> bool:
+    """Does the plan choose a format for this operator? Not where it passes on what is stored, nor without reals."""
+    if spec(op).carries:
+        return False
+    return spec(op).exact is None or any(is_real(graph, e) for e in (*op.inputs, *op.outputs) if e)
+
+
+def reads_reals(op: Operator, graph: Graph) -> str | None:
+    """An operator that has no exact form computes real numbers."""
+    if not has_choice(op, graph) or spec(op).mixed:
+        return None
+    edges = [e for e in (*op.inputs, *op.outputs) if e and e not in graph.constants]
+    return "; ".join(f"{e!r} is {graph.types[e]}" for e in edges if not is_real(graph, e)) or None
 
 
 def rule(constraint: Constraint) -> str:

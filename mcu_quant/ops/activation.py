@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mcu_quant import fixed, formats
+from mcu_quant import fixed, formats, ops
 from mcu_quant.formats import QuantParams
-from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import (
     Canonical,
@@ -33,6 +33,7 @@ from mcu_quant.ops import (
     same_as_input,
 )
 from mcu_quant.ops import fixed as constant
+from mcu_quant.ops.whole import computed, lower_whole
 from mcu_quant.program import Call, Program, Scalar, Symbol
 
 
@@ -159,17 +160,28 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
+#: Functions of whole numbers, by the firmware's name.
+WHOLE = {"Abs": "abs", "Sign": "sign"}
+
+
 def _arguments(op: Operator) -> list[np.float32]:
     return [np.float32(op.attributes[name]) for name, _ in FUNCTIONS[op.op].parameters]
 
 
 def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
-    """f of every element, f32."""
+    """f of every element, f32; of whole numbers exactly."""
+    if inputs[0].dtype.kind != "f":
+        return (computed(WHOLE[op.op], inputs[0], inputs[0], inputs[0].dtype).reshape(inputs[0].shape),)
     return (np.asarray(FUNCTIONS[op.op].f(inputs[0], *_arguments(op)), np.float32),)
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
-    """Attributes explicit; Gelu's approximation by tanh is a function of its own."""
+    """Attributes explicit; Gelu's approximation by tanh is a function of its own. -n is 0 - n, Relu of n max(n, 0)."""
+    if op.op in ("Neg", "Relu") and not ops.is_real(node.graph, op.inputs[0]):
+        dtype, zero = node.type(op.inputs[0]).dtype, f"{op.name}:zero"
+        kind = "Sub" if op.op == "Neg" else "Max"
+        made = Operator(op.name, kind, (zero, op.inputs[0]), op.outputs)
+        return Canonical((made,), {zero: np.zeros((), dtype)}, {zero: TensorType((), dtype)})
     name = "GeluTanh" if op.op == "Gelu" and op.attributes.get("approximate") in ("tanh", b"tanh") else op.op
     explicit = {key: float(op.attributes.get(key, default)) for key, default in FUNCTIONS[name].parameters}
     return Canonical((Operator(op.name, name, op.inputs, op.outputs, explicit),))
@@ -305,6 +317,7 @@ for _op, _function in FUNCTIONS.items():
             reference=reference,
             canonicalise=canonicalise,
             lowerings=_lowerings(_function.jumps),
+            exact=lower_whole(WHOLE[_op]) if _op in WHOLE else None,
             samples=_samples(_op, _function) if _function.onnx else _OTHER_SAMPLES[_op],
         )
     )
@@ -316,7 +329,10 @@ for _op, _function in FUNCTIONS.items():
 def _canonicalise_clip(op: Operator, node: NodeContext) -> Canonical:
     """Constant limits are attributes; with a limit that is computed at run time Clip is Min(Max(x, low), high)."""
     x, low, high = op.input(0), op.input(1), op.input(2)
-    if (low and node.constant(low) is None) or (high and node.constant(high) is None):
+    if not ops.is_real(node.graph, x) and not (low or high):
+        return Canonical((Operator(op.name, "Reshape", (x,), op.outputs, {"shape": node.shape(x)}),))
+    at_run_time = (low and node.constant(low) is None) or (high and node.constant(high) is None)
+    if at_run_time or not ops.is_real(node.graph, x):
         return _clip_at_run_time(op, node, x, [(kind, edge) for kind, edge in (("Max", low), ("Min", high)) if edge])
 
     def limit(edge: str, attribute: str, default: float) -> float:

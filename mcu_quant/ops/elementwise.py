@@ -1,4 +1,4 @@
-"""Two operands, element by element, with numpy's broadcasting: Add, Sub, Mul, Div, Max, Min, Pow, PRelu.
+"""Two operands, element by element, with numpy's broadcasting: Add, Sub, Mul, Div, Mod, Max, Min, Pow, PRelu.
 
 ONNX's Sum, Mean, Max and Min of any number of operands become chains of these. In integers there are Add, Sub, Mul,
 Max, Min and PRelu; a division by a constant is a multiplication by its reciprocal, a power with a constant exponent a
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from mcu_quant import fixed, formats
+from mcu_quant import fixed, formats, ops
 from mcu_quant.formats import QuantParams
-from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
+from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lower import Lowering, Operand
 from mcu_quant.ops import (
     Canonical,
@@ -36,52 +36,13 @@ from mcu_quant.ops import (
     weight,
 )
 from mcu_quant.ops import fixed as constant
+from mcu_quant.ops.common.broadcast import LOOPS, loops
+from mcu_quant.ops.whole import computed, lower_whole
 from mcu_quant.program import Call, Program, Struct
-
-#: Nested loops of the firmware's functions.
-LOOPS = 6
 
 
 def _prelu(x: Array, slope: Array) -> Array:
     return np.where(x < 0, x * slope, x)
-
-
-# --- broadcasting --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Loops:
-    """Nested loops over y in C order, outermost first, and the steps of both operands in elements."""
-
-    shape: tuple[int, ...]
-    a_step: tuple[int, ...]
-    b_step: tuple[int, ...]
-
-    def padded(self) -> Loops:
-        """The same with as many loops as the firmware's functions have."""
-        missing = LOOPS - len(self.shape)
-        return Loops((1,) * missing + self.shape, (0,) * missing + self.a_step, (0,) * missing + self.b_step)
-
-
-def loops(a: Shape, b: Shape) -> Loops:
-    """The fewest loops that broadcast two shapes: neighbouring axes that move alike are one."""
-    y = np.broadcast_shapes(a, b)
-    axes: list[tuple[int, int, int]] = []
-    for size, a_step, b_step in zip(y, _steps(a, len(y)), _steps(b, len(y)), strict=True):
-        if size == 1:
-            continue
-        if axes and axes[-1][1:] == (size * a_step, size * b_step):
-            axes[-1] = (axes[-1][0] * size, a_step, b_step)
-        else:
-            axes.append((size, a_step, b_step))
-    shape, a_steps, b_steps = zip(*(axes or [(1, 0, 0)]), strict=True)
-    return Loops(shape, a_steps, b_steps)
-
-
-def _steps(shape: Shape, rank: int) -> list[int]:
-    """Elements from one index of an axis to the next; 0 where the axis has size 1 or is absent."""
-    inner = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    return [0] * (rank - len(shape)) + [0 if n == 1 else s for n, s in zip(shape, inner, strict=True)]
 
 
 # --- the operators -------------------------------------------------------------------------------------------------
@@ -94,10 +55,10 @@ def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType,
     return (TensorType(tuple(np.broadcast_shapes(a.shape, b.shape)), a.dtype),)
 
 
-def real_operands(op: Operator, graph: Graph) -> str | None:
-    """Operands are real numbers: arithmetic on integers that is left after folding is not supported."""
-    wrong = [f"{i!r} is {graph.types[i]}" for i in op.inputs if i and not graph.types[i].dtype.startswith("float")]
-    return "; ".join(wrong) or None
+def operands_of_one_kind(op: Operator, graph: Graph) -> str | None:
+    """Operands are of one type; Div, Pow and PRelu of truth values do not exist."""
+    types = [graph.types[i].dtype for i in op.inputs]
+    return f"they are {' and '.join(types)}" if len(set(types)) > 1 else None
 
 
 def few_loops(op: Operator, graph: Graph) -> str | None:
@@ -116,7 +77,7 @@ def _chain(op: Operator, node: NodeContext, kind: str) -> Canonical:
     left = op.inputs[0]
     for i, right in enumerate(op.inputs[1:], 1):
         name = f"{op.name}:{i}"
-        types[name] = TensorType(tuple(np.broadcast_shapes(*shapes[: i + 1])))
+        types[name] = TensorType(tuple(np.broadcast_shapes(*shapes[: i + 1])), node.type(op.inputs[0]).dtype)
         steps.append(Operator(name, kind, (left, right), (name,)))
         left = name
     del types[left]
@@ -162,9 +123,11 @@ def _canonicalise_pow(op: Operator, node: NodeContext) -> Canonical:
     The exponent may be an integer type in ONNX; here it is a real number.
     """
     x, y = op.inputs
+    if not ops.is_real(node.graph, x):
+        return _whole_power(op, node)
     exponent = node.constant(y)
     if exponent is None:
-        return _one(op)
+        return _one(op) if ops.is_real(node.graph, y) else _real_exponent(op, node)
     if exponent.size > 1 or node.type(op.outputs[0]).shape != node.shape(x):
         name = f"{op.name}:exponent"
         operator = Operator(op.name, "Pow", (x, name), op.outputs)
@@ -177,6 +140,33 @@ def _canonicalise_pow(op: Operator, node: NodeContext) -> Canonical:
     if value in (0.5, -1.0):
         return _one(Operator(op.name, "Sqrt" if value > 0 else "Reciprocal", (x,), op.outputs))
     return _one(Operator(op.name, "Power", (x,), op.outputs, {"exponent": value}))
+
+
+def _real_exponent(op: Operator, node: NodeContext) -> Canonical:
+    """A whole number that is computed at run time, cast."""
+    name = f"{op.name}:exponent"
+    cast = Operator(name, "Cast", (op.inputs[1],), (name,), {"dtype": "float32"})
+    power = Operator(op.name, "Pow", (op.inputs[0], name), op.outputs)
+    return Canonical((cast, power), {}, {name: TensorType(node.shape(op.inputs[1]))})
+
+
+def _whole_power(op: Operator, node: NodeContext) -> Canonical:
+    """Of a whole number: exact with a whole exponent; with a real one computed in reals and cast back."""
+    x, y = op.inputs
+    if not ops.is_real(node.graph, y):
+        return _one(op)
+    base, power, dtype = f"{op.name}:base", f"{op.name}:power", node.type(x).dtype
+    steps = (
+        Operator(base, "Cast", (x,), (base,), {"dtype": "float32"}),
+        Operator(power, "Pow", (base, y), (power,)),
+        Operator(op.name, "Cast", (power,), op.outputs, {"dtype": dtype}),
+    )
+    return Canonical(steps, {}, {base: TensorType(node.shape(x)), power: TensorType(node.shape(op.outputs[0]))})
+
+
+def _canonicalise_mod(op: Operator, node: NodeContext) -> Canonical:
+    """The rest has the sign of the divisor; with `fmod` that of the dividend, which is Remainder."""
+    return _one(Operator(op.name, "Remainder" if op.attributes.get("fmod", 0) else "Mod", op.inputs, op.outputs))
 
 
 # --- the kernels ---------------------------------------------------------------------------------------------------
@@ -345,6 +335,10 @@ class Binary:
     f: Callable[[Array, Array], Array]
     exact: Callable[[str], Callable[..., Array]] | None = None
     lower: Callable[[Operator, Lowering], None] | None = None
+    #: of the samples in f16; less where a rounded operand can land beyond a jump
+    f16_snr_db: float = 62.0
+    #: name of the function on whole numbers (None: reals only)
+    whole: str | None = None
     onnx: tuple[str, ...] = ()
     canonicalise: Callable[[Operator, NodeContext], Canonical] | None = None
     samples: tuple[Sample, ...] = ()
@@ -366,6 +360,12 @@ def _pairs(name: str, low: float = -1.0) -> tuple[Sample, ...]:
     return tuple(Sample(name, i) for i in inputs)
 
 
+def _whole(name: str) -> tuple[Sample, ...]:
+    """The same on whole numbers, which wrap around."""
+    dtypes = ("int32", "int64", "uint8")
+    return tuple(Sample(name, (Given((3, 1, 5), 0, 99, d), Given((4, 5), 1, 99, d)), name=d) for d in dtypes)
+
+
 def _many(name: str) -> tuple[Sample, ...]:
     return (
         Sample(name, (given(1, 6),)),
@@ -379,43 +379,55 @@ BINARIES: dict[str, Binary] = {
         np.add,
         _align(np.add),
         _lower_align,
+        "add",
         ("Add", "Sum"),
         lambda op, node: _chain(op, node, "Add"),
-        (*_pairs("Add"), Sample("Add", (given(1, 65), weight(65))), *_many("Sum")),
+        (*_whole("Add"), *_pairs("Add"), Sample("Add", (given(1, 65), weight(65))), *_many("Sum")),
     ),
-    "Sub": Binary(np.subtract, _align(np.subtract), _lower_align, ("Sub",), samples=_pairs("Sub")),
+    "Sub": Binary(
+        np.subtract, _align(np.subtract), _lower_align, "sub", ("Sub",), samples=(*_pairs("Sub"), *_whole("Sub"))
+    ),
     "Mul": Binary(
         np.multiply,
         _exact_mul,
         _lower_mul,
+        "mul",
         ("Mul", "Mean"),
         lambda op, node: _canonicalise_mean(op, node) if op.op == "Mean" else _one(op),
-        (*_pairs("Mul"), Sample("Mul", (given(1, 4, 9), weight(4, 1))), *_many("Mean")),
+        (*_whole("Mul"), *_pairs("Mul"), Sample("Mul", (given(1, 4, 9), weight(4, 1))), *_many("Mean")),
     ),
     "Div": Binary(
         np.divide,
+        whole="div",
         onnx=("Div",),
         canonicalise=_canonicalise_div,
-        samples=(*_pairs("Div", low=0.25), Sample("Div", (given(3, 8), constant(-2.5, dtype="float32")))),
+        samples=(
+            *_whole("Div"),
+            *_pairs("Div", low=0.25),
+            Sample("Div", (given(3, 8), constant(-2.5, dtype="float32"))),
+        ),
     ),
     "Max": Binary(
         np.maximum,
         _align(np.maximum),
         _lower_align,
+        "max",
         ("Max",),
         lambda op, node: _chain(op, node, "Max"),
-        (*_pairs("Max"), Sample("Max", (given(9), constant(0.125, dtype="float32"))), *_many("Max")),
+        (*_whole("Max"), *_pairs("Max"), Sample("Max", (given(9), constant(0.125, dtype="float32"))), *_many("Max")),
     ),
     "Min": Binary(
         np.minimum,
         _align(np.minimum),
         _lower_align,
+        "min",
         ("Min",),
         lambda op, node: _chain(op, node, "Min"),
-        (*_pairs("Min"), *_many("Min")),
+        (*_whole("Min"), *_pairs("Min"), *_many("Min")),
     ),
     "Pow": Binary(
         np.power,
+        whole="pow",
         onnx=("Pow",),
         canonicalise=_canonicalise_pow,
         samples=(
@@ -425,11 +437,27 @@ BINARIES: dict[str, Binary] = {
             *(Sample("Pow", (given(2, 9), constant(e)), name=str(e)) for e in (1, 2, 3)),
         ),
     ),
+    "Mod": Binary(
+        np.mod,
+        whole="mod",
+        onnx=("Mod",),
+        canonicalise=_canonicalise_mod,
+        samples=(Sample("Mod", (Given((3, 9), -50.0, 50.0, "int32"), Given((9,), 1.0, 9.0, "int32"))),),
+    ),
+    "Remainder": Binary(
+        np.fmod,
+        f16_snr_db=45.0,
+        whole="remainder",
+        samples=(
+            Sample("Mod", (given(3, 1, 9, low=-9.0, high=9.0), given(4, 9, low=0.3, high=2.0)), {"fmod": 1}),
+            Sample("Mod", (Given((9,), -50.0, 50.0, "int8"), Given((9,), 1.0, 9.0, "int8")), {"fmod": 1}, name="fmod"),
+        ),
+    ),
     "PRelu": Binary(
         _prelu,
         _exact_prelu,
         _lower_prelu,
-        ("PRelu",),
+        onnx=("PRelu",),
         samples=(
             Sample("PRelu", (given(1, 4, 9), weight(4, 1))),
             Sample("PRelu", (given(2, 17), weight(1))),
@@ -439,12 +467,21 @@ BINARIES: dict[str, Binary] = {
 }
 
 
+def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """f of both operands; of whole numbers exactly, as the firmware's function has it."""
+    a, b = (np.asarray(i) for i in inputs)
+    binary = BINARIES[op.op]
+    if a.dtype.kind == "f" or binary.whole is None:
+        return (np.asarray(binary.f(a, b)),)
+    return (computed(binary.whole, a, b, a.dtype).reshape(np.broadcast_shapes(a.shape, b.shape)),)
+
+
 def _register(name: str, binary: Binary) -> None:
     first, second = _names(name)
     inplace = ((first, "y"), (second, "y"))
     lowerings = [
         OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=140.0),
-        OpLowering("f16", Formats("f16", "f16"), _lower_float, sample_snr_db=62.0),
+        OpLowering("f16", Formats("f16", "f16"), _lower_float, sample_snr_db=binary.f16_snr_db),
     ]
     exact: dict[str, Callable[..., Array] | None] = {"f32": None, "f16": None}
     if binary.exact and binary.lower:
@@ -459,9 +496,10 @@ def _register(name: str, binary: Binary) -> None:
             name=name,
             onnx=binary.onnx,
             infer=infer,
-            reference=lambda op, inputs: (np.asarray(BINARIES[op.op].f(*inputs)),),
+            reference=reference,
             canonicalise=binary.canonicalise,
-            constraints=(real_operands, few_loops),
+            exact=lower_whole(binary.whole) if binary.whole else None,
+            constraints=(operands_of_one_kind, few_loops),
             lowerings=tuple(lowerings),
             samples=binary.samples,
         )

@@ -14,7 +14,6 @@ import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, given, register, same_as_input, weight
-from mcu_quant.ops.elementwise import real_operands
 from mcu_quant.ops.layer_normalization import Rows, constant_parameters, lowerings, short_rows
 
 
@@ -65,7 +64,7 @@ GROUP_NORMALIZATION = register(
         infer=same_as_input,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(constant_parameters, real_operands),
+        constraints=(constant_parameters,),
         family="normalisation",
         lowerings=lowerings(rows_of, _applies),
         samples=(

@@ -34,7 +34,6 @@ from mcu_quant.ops import (
     same_as_input,
     weight,
 )
-from mcu_quant.ops.elementwise import real_operands
 from mcu_quant.program import Call, Constant, Program, Struct, Symbol
 
 #: Elements of a row: n v - sum v of 16-bit values stays within 32 bits.
@@ -294,7 +293,7 @@ for _name, _samples in {
             infer=same_as_input,
             reference=reference,
             canonicalise=canonicalise,
-            constraints=(constant_parameters, normalised_shape, one_output, real_operands),
+            constraints=(constant_parameters, normalised_shape, one_output),
             family="normalisation",
             lowerings=lowerings(rows_of, _applies),
             samples=_samples,

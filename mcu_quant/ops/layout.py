@@ -111,7 +111,7 @@ def _exact_concat(a: Array, b: Array | None, c: Array | None, d: Array | None, p
     return np.concatenate(parts, axis=1)
 
 
-for _bits in (8, 16, 32):
+for _bits in (8, 16, 32, 64):
     register_kernel(Kernel(f"mq_strided_copy_{_bits}", "layout", counts=_walk_counts, exact=_exact_strided_copy))
     register_kernel(Kernel(f"mq_gather_{_bits}", "layout", counts=_gather_counts, exact=_exact_gather))
     register_kernel(Kernel(f"mq_scatter_{_bits}", "layout", counts=_scatter_counts, exact=_exact_scatter))
@@ -124,8 +124,8 @@ register_kernel(Kernel("mq_concat", "layout", counts=_concat_counts, exact=_exac
 
 
 def operand(lo: Lowering, edge: str) -> Operand:
-    """An edge as it is stored; a constant as f32."""
-    return lo.read(edge, "f32") if lo.is_constant(edge) else lo.read(edge)
+    """An edge as it is stored; of a constant, reals as f32."""
+    return lo.read(edge, lo.natural(edge)) if lo.is_constant(edge) else lo.read(edge)
 
 
 def move(lo: Lowering, x: Operand, y: Buffer, source: Array, target: Array | None = None) -> None:
@@ -204,6 +204,9 @@ def fill(lo: Lowering, y: Buffer, value: float) -> None:
     octets = stored.view(np.int8)
     if (octets == octets[0]).all():
         lo.call("mq_fill", y=y, value=int(octets[0]), bytes=type_.bytes)
+    elif type_.storage.bytes == 8:
+        whole = lo.constant(np.full(type_.shape, stored[0]), type_.format, hint=f"{lo.op.name}:value")
+        lo.call("mq_copy", x=whole, y=y, bytes=type_.bytes)
     else:
         bits = type_.storage.bytes * 8
         lo.call(f"mq_set_{bits}", y=y, bits=int(stored.view(f"u{type_.storage.bytes}")[0]), n=type_.size)
@@ -230,8 +233,8 @@ def common_type(lo: Lowering, inputs: Sequence[str], output: str) -> EdgeType:
     """
     types = [lo.stored(i) for i in dict.fromkeys(inputs) if not lo.is_constant(i)]
     shape = lo.shape(output)
-    if not types:
-        return EdgeType(shape, "f32")
+    if not types or not lo.is_real(output):
+        return EdgeType(shape, lo.natural(output))
     counts: dict[str, int] = {}
     for edge in inputs:
         if not lo.is_constant(edge):

@@ -28,7 +28,6 @@ from mcu_quant.ops import (
     register_kernel,
     same_as_input,
 )
-from mcu_quant.ops.elementwise import real_operands
 from mcu_quant.ops.layer_normalization import Rows, lower_integer, short_rows
 from mcu_quant.ops.reduce import counts
 from mcu_quant.ops.softmax import extent
@@ -82,7 +81,6 @@ LP_NORMALIZATION = register(
         infer=same_as_input,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(real_operands,),
         family="normalisation",
         lowerings=(
             OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=120.0),

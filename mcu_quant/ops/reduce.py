@@ -32,7 +32,6 @@ from mcu_quant.ops import (
     register_kernel,
 )
 from mcu_quant.ops import fixed as constant
-from mcu_quant.ops.elementwise import real_operands
 from mcu_quant.program import Call, Program, Scalar, Struct, Symbol
 
 
@@ -296,7 +295,7 @@ REDUCE = register(
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(constant_axes, real_operands),
+        constraints=(constant_axes,),
         family="reduction",
         lowerings=(
             OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=120.0),

@@ -1,6 +1,6 @@
 """Reshape: y holds the elements of x in the same order under another shape. A view: it costs nothing at run time.
 
-ONNX's Squeeze, Unsqueeze, Flatten, Identity, Dropout, and a Cast between floating-point types, are all this operator.
+ONNX's Squeeze, Unsqueeze, Flatten, Identity and Dropout are all this operator.
 Attribute `shape`: the whole output shape, without -1 or 0.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mcu_quant.ir import Array, Graph, Operator, TensorType
+from mcu_quant.ir import Array, Operator, TensorType
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import Canonical, Formats, NodeContext, OpLowering, OpSpec, Sample, fixed, given, register
 
@@ -38,12 +38,6 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     return (inputs[0].reshape(op.attributes["shape"]),)
 
 
-def keeps_type(op: Operator, graph: Graph) -> str | None:
-    """Cast may change between floating-point types only: at run time every value is a real number."""
-    x, y = graph.types[op.inputs[0]], graph.types[op.outputs[0]]
-    return None if x.dtype == y.dtype else f"casts {x.dtype} to {y.dtype}"
-
-
 def _lower(op: Operator, lo: Lowering) -> None:
     lo.view(op.outputs[0], op.inputs[0])
 
@@ -51,11 +45,10 @@ def _lower(op: Operator, lo: Lowering) -> None:
 RESHAPE = register(
     OpSpec(
         name="Reshape",
-        onnx=("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout", "Cast"),
+        onnx=("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout"),
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(keeps_type,),
         carries=True,
         family="layout",
         lowerings=(OpLowering("f32", Formats("f32", "f32"), _lower),),
@@ -67,7 +60,6 @@ RESHAPE = register(
             Sample("Flatten", (given(2, 3, 4),), {"axis": 2}),
             Sample("Identity", (given(5),)),
             Sample("Dropout", (given(2, 3),)),
-            Sample("Cast", (given(3),), {"to": 1}),
         ),
     )
 )

@@ -30,7 +30,6 @@ from mcu_quant.ops import (
     register_kernel,
     same_as_input,
 )
-from mcu_quant.ops.elementwise import real_operands
 from mcu_quant.ops.reduce import counts
 from mcu_quant.program import Struct
 
@@ -193,7 +192,6 @@ for _op, _lower, _snr_db in (
             infer=same_as_input,
             reference=reference,
             canonicalise=canonicalise,
-            constraints=(real_operands,),
             family="softmax",
             lowerings=(
                 OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=120.0),

@@ -18,6 +18,8 @@ from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import Target, resolve
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range, unknown_format
+from mcu_quant.qdq import KINDS as QDQ
+from mcu_quant.qdq import Neighbours, is_quantised
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,11 @@ class Wish:
 
     format: str
     reason: str
+    #: as in `OperatorPlan`
+    output: str | None = None
 
 
-Preset = Callable[[Operator], Wish]
+Preset = Callable[[Operator, Neighbours], Wish]
 
 _presets: dict[str, Preset] = {}
 
@@ -55,33 +59,54 @@ def presets() -> Mapping[str, Preset]:
 
 
 @_preset
-def f32(op: Operator) -> Wish:
+def f32(op: Operator, around: Neighbours) -> Wish:
     """Everything in 32-bit floats: as onnxruntime computes, largest and, without a floating-point unit, slowest."""
     return Wish("f32", "preset f32")
 
 
 @_preset
-def f16(op: Operator) -> Wish:
+def f16(op: Operator, around: Neighbours) -> Wish:
     """Everything in half precision: half the memory of f32, no calibration needed."""
     return Wish("f16", "preset f16")
 
 
 @_preset
-def s8(op: Operator) -> Wish:
+def s8(op: Operator, around: Neighbours) -> Wish:
     """Everything in 8-bit integers where that exists: smallest and fastest, and often audible."""
     return Wish("s8", "preset s8")
 
 
 @_preset
-def tinydenoiser(op: Operator) -> Wish:
+def tinydenoiser(op: Operator, around: Neighbours) -> Wish:
     """Recurrent layers in 8-bit integers, the rest in half precision, as Rusci et al. 2022 (arXiv:2210.07692)."""
     if ops.spec(op).family == "recurrent":
         return Wish("s8", "preset tinydenoiser: recurrent layers hold most of the weights")
     return Wish("f16", "preset tinydenoiser: not recurrent")
 
 
+@_preset
+def qdq(op: Operator, around: Neighbours) -> Wish:
+    """What a model in QDQ form says: 8-bit integers on its own scales where it has them, floats where it has none."""
+    if op.op in QDQ:
+        scale, zero, dtype = (op.attributes[n] for n in ("scale", "zero_point", "dtype"))
+        many = f" and {len(scale) - 1} more" if len(scale) > 1 else ""
+        return Wish("s8", f"the model's own scale {scale[0]:.6g}, zero point {zero[0]} ({dtype}){many}")
+    reads, writes = around.floats_read(op), around.floats_written(op)
+    if not reads and not writes:
+        return Wish("s8", "the model has scales for all that it reads and writes")
+    if not reads and around.whole_weights(op):
+        reason = f"the model has scales for what it reads and its weights; for {writes[0]} calibration finds one"
+        return Wish("s8", reason, output="s16")
+    return Wish("f32", f"the model leaves {(*reads, *writes)[0]} in floats")
+
+
 def default_preset(graph: Graph) -> str:
-    """What is used when the user names no preset: `tinydenoiser` for models with recurrent layers, `s8` for others."""
+    """What is used when the user names no preset.
+
+    `qdq` for models that bring scales of their own, `tinydenoiser` for those with recurrent layers, `s8` for others.
+    """
+    if is_quantised(graph):
+        return "qdq"
     recurrent = any(ops.spec(op).family == "recurrent" for op in graph.operators)
     return "tinydenoiser" if recurrent else "s8"
 
@@ -106,8 +131,9 @@ def make(
         )
     chosen: dict[str, OperatorPlan] = {}
     problems: list[Diagnostic] = []
+    around = Neighbours(graph)
     for op in planned(graph):
-        found = _best(op, graph, _presets[preset](op), target)
+        found = _best(op, graph, _presets[preset](op, around), target)
         if isinstance(found, Diagnostic):
             problems.append(found)
         else:
@@ -118,7 +144,7 @@ def make(
 
 def planned(graph: Graph) -> Iterator[Operator]:
     """The operators a plan has lines for: all but those that pass data on in whatever format it is stored."""
-    return (op for op in graph.operators if not ops.spec(op).carries)
+    return (op for op in graph.operators if ops.has_choice(op, graph))
 
 
 def _best(op: Operator, graph: Graph, wish: Wish, target: Target) -> OperatorPlan | Diagnostic:
@@ -127,7 +153,8 @@ def _best(op: Operator, graph: Graph, wish: Wish, target: Target) -> OperatorPla
     for fmt in (wish.format, *_NEXT_BEST[wish.format]):
         why = _refusal(op, graph, fmt, target)
         if why is None:
-            return OperatorPlan(fmt, "; ".join([wish.reason, *refused]))
+            output = wish.output if fmt == wish.format else None
+            return OperatorPlan(fmt, "; ".join([wish.reason, *refused]), output=output)
         refused.append(f"no {fmt}: {why}")
     return Diagnostic("MQ303", op.name, f"{op.op} can be computed in no format: {'; '.join(refused)}")
 
@@ -255,7 +282,7 @@ def _selected(graph: Graph, one: Edit) -> list[str] | Diagnostic:
     found = [names[one.operators]] if one.operators in names else by_pattern or by_type
     if not found:
         return unknown_operator(one.operators, graph, f"--set {one.text}")
-    lines = [op.name for op in found if not ops.spec(op).carries]
+    lines = [op.name for op in found if ops.has_choice(op, graph)]
     return lines or _nothing_to_choose(found[0], f"--set {one.text}")
 
 
@@ -273,7 +300,7 @@ def check(plan: PrecisionPlan, graph: Graph, target: Target, where: str = "plan"
     for name in plan.operators:
         if name not in known:
             problems.append(unknown_operator(name, graph, where))
-        elif ops.spec(known[name]).carries:
+        elif not ops.has_choice(known[name], graph):
             problems.append(_nothing_to_choose(known[name], where))
     try:
         resolve(graph, plan, target)
@@ -290,6 +317,6 @@ def unknown_operator(name: str, graph: Graph, where: str) -> Diagnostic:
 
 def _nothing_to_choose(op: Operator, where: str) -> Diagnostic:
     message = (
-        f"{op.name!r} is a {op.op}: it passes data on in the format it is stored in, so there is nothing to choose"
+        f"{op.name!r} is a {op.op} that passes data on as stored, or computes whole numbers: there is nothing to choose"
     )
     return Diagnostic("MQ303", where, message, help="set the operator that computes its input")

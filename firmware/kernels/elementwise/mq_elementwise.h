@@ -1,4 +1,4 @@
-/* Two operands, element by element, with broadcasting: y = a + b, a - b, a b, a / b, max, min, a^b, PRelu.
+/* Two operands, element by element, with broadcasting: y = a + b, a - b, a b, a / b, mod, remainder, max, min, a^b, PRelu.
  *
  * y is written in C order by six nested loops, outermost first; an operand moves by its own steps:
  *   y[i_0, ..., i_5] = f(a[sum_k i_k a_step[k]], b[sum_k i_k b_step[k]])          for 0 <= i_k < shape[k]
@@ -6,7 +6,8 @@
  * elements. y may be a or b itself where that operand has y's shape, and overlaps nothing otherwise.
  *
  *   f32, f16   in f32; f16 rounds the result to nearest even. max, min: b where the two do not compare (NaN).
- *              prelu: x < 0 ? slope x : x. pow as mq_pow (mq_float.h).
+ *              prelu: x < 0 ? slope x : x. pow as mq_pow (mq_float.h),
+ *              remainder a - trunc(a / b) b, mod a - floor(a / b) b, as in mq_remainder.h.
  *   add, sub, max, min in integers
  *              both operands are brought to the scale of y with `fraction` more bits:
  *              u = requantise(a - a_zero, a_multiplier, a_shift), v likewise,
@@ -67,6 +68,10 @@ void mq_mul_f32(const float *a, const float *b, float *y, const mq_broadcast *lo
 void mq_mul_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_broadcast *loops);
 void mq_div_f32(const float *a, const float *b, float *y, const mq_broadcast *loops);
 void mq_div_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_broadcast *loops);
+void mq_mod_f32(const float *a, const float *b, float *y, const mq_broadcast *loops);
+void mq_mod_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_broadcast *loops);
+void mq_remainder_f32(const float *a, const float *b, float *y, const mq_broadcast *loops);
+void mq_remainder_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_broadcast *loops);
 void mq_max_f32(const float *a, const float *b, float *y, const mq_broadcast *loops);
 void mq_max_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_broadcast *loops);
 void mq_min_f32(const float *a, const float *b, float *y, const mq_broadcast *loops);

@@ -1,6 +1,6 @@
 /* Movement of stored values: nothing is computed, so one function serves every format of an element size.
  *
- * _8, _16 and _32 are the bits of an element: s8; s16 and f16; f32. All steps, starts and offsets count elements.
+ * _8, _16, _32 and _64 are the bits of an element: s8; s16 and f16; f32; i64. All steps, starts and offsets count elements.
  * x and y do not overlap and are aligned to their elements.
  *
  *   strided copy  y[y_start + sum_a i_a y_step[a]] = x[x_start + sum_a i_a x_step[a]]   for 0 <= i_a < shape[a], a < 6
@@ -54,14 +54,17 @@ typedef struct {
 void mq_strided_copy_8(const void *x, void *y, const mq_strided_copy_params *p);
 void mq_strided_copy_16(const void *x, void *y, const mq_strided_copy_params *p);
 void mq_strided_copy_32(const void *x, void *y, const mq_strided_copy_params *p);
+void mq_strided_copy_64(const void *x, void *y, const mq_strided_copy_params *p);
 
 void mq_gather_8(const void *x, void *y, const mq_gather_params *p);
 void mq_gather_16(const void *x, void *y, const mq_gather_params *p);
 void mq_gather_32(const void *x, void *y, const mq_gather_params *p);
+void mq_gather_64(const void *x, void *y, const mq_gather_params *p);
 
 void mq_scatter_8(const void *x, void *y, const mq_scatter_params *p);
 void mq_scatter_16(const void *x, void *y, const mq_scatter_params *p);
 void mq_scatter_32(const void *x, void *y, const mq_scatter_params *p);
+void mq_scatter_64(const void *x, void *y, const mq_scatter_params *p);
 
 void mq_set_16(void *y, uint32_t bits, uint32_t n);
 void mq_set_32(void *y, uint32_t bits, uint32_t n);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_elementwise.h"
+
+#include "mq_remainder.h"
+#include "mq_walk.h"
+
+void mq_remainder_f32(const float *a, const float *b, float *y, const mq_broadcast *loops) {
+    uint32_t index[5] = {0};
+    int32_t a_row = 0;
+    int32_t b_row = 0;
+    do {
+        const float *u = a + a_row;
+        const float *v = b + b_row;
+        for (uint32_t i = 0; i < loops->shape[5]; i++) {
+            *y++ = mq_remainder(*u, *v);
+            u += loops->a_step[5];
+            v += loops->b_step[5];
+        }
+    } while (mq_walk_next(index, loops->shape, loops->a_step, loops->b_step, &a_row, &b_row));
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_whole.h"
+
+int64_t mq_whole_less_or_equal(int64_t a, int64_t b) {
+    return a <= b;
+}
