@@ -1,18 +1,25 @@
-"""Firmware folders at work on this machine: tested against onnxruntime and their specification, or run on a file."""
+"""Firmware folders at work: tested against onnxruntime and their specification, or run on a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import compare, data, folder, outputs, pipelines, stages
+from mcu_quant import boards, compare, data, folder, footprint, outputs, pipelines, stages
+from mcu_quant.boards import Board
 from mcu_quant.compare import Accuracy, BitCheck, EdgeMismatch, Reference
+from mcu_quant.data import Clips, Frame
 from mcu_quant.diagnostics import Diagnostic
-from mcu_quant.emulator.folder import FolderSession, read_interface
+from mcu_quant.emulator import qemu
+from mcu_quant.emulator.folder import FolderSession, InterfaceSession, read_interface
+from mcu_quant.emulator.qemu import QemuTarget
+from mcu_quant.emulator.qemu_folder import Executed, QemuFolderSession
+from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, TensorType
 from mcu_quant.lower import Target
 from mcu_quant.opened import open_folder, pipeline_of
@@ -22,13 +29,22 @@ from mcu_quant.stages import Problems, Progress, quiet
 #: Frames that `test_folder` streams unless asked for another number.
 TEST_FRAMES = 500
 
+#: Frames whose instructions are counted; they differ little from frame to frame.
+COUNTED_FRAMES = 10
+
+#: Where a folder's C can run.
+HOST, QEMU = "host", "qemu"
+
 #: SNR in dB that a build with nothing but f32 must reach against onnxruntime on every output and state.
 F32_SNR_DB = 90.0
 
 
 @dataclass(frozen=True)
 class TestRequest:
-    """A folder to test. `data` None takes what the folder was calibrated on; `min_snr_db` is the quality asked for."""
+    """A folder to test. `data` None takes what the folder was calibrated on; `min_snr_db` is the quality asked for.
+
+    `on` is "host", with sanitizers unless told otherwise, or "qemu": the board's own binary on its core, emulated.
+    """
 
     __test__ = False  # pytest would take it for a test
 
@@ -38,6 +54,33 @@ class TestRequest:
     frames: int = TEST_FRAMES
     min_snr_db: float | None = None
     sanitize: bool = True
+    on: str = HOST
+
+
+@dataclass(frozen=True, eq=False)
+class OnBoard:
+    """What only the board's own binary can tell: executed instructions, stack used, linked sizes."""
+
+    executed: Executed
+    stack_high_water_bytes: int
+    footprint: Footprint
+
+    def as_dict(self) -> Document:
+        """Keys of `mcu-quant test --on qemu --format json`."""
+        sizes = self.footprint
+        return {
+            "instructions": self.executed.as_dict(),
+            "stack_high_water_bytes": self.stack_high_water_bytes,
+            "linked": {
+                "flash_bytes": sizes.flash_bytes,
+                "weights_bytes": sizes.weights_bytes,
+                "code_bytes": sizes.code_bytes,
+                "library_bytes": sizes.library_bytes,
+                "static_ram_bytes": sizes.static_ram_bytes,
+                "stack_bytes": sizes.stack_bytes,
+                "compiler": sizes.compiler,
+            },
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +94,8 @@ class TestResult:
     required_snr_db: float | None
     data: str
     diagnostics: tuple[Diagnostic, ...] = ()
-    target: str = "host"
+    target: str = HOST
+    on_board: OnBoard | None = None
 
     @property
     def passed(self) -> bool:
@@ -78,23 +122,26 @@ class TestResult:
                 {"edge": m.edge, "frame": m.frame, "detail": m.detail, "integer": m.integer} for m in self.mismatches
             ],
             "diagnostics": [d.as_dict() for d in self.diagnostics],
+            **(self.on_board.as_dict() if self.on_board else {}),
         }
 
 
 def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
-    """Compile a folder's C for this machine and stream frames through it, beside onnxruntime and the specification.
+    """Compile a folder's C and stream frames through it, beside onnxruntime and the specification.
 
     Raises:
-        DiagnosticError: MQ703 to MQ705, MQ401, MQ601 to MQ603.
+        DiagnosticError: MQ703 to MQ705, MQ401, MQ501, MQ601 to MQ603.
     """
     opened = open_folder(request.folder, request.model)
+    board = boards.load(opened.manifest.board) if request.on == QEMU else None
+    target = qemu.target_of(board) if board else None
     progress(f"importing {opened.source.model.name}")
     model = stages.read(opened.source)
     frames = stages.clips(model, request.data or opened.data)
     program = stages.lowered(model, opened.plan, Target(opened.manifest.isa)).program
     edges = compare.integer_edges(program)
     progress(f"compiling {request.folder}")
-    with FolderSession(request.folder, request.sanitize, edges) as session:
+    with _session(request, edges, target) as session:
         progress(f"streaming {min(request.frames, frames.frame_count)} frames")
         check = BitCheck(program, session, edges)
         found = compare.accuracy(
@@ -106,12 +153,36 @@ def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
             on_clip=check.reset,
             on_frame=check.frame,
         )
+    on_board = None
+    if board and target:
+        progress(f"counting instructions on {target.machine}")
+        on_board = _on_board(request.folder, board, target, frames)
     required = request.min_snr_db
     if required is None and {line.format for line in opened.plan.operators.values()} <= {"f32"}:
         required = F32_SNR_DB
     notes = [d for d in (*opened.diagnostics, *frames.diagnostics) if d.code != "MQ402"]
     verdict = _verdict(request.folder, found, check.mismatches, required)
-    return TestResult(found, check.mismatches, required, frames.provenance, (*notes, *verdict))
+    diagnostics = (*notes, *verdict)
+    name = target.name if target else HOST
+    return TestResult(found, check.mismatches, required, frames.provenance, diagnostics, name, on_board)
+
+
+def _session(request: TestRequest, edges: Sequence[str], target: QemuTarget | None) -> InterfaceSession:
+    if target is None:
+        return FolderSession(request.folder, request.sanitize, edges)
+    return QemuFolderSession(request.folder, target, edges)
+
+
+def _on_board(path: Path, board: Board, target: QemuTarget, clips: Clips) -> OnBoard:
+    """Run some frames on the binary that is flashed, which is not traced."""
+    with QemuFolderSession(path, target, trace=False) as session:
+        for feeds in islice(_first_clip(clips), COUNTED_FRAMES):
+            session.run(None, feeds)
+        return OnBoard(session.executed(), session.stack_bytes, footprint.measure(path, board))
+
+
+def _first_clip(clips: Clips) -> Iterator[Frame]:
+    return iter(next(iter(clips)))
 
 
 def _verdict(

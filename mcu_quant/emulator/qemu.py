@@ -56,6 +56,7 @@ class QemuTarget:
 
     @property
     def riscv(self) -> bool:
+        """Not an Arm core."""
         return self.triple.startswith("riscv")
 
     @property
@@ -65,6 +66,7 @@ class QemuTarget:
 
     @property
     def compiler(self) -> str:
+        """The cross compiler's name."""
         return f"{self.triple}-gcc"
 
 
@@ -411,12 +413,15 @@ def _word(value: int | float) -> int:
 def _symbols(elf: Path) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Addresses (without the Thumb bit) and sizes of all named symbols."""
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
 
     addresses, sizes = {}, {}
     with elf.open("rb") as stream:
         image = ELFFile(stream)
         thumb = image["e_machine"] == "EM_ARM"
-        for symbol in image.get_section_by_name(".symtab").iter_symbols():
+        table = image.get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        for symbol in table.iter_symbols():
             function = symbol.entry.st_info.type == "STT_FUNC"
             addresses[symbol.name] = symbol.entry.st_value & (~1 if thumb and function else ~0)
             sizes[symbol.name] = symbol.entry.st_size

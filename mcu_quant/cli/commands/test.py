@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mcu_quant.cli import options, output
 
+if TYPE_CHECKING:
+    from mcu_quant.report.tables import Table
+    from mcu_quant.trial import OnBoard
+
 
 @click.command(
     short_help="Test a folder against onnxruntime and its specification.",
     epilog="\b\nExamples:\n  mcu-quant test build/model-nucleo_h743zi2\n"
-    "  mcu-quant test build/model-nucleo_h743zi2 --data speech/ --frames 2000 --min-snr 40",
+    "  mcu-quant test build/model-nucleo_h743zi2 --data speech/ --frames 2000 --min-snr 40\n"
+    "  mcu-quant test build/model-nucleo_h743zi2 --on qemu",
 )
 @click.argument("folder", type=options.FILE, metavar="DIR")
+@click.option(
+    "--on",
+    type=click.Choice(["host", "qemu"]),
+    default="host",
+    show_default=True,
+    help="This machine, or the board's binary on its core in QEMU.",
+)
 @click.option("--data", type=options.FILE, metavar="CLIPS", help="What to stream.  [default: the calibration data]")
 @click.option("--frames", type=click.IntRange(min=1), default=500, show_default=True, help="Stream at most so many.")
 @click.option(
@@ -24,18 +37,21 @@ from mcu_quant.cli import options, output
 @options.output_format()
 @options.save_repro
 def command(
-    *, folder: Path, data: Path | None, frames: int, min_snr: float | None, model: Path | None, fmt: str
+    *, folder: Path, on: str, data: Path | None, frames: int, min_snr: float | None, model: Path | None, fmt: str
 ) -> int:
     """Compile the C in DIR for this machine, with sanitizers, and stream frames through it.
 
     Every output and state is compared with onnxruntime, every integer edge with its specification, to the bit.
+
+    With --on qemu the C is compiled for the board's core and runs there, emulated; executed instructions, the stack
+    that was used and the linked sizes are reported, too.
     """
     from mcu_quant import api
     from mcu_quant.report.summary import decibels
     from mcu_quant.report.tables import Table
 
     with output.progress() as progress:
-        made = api.test_folder(api.TestRequest(folder, model, data, frames, min_snr), progress)
+        made = api.test_folder(api.TestRequest(folder, model, data, frames, min_snr, on=on), progress)
     document = made.as_dict()
     rows = tuple((n, d["kind"], decibels(d["snr_db"]), d["max_abs"]) for n, d in document["outputs"].items())
     heading = (
@@ -44,5 +60,28 @@ def command(
         f"against {document['reference']}:"
     )
     table = Table(("name", "kind", "SNR", "largest difference"), rows)
-    output.emit(fmt, document, [table], heading=heading, diagnostics=made.diagnostics)
+    tables = [table, *(_instructions(made.on_board) if made.on_board else ())]
+    output.emit(fmt, document, tables, heading=heading, diagnostics=made.diagnostics)
     return made.exit_status
+
+
+def _instructions(made: OnBoard) -> list[Table]:
+    """Where the instructions of a frame go, and what the binary occupies."""
+    from mcu_quant.report.tables import Table
+
+    executed, sizes = made.executed, made.footprint
+    parts = {
+        **executed.operators,
+        "conversions": executed.conversions,
+        "copies": executed.copies,
+        "schedule": executed.schedule,
+        "all": executed.per_frame,
+    }
+    rows = tuple((name, n, f"{100 * n / executed.per_frame:.1f} %") for name, n in parts.items())
+    occupied = (
+        ("flash, linked", sizes.flash_bytes),
+        ("static RAM, linked", sizes.static_ram_bytes),
+        ("stack, high-water mark", made.stack_high_water_bytes),
+        ("stack, from the call graph", sizes.stack_bytes),
+    )
+    return [Table(("operator", "instructions per frame", "share"), rows), Table(("memory", "bytes"), occupied)]
