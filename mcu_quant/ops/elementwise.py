@@ -335,13 +335,13 @@ class Binary:
     f: Callable[[Array, Array], Array]
     exact: Callable[[str], Callable[..., Array]] | None = None
     lower: Callable[[Operator, Lowering], None] | None = None
-    #: of the samples in f16; less where a rounded operand can land beyond a jump
-    f16_snr_db: float = 62.0
     #: name of the function on whole numbers (None: reals only)
     whole: str | None = None
     onnx: tuple[str, ...] = ()
     canonicalise: Callable[[Operator, NodeContext], Canonical] | None = None
     samples: tuple[Sample, ...] = ()
+    #: of the samples in f16; less where a rounded operand can land beyond a jump
+    f16_snr_db: float = 62.0
 
 
 def _align(f: Callable[[Array, Array], Array]) -> Callable[[str], Callable[..., Array]]:
