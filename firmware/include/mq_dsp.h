@@ -156,8 +156,8 @@ static inline mq_four_words mq_ldm4(const mq_word **p) {
 }
 
 static inline uint32_t mq_sxtab16(uint32_t a, uint32_t x) {
-    const uint32_t low = a + (uint32_t)(int8_t)(x & 0xffu);
-    const uint32_t high = (a >> 16) + (uint32_t)(int8_t)((x >> 16) & 0xffu);
+    const uint32_t low = a + ((x & 0xffu) ^ 0x80u) - 0x80u;
+    const uint32_t high = (a >> 16) + (((x >> 16) & 0xffu) ^ 0x80u) - 0x80u;
     return (low & 0xffffu) | (high << 16);
 }
 

@@ -25,6 +25,12 @@ static inline uint32_t mq_rows_words(uint32_t rows, uint32_t columns) {
     return (rows + 1u) / 2u * ((columns + 3u) / 4u * 2u);
 }
 
+/* Rows `first` (a multiple of 4) and on of a group. */
+static inline const mq_word *mq_rows_from(const mq_word *w, uint32_t group, uint32_t first, uint32_t rows,
+                                          uint32_t columns) {
+    return w + group * mq_rows_words(rows, columns) + mq_rows_words(first, columns);
+}
+
 /* Accumulators of four rows: A and S of rows (0, 1), then of (2, 3). */
 typedef struct {
     int32_t a;
@@ -72,132 +78,148 @@ static inline void mq_store_sums(mq_four_sums acc, int32_t offset, int32_t *sums
     sums[3] = mq_second_row(acc.t, acc.c, offset);
 }
 
-/* 128 sum x, modulo 2^32: what packed rows need to know of x. */
-static inline int32_t mq_offset_s8(const int8_t *x, uint32_t columns) {
-    const uint32_t ones = 0x00010001u;
-    int32_t sum = 0;
-    for (; columns >= 4u; columns -= 4u) {
+/* --- x in s8 --- */
+
+/* A vector, with what is made of it once for all rows: the columns behind the last four, and 128 sum x. */
+typedef struct {
+    const int8_t *x;
+    uint32_t columns;
+    uint32_t tail;
+    int32_t offset;
+} mq_vector_s8;
+
+static inline mq_vector_s8 mq_vector_of_s8(const int8_t *x, uint32_t columns) {
+    mq_vector_s8 v = {x, columns, 0, 0};
+    for (const int8_t *end = x + (columns & ~3u); x != end;) {
         const uint32_t word = mq_next_bytes(&x);
-        sum = mq_smlad(mq_sxtab16_odd(mq_sxtb16(word), word), ones, sum);
+        v.offset = mq_smlad(mq_sxtab16_odd(mq_sxtb16(word), word), 0x00010001u, v.offset);
     }
-    const uint32_t word = mq_load_some_bytes(x, columns);
-    sum = mq_smlad(mq_sxtab16_odd(mq_sxtb16(word), word), ones, sum);
-    return (int32_t)((uint32_t)sum << 7);
+    v.tail = mq_load_some_bytes(x, columns & 3u);
+    v.offset = mq_smlad(mq_sxtab16_odd(mq_sxtb16(v.tail), v.tail), 0x00010001u, v.offset);
+    v.offset = (int32_t)((uint32_t)v.offset << 7);
+    return v;
 }
 
-static inline int32_t mq_offset_s16(const int16_t *x, uint32_t columns) {
-    int32_t sum = 0;
-    for (; columns >= 2u; columns -= 2u) {
-        sum = mq_smlad(mq_next_halves(&x), 0x00010001u, sum);
-    }
-    sum += columns ? x[0] : 0;
-    return (int32_t)((uint32_t)sum << 7);
-}
-
-/* Four columns of x in s8 against four rows; x moves on. */
+/* Four columns against four rows; x moves on. */
 static inline mq_four_sums mq_step4_s8(mq_four_sums acc, const int8_t **x, const mq_word **w) {
     const uint32_t word = mq_next_bytes(x);
     return mq_block4(acc, mq_sxtb16(word), mq_sxtb16_odd(word), w);
 }
 
-/* The same in s16. */
+/* Sums of a block of four rows. Returns where the next block begins. */
+MQ_OUT_OF_LINE const mq_word *mq_rows4_s8(const mq_vector_s8 *v, const mq_word *w, int32_t *sums) {
+    mq_four_sums acc = {0, 0, 0, 0};
+    const int8_t *x = v->x;
+    for (const int8_t *end = x + (v->columns & ~31u); x != end;) {
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+        acc = mq_step4_s8(acc, &x, &w);
+    }
+    for (const int8_t *end = x + (v->columns & 28u); x != end;) {
+        acc = mq_step4_s8(acc, &x, &w);
+    }
+    if (v->columns & 3u) {
+        acc = mq_block4(acc, mq_sxtb16(v->tail), mq_sxtb16_odd(v->tail), &w);
+    }
+    mq_store_sums(acc, v->offset, sums);
+    return w;
+}
+
+/* Sums of the last block of two rows, of which one may be missing. */
+MQ_OUT_OF_LINE const mq_word *mq_rows2_s8(const mq_vector_s8 *v, const mq_word *w, int32_t *sums) {
+    mq_four_sums acc = {0, 0, 0, 0};
+    const int8_t *x = v->x;
+    for (const int8_t *end = x + (v->columns & ~3u); x != end;) {
+        const uint32_t word = mq_next_bytes(&x);
+        acc = mq_block2(acc, mq_sxtb16(word), mq_sxtb16_odd(word), &w);
+    }
+    if (v->columns & 3u) {
+        acc = mq_block2(acc, mq_sxtb16(v->tail), mq_sxtb16_odd(v->tail), &w);
+    }
+    mq_store_sums(acc, v->offset, sums);
+    return w;
+}
+
+/* Sums of the next rows: four, or the last two if `left` is at most 2. */
+static inline const mq_word *mq_rows_s8(const mq_vector_s8 *v, const mq_word *w, uint32_t left, int32_t *sums) {
+    return left > 2u ? mq_rows4_s8(v, w, sums) : mq_rows2_s8(v, w, sums);
+}
+
+/* --- x in s16 --- */
+
+/* As above; the columns behind the last four are two words. */
+typedef struct {
+    const int16_t *x;
+    uint32_t columns;
+    uint32_t tail;
+    uint32_t tail_next;
+    int32_t offset;
+} mq_vector_s16;
+
+static inline mq_vector_s16 mq_vector_of_s16(const int16_t *x, uint32_t columns) {
+    mq_vector_s16 v = {x, columns, 0, 0, 0};
+    for (const int16_t *end = x + (columns & ~3u); x != end;) {
+        v.offset = mq_smlad(mq_next_halves(&x), 0x00010001u, v.offset);
+    }
+    const uint32_t left = columns & 3u;
+    v.tail = mq_pack(left > 0u ? x[0] : 0, left > 1u ? x[1] : 0);
+    v.tail_next = mq_pack(left > 2u ? x[2] : 0, 0);
+    v.offset = mq_smlad(v.tail_next, 0x00010001u, mq_smlad(v.tail, 0x00010001u, v.offset));
+    v.offset = (int32_t)((uint32_t)v.offset << 7);
+    return v;
+}
+
 static inline mq_four_sums mq_step4_s16(mq_four_sums acc, const int16_t **x, const mq_word **w) {
     const uint32_t first = mq_next_halves(x);
     const uint32_t second = mq_next_halves(x);
     return mq_block4(acc, first, second, w);
 }
 
-/* Sums of a block of four rows with x in s8. Returns where the next block begins. */
-MQ_OUT_OF_LINE const mq_word *mq_rows4_s8(const int8_t *x, const mq_word *w, uint32_t columns, int32_t offset,
-                                          int32_t *sums) {
+MQ_OUT_OF_LINE const mq_word *mq_rows4_s16(const mq_vector_s16 *v, const mq_word *w, int32_t *sums) {
     mq_four_sums acc = {0, 0, 0, 0};
-    for (const int8_t *end = x + (columns & ~15u); x != end;) {
-        acc = mq_step4_s8(acc, &x, &w);
-        acc = mq_step4_s8(acc, &x, &w);
-        acc = mq_step4_s8(acc, &x, &w);
-        acc = mq_step4_s8(acc, &x, &w);
+    const int16_t *x = v->x;
+    for (const int16_t *end = x + (v->columns & ~31u); x != end;) {
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
+        acc = mq_step4_s16(acc, &x, &w);
     }
-    for (const int8_t *end = x + (columns & 12u); x != end;) {
-        acc = mq_step4_s8(acc, &x, &w);
+    for (const int16_t *end = x + (v->columns & 28u); x != end;) {
+        acc = mq_step4_s16(acc, &x, &w);
     }
-    if (columns & 3u) {
-        const uint32_t word = mq_load_some_bytes(x, columns & 3u);
-        acc = mq_block4(acc, mq_sxtb16(word), mq_sxtb16_odd(word), &w);
+    if (v->columns & 3u) {
+        acc = mq_block4(acc, v->tail, v->tail_next, &w);
     }
-    mq_store_sums(acc, offset, sums);
+    mq_store_sums(acc, v->offset, sums);
     return w;
 }
 
-/* Sums of the last block of two rows, of which one may be missing. */
-MQ_OUT_OF_LINE const mq_word *mq_rows2_s8(const int8_t *x, const mq_word *w, uint32_t columns, int32_t offset,
-                                          int32_t *sums) {
+MQ_OUT_OF_LINE const mq_word *mq_rows2_s16(const mq_vector_s16 *v, const mq_word *w, int32_t *sums) {
     mq_four_sums acc = {0, 0, 0, 0};
-    for (const int8_t *end = x + (columns & ~3u); x != end;) {
-        const uint32_t word = mq_next_bytes(&x);
-        acc = mq_block2(acc, mq_sxtb16(word), mq_sxtb16_odd(word), &w);
-    }
-    if (columns & 3u) {
-        const uint32_t word = mq_load_some_bytes(x, columns & 3u);
-        acc = mq_block2(acc, mq_sxtb16(word), mq_sxtb16_odd(word), &w);
-    }
-    mq_store_sums(acc, offset, sums);
-    return w;
-}
-
-/* The last `count` < 4 columns in s16, as two words. */
-static inline void mq_tail_s16(const int16_t *x, uint32_t count, uint32_t *first, uint32_t *second) {
-    *first = mq_pack(x[0], count > 1u ? x[1] : 0);
-    *second = count > 2u ? (uint32_t)(uint16_t)x[2] : 0u;
-}
-
-/* The same with x in s16. */
-MQ_OUT_OF_LINE const mq_word *mq_rows4_s16(const int16_t *x, const mq_word *w, uint32_t columns, int32_t offset,
-                                           int32_t *sums) {
-    mq_four_sums acc = {0, 0, 0, 0};
-    for (const int16_t *end = x + (columns & ~15u); x != end;) {
-        acc = mq_step4_s16(acc, &x, &w);
-        acc = mq_step4_s16(acc, &x, &w);
-        acc = mq_step4_s16(acc, &x, &w);
-        acc = mq_step4_s16(acc, &x, &w);
-    }
-    for (const int16_t *end = x + (columns & 12u); x != end;) {
-        acc = mq_step4_s16(acc, &x, &w);
-    }
-    if (columns & 3u) {
-        uint32_t first, second;
-        mq_tail_s16(x, columns & 3u, &first, &second);
-        acc = mq_block4(acc, first, second, &w);
-    }
-    mq_store_sums(acc, offset, sums);
-    return w;
-}
-
-MQ_OUT_OF_LINE const mq_word *mq_rows2_s16(const int16_t *x, const mq_word *w, uint32_t columns, int32_t offset,
-                                           int32_t *sums) {
-    mq_four_sums acc = {0, 0, 0, 0};
-    for (const int16_t *end = x + (columns & ~3u); x != end;) {
+    const int16_t *x = v->x;
+    for (const int16_t *end = x + (v->columns & ~3u); x != end;) {
         const uint32_t first = mq_next_halves(&x);
         const uint32_t second = mq_next_halves(&x);
         acc = mq_block2(acc, first, second, &w);
     }
-    if (columns & 3u) {
-        uint32_t first, second;
-        mq_tail_s16(x, columns & 3u, &first, &second);
-        acc = mq_block2(acc, first, second, &w);
+    if (v->columns & 3u) {
+        acc = mq_block2(acc, v->tail, v->tail_next, &w);
     }
-    mq_store_sums(acc, offset, sums);
+    mq_store_sums(acc, v->offset, sums);
     return w;
 }
 
-/* Sums of the next rows: four, or the last two if `left` is at most 2. */
-static inline const mq_word *mq_rows_s8(const int8_t *x, const mq_word *w, uint32_t columns, uint32_t left,
-                                        int32_t offset, int32_t *sums) {
-    return left > 2u ? mq_rows4_s8(x, w, columns, offset, sums) : mq_rows2_s8(x, w, columns, offset, sums);
-}
-
-static inline const mq_word *mq_rows_s16(const int16_t *x, const mq_word *w, uint32_t columns, uint32_t left,
-                                         int32_t offset, int32_t *sums) {
-    return left > 2u ? mq_rows4_s16(x, w, columns, offset, sums) : mq_rows2_s16(x, w, columns, offset, sums);
+static inline const mq_word *mq_rows_s16(const mq_vector_s16 *v, const mq_word *w, uint32_t left, int32_t *sums) {
+    return left > 2u ? mq_rows4_s16(v, w, sums) : mq_rows2_s16(v, w, sums);
 }
 
 #endif

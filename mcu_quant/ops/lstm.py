@@ -93,7 +93,15 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
 
 
 for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
-    register_kernel(Kernel(f"mq_lstm_{_name}", "lstm", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
+    register_kernel(
+        Kernel(
+            f"mq_lstm_{_name}",
+            "lstm",
+            counts=recurrent.counts,
+            exact=_exact(_fmt) if _fmt else None,
+            pack=gates.PACK.get(_name, {}),
+        )
+    )
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------

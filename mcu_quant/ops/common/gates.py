@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mcu_quant import fixed, formats, quantise
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import Lowering
+from mcu_quant.ops.common import packing
 from mcu_quant.ops.common.recurrent import HIDDEN, Dims, directions, from_h, matrix
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
 
@@ -63,6 +64,14 @@ def to_hidden(fmt: str) -> Callable[[Array], Array]:
 def clip_steps(clip: float, name: str) -> int:
     """ONNX's clip in steps of a table's input."""
     return int(min(32767.0, round(min(clip, 64.0) * 2.0 ** TABLE_BITS[name])))
+
+
+#: How W and R are packed, by the suffix of the kernel's name; each gate of a direction is a group.
+PACK: Mapping[str, Mapping[tuple[str, str], packing.Pack]] = {
+    "s8": {("dsp", "w"): packing.ROWS_FOR_S8, ("dsp", "r"): packing.ROWS_FOR_S8},
+    "s16_s8": {("dsp", "w"): packing.ROWS_FOR_S16, ("dsp", "r"): packing.ROWS_FOR_S8},
+    "s16": {("dsp", "w"): packing.ROWS_FOR_S16, ("dsp", "r"): packing.ROWS_FOR_S16},
+}
 
 
 @dataclass(frozen=True, eq=False)
