@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, folder, ops, stages
+from mcu_quant import boards, folder, ops, rewrites, stages
 from mcu_quant.assemble import Job, Verified, assemble, verify
 from mcu_quant.boards import Board
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
@@ -28,7 +28,7 @@ from mcu_quant.opened import open_folder
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.plan import PrecisionPlan
-from mcu_quant.report.document import Document
+from mcu_quant.report.document import Document, differences
 from mcu_quant.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
 from mcu_quant.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
 
@@ -61,11 +61,13 @@ def _status(diagnostics: Sequence[Diagnostic]) -> int:
 # --- inspect and plan ----------------------------------------------------------------------------------------------
 
 
-def inspect(source: Source) -> Document:
+def inspect(source: Source, verify: bool = False, data: Path | None = None) -> Document:
     """What a model is made of, as plain data: `frontend.describe`, and the formats each operator can have.
 
+    With `verify`, the rewritten model is compared with the original file in onnxruntime, on noise and on data.
+
     Raises:
-        DiagnosticError: MQ101 to MQ112, all that is in the way of importing it.
+        DiagnosticError: MQ101 to MQ114, all that is in the way of importing it; MQ115 if rewriting changed the model.
     """
     model = stages.read(source)
     pipeline = model.pipeline
@@ -77,7 +79,17 @@ def inspect(source: Source) -> Document:
         "sha256": model.sha256,
         "pipeline": None if pipeline is None else {"name": pipeline.name, "title": pipeline.title},
         "frame_ms": model.budget_ms,
+        "verified": _verified(model, data) if verify else None,
     }
+
+
+def _verified(model: Model, data: Path | None) -> list[Document]:
+    checks = rewrites.verify(model, data)
+    return [
+        {"signal": c.signal, "frames": c.accuracy.frames, "reference": c.accuracy.reference}
+        | {"outputs": differences(c.accuracy)}
+        for c in checks
+    ]
 
 
 def _formats(op: Operator, graph: Graph) -> list[str]:
@@ -138,13 +150,17 @@ def _model_and_board(source: Source, board: str | None, progress: Progress) -> t
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What `build` needs; without data, ranges come from made-up signals."""
+    """What `build` needs; without data, ranges come from made-up signals.
+
+    With `verify`, the rewritten model is first compared with the original file in onnxruntime.
+    """
 
     source: Source
     board: str
     output: Path
     precision: PrecisionRequest = field(default_factory=PrecisionRequest)
     data: Path | None = None
+    verify: bool = False
 
     @property
     def command(self) -> str:
@@ -155,6 +171,7 @@ class BuildRequest:
         words += ["--plan", str(precision.plan)] if precision.plan else []
         words += [w for e in precision.edits for w in ("--set", e)]
         words += ["--data", str(self.data)] if self.data else []
+        words += ["--verify"] if self.verify else []
         words += ["--pipeline", source.pipeline] if source.pipeline else []
         words += [w for n, v in source.bind.items() for w in ("--bind", f"{n}={v}")]
         words += [w for o, i in source.states for w in ("--state", f"{o}:{i}")]
@@ -190,6 +207,9 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     model, board = found
     assert board is not None
     target = stages.target(board)
+    if request.verify:
+        progress("verifying rewrites")
+        rewrites.verify(model, request.data)
     planned = stages.choose(model, target, request.precision, request.data, progress)
     progress("lowering")
     lowered = stages.lowered(model, planned.plan, target)

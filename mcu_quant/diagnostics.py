@@ -114,6 +114,12 @@ CATALOGUE: dict[str, Code] = {
         "run to run. That needs a layer that runs forwards in time and starts from constants.",
         USAGE,
     ),
+    "MQ115": Code(
+        "rewritten model is not the original",
+        "With --verify, the imported and rewritten model is run beside onnxruntime on the original file. They differ by "
+        "more than rounding. This is a defect of mcu-quant.",
+        FINDINGS,
+    ),
     # MQ3xx: plans
     "MQ301": Code(
         "plan names an operator that does not exist",

@@ -56,6 +56,9 @@ importing = _all(
         "--pipeline", metavar="NAME|FILE", help="How audio becomes the inputs: a ready-made name or a TOML file."
     ),
 )
+verify = click.option(
+    "--verify", is_flag=True, help="Compare the rewritten model with the original file in onnxruntime first."
+)
 model = click.argument("model", type=FILE)
 data = click.option(
     "--data", type=FILE, metavar="CLIPS", help="Folder of .wav or .npz files, or one such file, to measure ranges on."

@@ -19,6 +19,7 @@ from mcu_quant.cli import failures, options, output
 @click.option("--board", required=True, metavar="BOARD", help="Id of a board (`mcu-quant boards`), or a board file.")
 @options.precision
 @options.data
+@options.verify
 @options.importing
 @click.option(
     "-o", "--output", "target", type=options.FILE, metavar="DIR", help="The folder.  [default: build/MODEL-BOARD]"
@@ -33,6 +34,7 @@ def command(
     plan: Path | None,
     edits: tuple[str, ...],
     data: Path | None,
+    verify: bool,
     bind: tuple[str, ...],
     states: tuple[str, ...],
     pipeline: str | None,
@@ -50,7 +52,7 @@ def command(
     from mcu_quant.report import render
 
     folder = target or Path("build") / f"{model.stem}-{Path(board).stem}"
-    request = api.BuildRequest(source, board, folder, options.precision_request(preset, plan, edits), data)
+    request = api.BuildRequest(source, board, folder, options.precision_request(preset, plan, edits), data, verify)
     with output.progress() as progress:
         made = api.build(request, progress)
     click.echo(render([made.report], fmt), nl=False)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 )
 @options.model
 @options.importing
+@options.verify
+@options.data
 @options.output_format()
 @options.save_repro
 def command(
@@ -29,6 +31,8 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    verify: bool,
+    data: Path | None,
     fmt: str,
 ) -> None:
     """Show inputs, states and operators of MODEL, or everything that is in the way of importing it."""
@@ -36,7 +40,7 @@ def command(
     from mcu_quant import api
 
     with output.progress():
-        found = api.inspect(source)
+        found = api.inspect(source, verify, data)
     output.emit(fmt, found, _tables(found), heading=_heading(found))
 
 
@@ -53,7 +57,13 @@ def _heading(found: dict[str, Any]) -> str:
     lines += [f"  bound: {b['name']} = {b['value']} ({b['why']}; {', '.join(b['where'])})" for b in found["bindings"]]
     lines += [f"  state: {s['input']} <- {s['output']} {s['shape']} ({s['paired_by']})" for s in found["states"]]
     lines += [f"  note: {note}" for note in found["notes"]]
+    lines += [f"  verified: {_verified(v)}" for v in found["verified"] or ()]
     return "\n".join(lines)
+
+
+def _verified(check: dict[str, Any]) -> str:
+    worst = min((d["snr_db"] for d in check["outputs"].values()), default=float("inf"))
+    return f"{worst:.0f} dB or more against {check['reference']} on {check['signal']}, {check['frames']} frames"
 
 
 def _tables(found: dict[str, Any]) -> list[Table]:

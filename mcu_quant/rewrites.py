@@ -1,0 +1,94 @@
+"""Whether importing and rewriting left a model what it was: the float graph beside onnxruntime on the original file.
+
+    found = verify(model, data)
+
+Every rewrite is exact up to rounding, so anything below `SNR_DB` is a defect of mcu-quant, and an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcu_quant import data, ops, stages
+from mcu_quant.compare import Accuracy, Reference, accuracy
+from mcu_quant.diagnostics import Diagnostic, raise_errors
+from mcu_quant.interpret import Stream
+from mcu_quant.ir import Array, Graph
+from mcu_quant.stages import Model
+
+#: What every output and state must reach over all frames: float32 keeps about 130 dB per operation.
+SNR_DB = 90.0
+#: Frames per kind of signal: fewer of models that take long.
+FRAMES = 40
+_MACS = 2_000_000_000
+
+
+class GraphSession:
+    """The float graph as `compare.accuracy` wants it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._stream = Stream(graph)
+        self._found: dict[str, Array] = {}
+
+    def reset(self) -> None:
+        """Back to the first frame."""
+        self._stream.reset()
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array], /) -> list[Array]:
+        """One frame: outputs by name."""
+        self._found = self._stream.run(feeds)
+        return [self._found[n] for n in output_names or self._stream.graph.outputs]
+
+    def states(self) -> dict[str, Array]:
+        """State outputs after the last run."""
+        return {s.output: self._found[s.output] for s in self._stream.graph.states}
+
+    def tap(self, edge: str, /) -> Array:
+        """Only outputs and states are kept."""
+        return self._found[edge]
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """How far the graph is from the original on one kind of signal."""
+
+    signal: str
+    accuracy: Accuracy
+
+
+def verify(model: Model, source: Path | None, most: int = FRAMES) -> tuple[Checked, ...]:
+    """Compare on noise, and on data (speech that is made up, where the model has a pipeline but no data is given).
+
+    At most `most` frames of each.
+
+    Raises:
+        DiagnosticError: MQ115 for every output and state below `SNR_DB`; MQ401, MQ403 of the data.
+    """
+    inputs = {name: model.graph.types[name] for name in model.graph.inputs}
+    signals = [data.load(None, None, inputs)]
+    if source is not None or model.pipeline is not None:
+        signals.append(stages.clips(model, source))
+    macs = sum(ops.spec(op).macs(op, model.graph) for op in model.graph.operators)
+    frames = min(most, max(2, _MACS // max(1, macs)))
+    session = GraphSession(model.graph)
+    reference = Reference(model.file, model.graph, model.scalars, model.imported.stream)
+    found = tuple(Checked(c.provenance, accuracy(model.graph, session, reference, c, frames)) for c in signals)
+    raise_errors(problems(found))
+    return found
+
+
+def problems(found: Sequence[Checked]) -> list[Diagnostic]:
+    """MQ115 for every output and state below `SNR_DB`."""
+    return [
+        Diagnostic(
+            "MQ115",
+            name,
+            f"{d.snr_db:.1f} dB against {check.accuracy.reference} on {check.signal}; rewrites must keep {SNR_DB:g} dB",
+            help="report this with the model: it is a defect of mcu-quant",
+        )
+        for check in found
+        for name, d in {**check.accuracy.outputs, **check.accuracy.states}.items()
+        if not d.snr_db >= SNR_DB
+    ]
