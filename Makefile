@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # how many processes the tests use; tests are single-threaded
 JOBS ?= 2
 
-.PHONY: demo test test-all check format bench clean system-packages
+.PHONY: demo test test-all check lint format bench clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/python -m examples.demo
@@ -19,13 +19,16 @@ test: $(DEV_STAMP) system-packages
 test-all: $(DEV_STAMP) system-packages
 	$(BIN)/python -m pytest -n $(JOBS)
 
-check: $(DEV_STAMP)
+# before each commit
+check: lint
+	$(BIN)/python -m pytest -m "not slow and not sweep" -n $(JOBS)
+
+lint: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $$(find firmware -name '*.[ch]')
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not sweep" -n $(JOBS)
 
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .

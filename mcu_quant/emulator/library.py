@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -81,27 +82,30 @@ def declarations(files: Iterable[Path]) -> str:
 
 
 def compile_shared(files: Iterable[Path], includes: Iterable[Path], output: Path, flags: Iterable[str] = ()) -> None:
-    """Compile C files to a shared library.
+    """Compile C files to a shared library, one compiler process per core.
 
     Raises:
         DiagnosticError: MQ601 without a compiler, MQ602 with the compiler's first messages.
     """
-    command = [
-        host_compiler(),
-        *C_FLAGS,
-        *flags,
-        "-shared",
-        "-fPIC",
-        *(f"-I{i}" for i in includes),
-        *map(str, files),
-        "-o",
-        str(output),
-        "-lm",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    compile_ = [host_compiler(), *C_FLAGS, *flags, "-fPIC", "-c", *(f"-I{Path(i).resolve()}" for i in includes)]
+    paths = [str(Path(f).resolve()) for f in files]
+    jobs = max(1, min(os.cpu_count() or 1, len(paths)))
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [Path(scratch) / str(i) for i in range(jobs)]
+        for folder in folders:
+            folder.mkdir()
+        with ThreadPoolExecutor(jobs) as pool:
+            # gcc -c with several files writes the objects to where it stands
+            list(pool.map(lambda i: _compiled([*compile_, *paths[i::jobs]], folders[i], output.name), range(jobs)))
+        objects = [str(o) for folder in folders for o in sorted(folder.glob("*.o"))]
+        _compiled([host_compiler(), "-shared", *flags, *objects, "-o", str(output), "-lm"], Path(scratch), output.name)
+
+
+def _compiled(command: list[str], folder: Path, what: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         first = "\n".join(done.stderr.splitlines()[:12])
-        raise DiagnosticError(Diagnostic("MQ602", output.name, first, help="report this with the model"))
+        raise DiagnosticError(Diagnostic("MQ602", what, first, help="report this with the model"))
 
 
 def cache_folder() -> Path:
@@ -137,7 +141,7 @@ def _built(files: list[Path], include: list[Path], isa: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / "kernels.so"
-            compile_shared(files, include, made)
+            compile_shared(files, include, made.resolve())
             made.replace(target)  # atomic: two processes may build at once
     return target
 
