@@ -372,8 +372,9 @@ class Machine:
         """
         assert self._process.stderr
         self._process.wait(timeout=30)
-        said = self._process.stderr.read().decode(errors="replace").strip()
-        message = "\n".join(said.splitlines()[:20]) or f"exit status {self._process.returncode}"
+        lines = self._process.stderr.read().decode(errors="replace").splitlines()
+        said = "\n".join(line for line in lines if ": warning: " not in line)
+        message = said[:2000] or f"exit status {self._process.returncode}"
         if "plugin" in said:
             help_ = "instructions are counted with QEMU 7 or 8, built with plugins as Debian's is"
             raise DiagnosticError(Diagnostic("MQ601", self.target.emulator, message, help=help_))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from mcu_quant import codegen
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.library import headers, library, variant
 from mcu_quant.emulator.program import ProgramSession
@@ -21,14 +20,13 @@ from mcu_quant.paths import firmware
 from mcu_quant.program import Access, Buffer, Call, Constant, Program, Role, Scalar, Struct, Symbol
 
 
-def machine_for(programs: Iterable[Program], target: QemuTarget, *, count: bool = False) -> Machine:
-    """A running machine with every kernel that the programs call.
+def machine_for(target: QemuTarget, functions: Iterable[str], isa: str = "scalar", *, count: bool = False) -> Machine:
+    """A running machine with these functions of the firmware library, for programs that call no others.
 
     Raises:
         DiagnosticError: MQ601 if a tool is missing, MQ602 if a kernel does not compile.
     """
-    needed = {(f, p.isa) for p in programs for f in codegen.library_functions(p)}
-    sources = sorted({variant(f, isa) for f, isa in needed})
+    sources = sorted({variant(f, isa) for f in functions})
     includes = [firmware() / "include", *sorted({h.parent for h in headers()})]
     return Machine(target, qemu.link(target, qemu.compile_objects(target, sources, includes)), count=count)
 
