@@ -70,7 +70,7 @@ def folders(scratch: Path) -> list[Path]:
 
 
 def schedule(board: Board, compiler: str, made: list[Path], functions: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """What surrounds the kernels: bytes per call in the schedule (least squares), C library and stack (largest seen)."""
+    """What surrounds the kernels: bytes per call (least squares), C library and stack (largest seen)."""
     calls, rest, library, stack = [], [], [], []
     for folder in made:
         footprint = linked(folder, board, compiler)

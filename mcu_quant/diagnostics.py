@@ -13,6 +13,8 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
+    """Errors stop; warnings and notes are said."""
+
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
@@ -268,9 +270,11 @@ class Diagnostic:
 
     @property
     def exit_status(self) -> int:
+        """What the process ends with because of this: 0 for warnings and notes."""
         return CATALOGUE[self.code].exit_status if self.severity is Severity.ERROR else 0
 
     def as_dict(self) -> dict[str, str]:
+        """Plain strings, for JSON."""
         return {key: str(value) for key, value in asdict(self).items()}
 
     def __str__(self) -> str:
@@ -294,6 +298,7 @@ class DiagnosticError(Exception):
 
     @property
     def exit_status(self) -> int:
+        """The highest of all."""
         return max(d.exit_status for d in self.diagnostics)
 
 

@@ -88,6 +88,7 @@ def requantise64(acc: Ints, pre: int, m: Ints | int, shift: Ints | int) -> Ints:
 
 
 def saturate(x: Ints, low: int, high: int) -> Ints:
+    """x limited to [low, high]."""
     return np.clip(x, low, high)
 
 

@@ -30,6 +30,7 @@ class TensorType:
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return prod(self.shape)
 
     def __str__(self) -> str:
@@ -54,9 +55,11 @@ class Operator:
         return self.inputs[index] if index < len(self.inputs) else ""
 
     def output(self, index: int) -> str:
+        """Name of an output, or "" where it is absent or beyond the end."""
         return self.outputs[index] if index < len(self.outputs) else ""
 
     def with_inputs(self, rename: Mapping[str, str]) -> Operator:
+        """The same operator with some of its inputs renamed."""
         return replace(self, inputs=tuple(rename.get(i, i) for i in self.inputs))
 
 
@@ -105,10 +108,13 @@ class Graph:
     constants: Mapping[str, Array]
     states: tuple[State, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
+    #: constants that the model has as whole numbers: the real value of one step, for each element
+    steps: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for array in self.constants.values():
             array.setflags(write=False)
+        object.__setattr__(self, "steps", MappingProxyType(dict(self.steps)))
         object.__setattr__(self, "types", MappingProxyType(dict(self.types)))
         object.__setattr__(self, "constants", MappingProxyType(dict(self.constants)))
 
@@ -119,6 +125,7 @@ class Graph:
 
     @property
     def state_outputs(self) -> tuple[str, ...]:
+        """Edges that hold the state for the next frame, piece by piece."""
         return tuple(p.output for s in self.states for p in s.pieces)
 
     @property
@@ -127,9 +134,11 @@ class Graph:
         return (*self.outputs, *self.state_outputs)
 
     def producer(self) -> dict[str, Operator]:
+        """The operator that writes each edge."""
         return {o: op for op in self.operators for o in op.outputs if o}
 
     def consumers(self) -> dict[str, list[Operator]]:
+        """The operators that read each edge, in order."""
         found: dict[str, list[Operator]] = {}
         for op in self.operators:
             for name in dict.fromkeys(op.inputs):
@@ -138,12 +147,15 @@ class Graph:
         return found
 
     def constant(self, name: str) -> Array | None:
+        """Value of a constant edge, or None."""
         return self.constants.get(name)
 
     def shape(self, name: str) -> Shape:
+        """Shape of an edge."""
         return self.types[name].shape
 
     def operator(self, name: str) -> Operator:
+        """The operator of that name."""
         for op in self.operators:
             if op.name == name:
                 return op
@@ -152,9 +164,7 @@ class Graph:
     def __str__(self) -> str:
         lines = [f"graph {self.name}"]
         lines += [f"  input  {n}: {self.types[n]}" for n in self.inputs]
-        lines += [
-            f"  state  {p.input} <- {p.output}: {self.types[p.input]}" for s in self.states for p in s.pieces
-        ]
+        lines += [f"  state  {p.input} <- {p.output}: {self.types[p.input]}" for s in self.states for p in s.pieces]
         for op in self.operators:
             outs = ", ".join(f"{o}: {self.types[o]}" for o in op.outputs if o)
             attrs = ", ".join(f"{k}={v}" for k, v in op.attributes.items())
@@ -204,6 +214,7 @@ def eliminate_dead(graph: Graph) -> Graph:
         graph,
         operators=tuple(kept),
         constants={n: a for n, a in graph.constants.items() if n in alive},
+        steps={n: a for n, a in graph.steps.items() if n in alive},
         types={n: t for n, t in graph.types.items() if n in alive},
     )
 
@@ -214,6 +225,7 @@ def rebuild(
     *,
     types: Mapping[str, TensorType] | None = None,
     constants: Mapping[str, Array] | None = None,
+    steps: Mapping[str, Array] | None = None,
     rewrites: Iterable[Rewrite] = (),
     **changes: Any,
 ) -> Graph:
@@ -224,6 +236,7 @@ def rebuild(
             operators=tuple(operators),
             types={**graph.types, **(types or {})},
             constants={**graph.constants, **(constants or {})},
+            steps={**graph.steps, **(steps or {})},
             rewrites=(*graph.rewrites, *rewrites),
             **changes,
         )

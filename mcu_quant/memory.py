@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -266,7 +267,7 @@ def _region(program: Program, memory: MemoryPlan) -> list[str]:
         (memory.state_offsets[s.edge], memory.state_offsets[s.edge] + program.edges[s.edge].type.bytes, s.edge)
         for s in program.states
     )
-    found = [f"states {a[2]} and {b[2]} overlap" for a, b in zip(spans, spans[1:], strict=False) if a[1] > b[0]]
+    found = [f"states {a[2]} and {b[2]} overlap" for a, b in pairwise(spans) if a[1] > b[0]]
     if spans and spans[-1][1] > memory.state_bytes:
         found.append(f"state {spans[-1][2]} ends beyond the region")
     return found

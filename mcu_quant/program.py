@@ -27,14 +27,17 @@ class EdgeType:
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return prod(self.shape)
 
     @property
     def storage(self) -> Format:
+        """The format that the edge is stored in."""
         return formats.get(self.format)
 
     @property
     def bytes(self) -> int:
+        """Bytes of storage."""
         return self.size * self.storage.bytes
 
     def __str__(self) -> str:
@@ -71,10 +74,12 @@ class Edge:
 
     @property
     def root(self) -> str:
+        """The buffer that holds the edge: itself, or what it is a view of."""
         return self.view.base if self.view else self.name
 
     @property
     def offset_bytes(self) -> int:
+        """Where a view begins in its buffer."""
         return self.view.offset * self.type.storage.bytes if self.view else 0
 
 
@@ -84,6 +89,8 @@ def scale_edge(name: str) -> str:
 
 
 class Access(StrEnum):
+    """What a call does with what an argument points to."""
+
     READ = "read"
     WRITE = "write"
     UPDATE = "update"
@@ -157,16 +164,19 @@ class Call:
         object.__setattr__(self, "args", MappingProxyType(dict(self.args)))
 
     def buffers(self, *access: Access) -> Iterator[tuple[str, Buffer]]:
+        """Arguments that point to edges, by parameter name; only those with one of the given accesses, if any."""
         for name, arg in self.args.items():
             if isinstance(arg, Buffer) and (not access or arg.access in access):
                 yield name, arg
 
     @property
     def reads(self) -> tuple[str, ...]:
+        """Edges whose old value the call needs."""
         return tuple(b.edge for _, b in self.buffers(Access.READ, Access.UPDATE))
 
     @property
     def writes(self) -> tuple[str, ...]:
+        """Edges that the call changes."""
         return tuple(b.edge for _, b in self.buffers(Access.WRITE, Access.UPDATE))
 
     @property
@@ -201,6 +211,7 @@ class PackedConstant:
 
     @property
     def bytes(self) -> int:
+        """Bytes of storage."""
         return int(self.array.nbytes)
 
 
@@ -239,13 +250,16 @@ class Program:
 
     @property
     def weights_bytes(self) -> int:
+        """Bytes of all constant arrays."""
         return sum(c.bytes for c in self.constants.values())
 
     @property
     def state_bytes(self) -> int:
+        """Bytes that are kept from frame to frame."""
         return sum(self.edges[s.edge].type.bytes for s in self.states)
 
     def kernels(self) -> tuple[str, ...]:
+        """Names of the C functions called, each once."""
         return tuple(sorted({c.kernel for c in self.calls}))
 
     def __str__(self) -> str:
@@ -282,7 +296,9 @@ def check(program: Program) -> list[str]:
             problems.append(f"{edge.name}: a view of the view {base.name}")
         end = edge.offset_bytes + edge.type.bytes
         if edge.view.offset < 0 or end > base.type.bytes:
-            problems.append(f"{edge.name}: bytes {edge.offset_bytes}..{end} of {base.name}, which has {base.type.bytes}")
+            problems.append(
+                f"{edge.name}: bytes {edge.offset_bytes}..{end} of {base.name}, which has {base.type.bytes}"
+            )
     written = {program.edges[n].root for n in program.inputs} | {s.edge for s in program.states}
     for i, call in enumerate(program.calls):
         where = f"call {i} {call.kernel} of {call.operator}"

@@ -42,12 +42,19 @@ def rows(
     x_format: str,
     weight_format: str = "s8",
     accumulator_bits: int = 32,
+    steps: Array | None = None,
 ) -> Rows:
     """Quantise a [rows, columns] matrix, symmetric, one scale per row.
 
     Where a row could overflow the accumulator on some input, its scale grows until it cannot: such rows lose weight
     resolution, never correctness. A zero row gets the scale of the largest row.
+
+    `steps`: of weights that the model has as whole numbers, the real value of one step of each. Where each row has one
+    step, and its whole numbers fit the format, they are taken over as they are.
     """
+    taken = None if steps is None else _as_given(weights, bias, x, x_format, weight_format, accumulator_bits, steps)
+    if taken is not None:
+        return taken
     real = np.asarray(weights, np.float64)
     real_bias = np.zeros(len(real)) if bias is None else np.asarray(bias, np.float64).ravel()
     fmt, xf = formats.get(weight_format), formats.get(x_format)
@@ -65,6 +72,23 @@ def rows(
         if not over.any():
             return Rows(w.astype(fmt.dtype), scale, b, bound)
         scale = np.where(over, scale * np.maximum(bound / limit, 1.0 + 2.0**-7), scale)
+
+
+def _as_given(
+    weights: Array, bias: Array | None, x: QuantParams, x_format: str, weight_format: str, bits: int, steps: Array
+) -> Rows | None:
+    """The model's own whole numbers and scales; None if its rows have several scales, or the numbers do not fit."""
+    if not (steps == steps[:, :1]).all():
+        return None
+    fmt, xf = formats.get(weight_format), formats.get(x_format)
+    scale = np.asarray(steps[:, 0], np.float64)
+    w = np.rint(np.asarray(weights, np.float64) / scale[:, None]).astype(np.int64)
+    if w.min(initial=0) < fmt.minimum or w.max(initial=0) > fmt.maximum:
+        return None
+    real_bias = np.zeros(len(w)) if bias is None else np.asarray(bias, np.float64).ravel()
+    b = np.rint(real_bias / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
+    bound = np.abs(b) + max(xf.maximum, -xf.minimum) * np.abs(w).sum(axis=1)
+    return Rows(w.astype(fmt.dtype), scale, b, bound) if (bound < 2 ** (bits - 1)).all() else None
 
 
 def factors(real: NDArray[np.float64] | float) -> tuple[NDArray[np.int32], NDArray[np.int8]]:

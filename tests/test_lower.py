@@ -47,7 +47,10 @@ def test_a_reader_may_want_another_format_than_is_stored() -> None:
     graph, plan = planned(OperatorPlan("s8", output="f16"), OperatorPlan("s8"))
     made = lower(graph, plan)
     assert made.edges["h"].type.format == "f16"
-    assert [c.kernel for c in made.calls if c.purpose is Purpose.CONVERT][1:3] == ["mq_convert_s8_f16", "mq_convert_f16_s8"]
+    assert [c.kernel for c in made.calls if c.purpose is Purpose.CONVERT][1:3] == [
+        "mq_convert_s8_f16",
+        "mq_convert_f16_s8",
+    ]
 
 
 @pytest.mark.parametrize("f16", [True, False])

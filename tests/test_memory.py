@@ -51,7 +51,8 @@ def test_in_place_where_the_kernel_allows_it() -> None:
     plan = memory.plan(program)
     assert plan.arena_bytes == 64
     assert dict(plan.inplace) == {"b": "a", "c": "b"}
-    again = replace(program, calls=(*program.calls, call("a", "d")), edges={**edges, "d": replace(edges["a"], name="d")})
+    more = {**edges, "d": replace(edges["a"], name="d")}
+    again = replace(program, calls=(*program.calls, call("a", "d")), edges=more)
     assert "b" not in memory.plan(again).inplace  # a is still needed
 
 
@@ -59,7 +60,8 @@ def test_in_place_where_the_kernel_allows_it() -> None:
 def test_the_proof_finds_an_overlap(shift: int) -> None:
     program = chain([100, 100, 100], [1, 2, 2])  # e0 is read by calls 1 and 2 while e1 is written
     plan = memory.plan(program)
-    wrong = replace(plan, offsets={**plan.offsets, "e1": plan.offsets["e0"] + shift}, arena_bytes=plan.arena_bytes + 200)
+    offsets = {**plan.offsets, "e1": plan.offsets["e0"] + shift}
+    wrong = replace(plan, offsets=offsets, arena_bytes=plan.arena_bytes + 200)
     assert any("overlaps" in p or "overwritten" in p for p in memory.prove(program, wrong))
 
 

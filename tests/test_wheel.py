@@ -53,6 +53,7 @@ def test_an_installed_wheel_builds_the_same_bytes(wheel: Path, tmp_path: Path) -
         return {n: b for n, b in made.items() if n not in ("manifest.json", "report.json", "README.md")}
 
     installed = build([str(environment / "bin" / "mcu-quant")], "installed")
-    checkout = build([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); from mcu_quant.cli import main; main()"], "checkout")
+    here = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from mcu_quant.cli import main; main()"
+    checkout = build([sys.executable, "-c", here], "checkout")
     assert installed.keys() == checkout.keys() and "plan.toml" in installed
     assert installed == checkout

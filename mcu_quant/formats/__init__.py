@@ -61,6 +61,7 @@ class Format:
 
     @property
     def bytes(self) -> int:
+        """Bytes of one stored value."""
         return int(self.dtype.itemsize)
 
     def params(self, low: float, high: float) -> QuantParams | None:

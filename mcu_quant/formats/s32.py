@@ -4,6 +4,4 @@ import numpy as np
 
 from mcu_quant.formats import Format
 
-FORMAT = Format(
-    "s32", "int32_t", np.dtype(np.int32), integer=True, minimum=-(2**31), maximum=2**31 - 1
-)
+FORMAT = Format("s32", "int32_t", np.dtype(np.int32), integer=True, minimum=-(2**31), maximum=2**31 - 1)
