@@ -118,8 +118,8 @@ CATALOGUE: dict[str, Code] = {
     ),
     "MQ115": Code(
         "rewritten model is not the original",
-        "With --verify, the imported and rewritten model is run beside onnxruntime on the original file. They differ by "
-        "more than rounding. This is a defect of mcu-quant.",
+        "With --verify, the imported and rewritten model is run beside onnxruntime on the original file. They differ "
+        "by more than rounding. This is a defect of mcu-quant.",
         FINDINGS,
     ),
     # MQ3xx: plans

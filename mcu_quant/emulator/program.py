@@ -6,7 +6,7 @@ against its specification as it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,13 +74,15 @@ class ProgramSession:
             self._edges[state.edge][...] = state.initial
 
     def get_inputs(self) -> list[NodeArg]:
+        """Name, shape and type of each input."""
         return [node_arg(n, self.program.edges[n].type) for n in self.program.inputs]
 
     def get_outputs(self) -> list[NodeArg]:
+        """Name, shape and type of each output."""
         return [node_arg(n.removesuffix("@output"), self.program.edges[n].type) for n in self.program.outputs]
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
-        """One frame: outputs by name, or all of them in order, as copies; reals in float32, all else as the model has it."""
+        """One frame: copies of outputs by name, or of all in order; reals in float32, all else as the model has it."""
         for name in self.program.inputs:
             into = self._edges[name]
             into[...] = np.asarray(feeds[name], into.dtype).reshape(into.shape)
@@ -201,14 +203,21 @@ def fill_struct(lib: Library, c_type: str, fields: Mapping[str, Any], constants:
     if set(known) != set(fields):
         raise TypeError(f"{c_type} has the fields {sorted(known)}, the call sets {sorted(fields)}")
     for name, value in fields.items():
-        if isinstance(value, Constant):
-            value = lib.ffi.cast(known[name].type, constants[value.name].ctypes.data)
-        elif isinstance(value, Symbol):
-            value = lib.ffi.NULL if value.name == "NULL" else lib.function(value.name)
-        elif isinstance(value, tuple):
-            value = list(value)
-        setattr(made, name, value)
+        setattr(made, name, _field_value(lib, known[name].type, value, constants))
     return made
+
+
+def _field_value(lib: Library, c_type: Any, value: Any, constants: Mapping[str, Array]) -> Any:
+    match value:
+        case Constant(name):
+            return lib.ffi.cast(c_type, constants[name].ctypes.data)
+        case Symbol("NULL"):
+            return lib.ffi.NULL
+        case Symbol(name):
+            return lib.function(name)
+        case tuple():
+            return list(value)
+    return value
 
 
 def assemble_states(program: Program, tap: Callable[[str], Array]) -> dict[str, Array]:
