@@ -230,10 +230,14 @@ class Lowering:
         """The scale of an edge in a format: the model's own, else the one that calibration gives."""
         if not formats.get(fmt).integer:
             return None
-        if fmt == "s8" and edge in self._own_scales:
-            return self._own_scales[edge]
+        if (own := self.own_scale(edge, fmt)) is not None:
+            return own
         r = self.range(edge)
         return formats.get(fmt).params(r.low, r.high)
+
+    def own_scale(self, edge: str, fmt: str) -> QuantParams | None:
+        """The scale that the model itself gives an edge in a format."""
+        return self._own_scales.get(edge) if fmt == "s8" else None
 
     def stored(self, edge: str) -> EdgeType:
         """How an edge is stored at this point."""
@@ -461,7 +465,8 @@ class Lowering:
             queue += [c for o in op.outputs for c in self._consumers.get(o, [])]
         producer = self._producer.get(piece.output)
         while producer is not None and not ops.has_choice(producer, self.graph):
-            producer = self._producer.get(producer.inputs[0])
+            real = [i for i in producer.inputs if self.is_real(i)]
+            producer = self._producer.get(real[0]) if real else None
         return self.plan.operators[producer.name].format if producer else "f32"
 
     # --- the end ---------------------------------------------------------------------------------------------------

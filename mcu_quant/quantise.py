@@ -6,7 +6,7 @@ here once: `acc[o] = bias[o] + sum_i x[i] * w[o, i]`, `y[o] = y_zero + requantis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ def rows(
     x: QuantParams,
     x_format: str,
     weight_format: str = "s8",
+    *,
     accumulator_bits: int = 32,
     steps: Array | None = None,
 ) -> Rows:
@@ -52,13 +53,15 @@ def rows(
     `steps`: of weights that the model has as whole numbers, the real value of one step of each. Where each row has one
     step, and its whole numbers fit the format, they are taken over as they are.
     """
-    taken = None if steps is None else _as_given(weights, bias, x, x_format, weight_format, accumulator_bits, steps)
-    if taken is not None:
-        return taken
     real = np.asarray(weights, np.float64)
     real_bias = np.zeros(len(real)) if bias is None else np.asarray(bias, np.float64).ravel()
     fmt, xf = formats.get(weight_format), formats.get(x_format)
     limit = 2 ** (accumulator_bits - 1) - 1
+    if steps is not None and (steps == steps[:, :1]).all():
+        given = _whole(real, real_bias, np.asarray(steps[:, 0], np.float64), x, max(xf.maximum, -xf.minimum))
+        fits = (given.weights >= fmt.minimum) & (given.weights <= fmt.maximum)
+        if fits.all() and (given.bound <= limit).all():
+            return replace(given, weights=given.weights.astype(fmt.dtype))
     peak = np.abs(real).max(axis=1, initial=0.0)
     scale = np.where(peak > 0, peak, peak.max(initial=0.0) or 1.0) / fmt.maximum
     # a bias far beyond what the weights can add (a dead row with an offset) must fit as well
@@ -74,21 +77,11 @@ def rows(
         scale = np.where(over, scale * np.maximum(bound / limit, 1.0 + 2.0**-7), scale)
 
 
-def _as_given(
-    weights: Array, bias: Array | None, x: QuantParams, x_format: str, weight_format: str, bits: int, steps: Array
-) -> Rows | None:
-    """The model's own whole numbers and scales; None if its rows have several scales, or the numbers do not fit."""
-    if not (steps == steps[:, :1]).all():
-        return None
-    fmt, xf = formats.get(weight_format), formats.get(x_format)
-    scale = np.asarray(steps[:, 0], np.float64)
-    w = np.rint(np.asarray(weights, np.float64) / scale[:, None]).astype(np.int64)
-    if w.min(initial=0) < fmt.minimum or w.max(initial=0) > fmt.maximum:
-        return None
-    real_bias = np.zeros(len(w)) if bias is None else np.asarray(bias, np.float64).ravel()
-    b = np.rint(real_bias / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
-    bound = np.abs(b) + max(xf.maximum, -xf.minimum) * np.abs(w).sum(axis=1)
-    return Rows(w.astype(fmt.dtype), scale, b, bound) if (bound < 2 ** (bits - 1)).all() else None
+def _whole(real: Array, bias: Array, scale: NDArray[np.float64], x: QuantParams, furthest: int) -> Rows:
+    """Rows of given scales; weights in 64 bits. `furthest` is the largest magnitude that an input is stored as."""
+    w = np.rint(real / scale[:, None]).astype(np.int64)
+    b = np.rint(bias / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
+    return Rows(w, scale, b, np.abs(b) + furthest * np.abs(w).sum(axis=1))
 
 
 def factors(real: NDArray[np.float64] | float) -> tuple[NDArray[np.int32], NDArray[np.int8]]:

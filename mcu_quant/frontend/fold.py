@@ -70,7 +70,7 @@ def fold(model: onnx_ir.Model) -> int:
         for _ in range(_ROUNDS):
             size = _count(model)
             onnxscript.optimizer.fold_constants(
-                model, onnx_shape_inference=True, should_fold=lambda node: True, output_size_limit=_NO_LIMIT
+                model, onnx_shape_inference=True, should_fold=_forgets_nothing, output_size_limit=_NO_LIMIT
             )
             onnxscript.optimizer.remove_unused_nodes(model)
             if _count(model) == size:
@@ -78,6 +78,11 @@ def fold(model: onnx_ir.Model) -> int:
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     NameFixPass()(model)
     return before - _count(model)
+
+
+def _forgets_nothing(node: onnx_ir.Node) -> bool:
+    """Weights that are whole numbers become reals later, where it is kept which whole numbers they were."""
+    return node.op_type != "DequantizeLinear"
 
 
 def contradictions(model: onnx_ir.Model) -> dict[str, str]:

@@ -7,7 +7,7 @@ w [outputs, channels / group, *kernel_shape], and b [outputs] or "".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, prod
 from typing import Any
@@ -32,9 +32,10 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
+from mcu_quant.ops.common import packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
-from mcu_quant.program import Call, Constant, Program, Struct, Symbol
+from mcu_quant.program import Argument, Call, Constant, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -138,14 +139,20 @@ def requantised(acc: Array, p: dict[str, Any], dtype: type[np.generic]) -> Array
     return fixed.saturate(y, p["low"], p["high"]).astype(dtype)
 
 
-def _exact(x: Array, w: Array, s: dict[str, Any], p: dict[str, Any], dtype: type[np.generic] = np.int8) -> Array:
+def _exact(
+    x: Array, w: Array, s: dict[str, Any], p: dict[str, Any], dtype: type[np.generic] = np.int8, patch: None = None
+) -> Array:
     maps, weights = operands(x, w, s)
     return requantised(convolve(maps, weights, window_of(s), s["groups"], p.get("x_zero", 0)), p, dtype)
 
 
-def _exact_s16(x: Array, w: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
+def _exact_s16(x: Array, w: Array, s: dict[str, Any], p: dict[str, Any], patch: None = None) -> Array:
     return _exact(x, w, s, p, np.int16)
 
+
+#: Kernels whose variants lay out what a window reads in a buffer `patch`.
+WITH_PATCH = ("mq_conv_s8", "mq_conv_s8_s16", "mq_conv_s16")
+PACK: Mapping[tuple[str, str], packing.Pack] = {("dsp", "w"): packing.PAIRS_FOR_S16}
 
 for _format, _spec in {
     "f32": None,
@@ -155,7 +162,8 @@ for _format, _spec in {
     "s16": _exact_s16,
     "s16s16": _exact_s16,
 }.items():
-    register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec))
+    _pack = PACK if f"mq_conv_{_format}" in WITH_PATCH else {}
+    register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec, pack=_pack))
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------
@@ -169,6 +177,8 @@ class Layer:
     shape: Struct
     matrix: Array
     bias: Array | None
+    #: as the matrix: see `quantise.rows`
+    steps: Array | None = None
 
 
 def matrix(w: Array) -> Array:
@@ -192,7 +202,8 @@ def layer(op: Operator, lo: Lowering) -> Layer:
     window, size, output = as_row(Window.of(op), maps_of(lo.shape(op.inputs[0])), maps_of(lo.shape(op.outputs[0])))
     w = lo.weights_of(op.inputs[1])
     shape = lo.struct("mq_conv_shape", **sizes(op, lo, w.shape), **geometry(window, size, output))
-    return Layer("mq_conv", shape, matrix(w), bias_of(op, lo))
+    steps = lo.steps_of(op.inputs[1])
+    return Layer("mq_conv", shape, matrix(w), bias_of(op, lo), None if steps is None else matrix(steps))
 
 
 def bias_of(op: Operator, lo: Lowering) -> Array | None:
@@ -232,7 +243,7 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     # x - x_zero has one bit more than x: the accumulator is proven with one bit less
     bits = 62 if wide else 32 if fold_zero or not x_quant.zero_point else 31
     zero = x_quant if fold_zero else QuantParams(x_quant.scale)
-    rows = quantise.rows(it.matrix, it.bias, zero, f.input, weight_format, bits)
+    rows = quantise.rows(it.matrix, it.bias, zero, f.input, weight_format, accumulator_bits=bits, steps=it.steps)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -244,8 +255,17 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     lo.call(
         kernel,
         x=x,
-        w=lo.matrix(kernel, "w", rows.weights, weight_format, hint=f"{op.name}:weights", comment="scale per row"),
+        w=lo.matrix(
+            kernel,
+            "w",
+            rows.weights,
+            weight_format,
+            hint=f"{op.name}:weights",
+            groups=op.attributes["group"],
+            comment="scale per row",
+        ),
         y=y,
+        **_patch(lo, kernel, rows.weights.shape[1]),
         s=it.shape,
         p=lo.struct(
             f"{it.family}_{'wide_' if wide else ''}params",
@@ -257,6 +277,13 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
             high=high,
         ),
     )
+
+
+def _patch(lo: Lowering, kernel: str, columns: int) -> dict[str, Argument]:
+    """The parameter `patch` of the kernels that have one: room for two windows, in variants that use it."""
+    if kernel not in WITH_PATCH:
+        return {}
+    return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch") if lo.target.isa == "dsp" else Symbol("NULL")}
 
 
 def _lower_float(op: Operator, lo: Lowering) -> None:

@@ -226,7 +226,9 @@ def layer(op: Operator, lo: Lowering) -> Layer:
         tap_move_height=window.dilations[0] // common[0],
         tap_move_width=window.dilations[1] // common[1],
     )
-    return Layer("mq_conv_transpose", shape, matrix(w), bias_of(op, lo))
+    steps = lo.steps_of(op.inputs[1])
+    rows = None if steps is None else matrix(outputs_first(steps, op.attributes["group"]))
+    return Layer("mq_conv_transpose", shape, matrix(w), bias_of(op, lo), rows)
 
 
 def _lower_float(op: Operator, lo: Lowering) -> None:

@@ -200,7 +200,9 @@ for _format, _spec in {
     "s8_frame_f16": _exact_frame_f16,
 }.items():
     register_kernel(
-        Kernel(f"mq_fully_connected_{_format}", "fully_connected", counts=_counts, exact=_spec, pack=_PACK.get(_format, {}))
+        Kernel(
+            f"mq_fully_connected_{_format}", "fully_connected", counts=_counts, exact=_spec, pack=_PACK.get(_format, {})
+        )
     )
 
 
@@ -240,7 +242,8 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
     assert x_quant and y_quant
     wide = f.weight == "s16"
-    rows = quantise.rows(w, b, x_quant, f.input, f.weight, accumulator_bits=62 if wide else 32)
+    steps = lo.steps_of(op.inputs[1])
+    rows = quantise.rows(w, b, x_quant, f.input, f.weight, accumulator_bits=62 if wide else 32, steps=steps)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -271,7 +274,7 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     w, b, count = _matrix(op, lo)
     x, x_scale = lo.read_frame(op.inputs[0])
-    rows = quantise.rows(w, None, QuantParams(1.0), "s8")
+    rows = quantise.rows(w, None, QuantParams(1.0), "s8", steps=lo.steps_of(op.inputs[1]))
     kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"
     low, high = limits(op)
     bias = np.zeros(len(w)) if b is None else b

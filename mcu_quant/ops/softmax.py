@@ -33,8 +33,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops.reduce import counts
 from mcu_quant.program import Struct
 
-#: Probabilities by output format: resolution in bits, and how the stored values are read.
-BITS = {"s8": 8, "s16": 15}
+#: Probabilities by output format, where the model has no scale of its own for them.
 PROBABILITY = {"s8": QuantParams(1.0 / 256.0, -128), "s16": QuantParams(1.0 / 32768.0)}
 
 # --- the operators -------------------------------------------------------------------------------------------------
@@ -82,13 +81,14 @@ def _exponentials(x: Array, p: dict[str, Any]) -> tuple[Array, Array]:
 
 
 def _exact_softmax(fmt: str) -> Callable[..., Array]:
-    target, zero = formats.get(fmt), PROBABILITY[fmt].zero_point
+    target = formats.get(fmt)
 
     def exact(x: Array, p: dict[str, Any]) -> Array:
         _, exp = _exponentials(x, p)
         multiplier, shift = fixed_functions.reciprocal(exp.sum(axis=1, keepdims=True))
-        part = fixed.requantise(exp, multiplier, np.clip(shift + BITS[fmt], -31, 31))
-        return fixed.saturate(part + zero, target.minimum, target.maximum).astype(target.dtype)
+        multiplier = fixed.mulhr(multiplier, p["y_multiplier"])
+        part = fixed.requantise(exp, multiplier, np.clip(shift + p["y_shift"], -31, 31))
+        return fixed.saturate(part + p["y_zero"], target.minimum, target.maximum).astype(target.dtype)
 
     return exact
 
@@ -131,10 +131,13 @@ def _lower_softmax(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt = lo.formats.output
     x = lo.read(op.inputs[0])
-    y = lo.write(op.outputs[0], quant=PROBABILITY[fmt])
+    y_quant = lo.own_scale(op.outputs[0], fmt) or PROBABILITY[fmt]
+    y = lo.write(op.outputs[0], quant=y_quant)
     quant = lo.type_of(x).quant
     assert quant
-    p = lo.struct("mq_softmax_params", **_over(op, lo, quant))
+    y_multiplier, y_shift = fixed.multiplier(1.0 / y_quant.scale)
+    to_y = {"y_multiplier": y_multiplier, "y_shift": y_shift, "y_zero": y_quant.zero_point}
+    p = lo.struct("mq_softmax_params", **_over(op, lo, quant), **to_y)
     lo.call(f"mq_softmax_{fmt}", x=x, y=y, p=p)
 
 

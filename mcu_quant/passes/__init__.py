@@ -18,6 +18,7 @@ from mcu_quant.passes.gru import recover_gru
 from mcu_quant.passes.layer_norm import recover_layer_norm
 from mcu_quant.passes.layout import simplify_layout
 from mcu_quant.passes.lstm import recover_lstm
+from mcu_quant.passes.quantised import pair_quantisation
 from mcu_quant.passes.recurrent import merge_last_step
 from mcu_quant.passes.rnn import recover_rnn
 from mcu_quant.passes.scalar_functions import recover_functions
@@ -27,6 +28,7 @@ from mcu_quant.passes.whole_conv import convolution_to_gemm
 #: In this order: what recognises something comes after what brings it into one shape.
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fold_constants,
+    pair_quantisation,
     simplify_layout,
     simplify_arithmetic,
     merge_constants,

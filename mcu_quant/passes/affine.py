@@ -21,6 +21,7 @@ import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.passes.edit import Editor, broadcast_vector, reshape
+from mcu_quant.passes.steps import compact
 
 WEIGHTED = ("Gemm", "Conv", "ConvTranspose")
 
@@ -95,7 +96,10 @@ def _fold(edit: Editor, op: Operator, source: Source, value: Array) -> None:
         inputs = (*target.inputs[:2], edit.add_constant(f"{target.name}:bias", new_bias.astype(np.float32)))
         rule = "bias fused"
     else:
-        scaled = edit.add_constant(f"{target.name}:weights", _scaled_rows(target, weights, vector))
+        rows = _scaled_rows(target, weights, vector)
+        steps = edit.graph.steps.get(target.inputs[1])
+        moved = None if steps is None or not (vector > 0).all() else compact(_scaled_rows(target, steps, vector))
+        scaled = edit.add_constant(f"{target.name}:weights", rows, moved)
         inputs = (target.inputs[0], scaled)
         if bias is not None:
             inputs = (*inputs, edit.add_constant(f"{target.name}:bias", (bias * vector).astype(np.float32)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from mcu_quant import ops
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, StatePiece, TensorType, rebuild
+from mcu_quant.passes.steps import of_moved
 
 
 def evaluate(op: Operator, constants: Mapping[str, Array]) -> dict[str, Array] | None:
@@ -27,7 +28,7 @@ def evaluate(op: Operator, constants: Mapping[str, Array]) -> dict[str, Array] |
 
 def fold_constants(graph: Graph) -> Graph:
     """Compute operators whose inputs are all constants."""
-    constants = dict(graph.constants)
+    constants, steps = dict(graph.constants), dict(graph.steps)
     kept: list[Operator] = []
     rewrites: list[Rewrite] = []
     for op in graph.operators:
@@ -36,11 +37,12 @@ def fold_constants(graph: Graph) -> Graph:
             kept.append(op)
         else:
             constants |= values
+            steps |= of_moved(op, values, constants, steps)
             rewrites.append(Rewrite("constant folded", op.name))
     if not rewrites:
         return graph
     types = {n: TensorType(tuple(a.shape), str(a.dtype)) for n, a in constants.items()}
-    return rebuild(graph, kept, constants=constants, types=types, rewrites=rewrites)
+    return rebuild(graph, kept, constants=constants, types=types, steps=steps, rewrites=rewrites)
 
 
 def merge_constants(graph: Graph) -> Graph:
@@ -48,7 +50,7 @@ def merge_constants(graph: Graph) -> Graph:
     first: dict[tuple[object, ...], str] = {}
     rename: dict[str, str] = {}
     for name, array in graph.constants.items():
-        known = first.setdefault((array.shape, str(array.dtype), array.tobytes()), name)
+        known = first.setdefault((array.shape, str(array.dtype), array.tobytes(), name in graph.steps), name)
         if known != name and name not in graph.outputs:
             rename[name] = known
     if not rename:

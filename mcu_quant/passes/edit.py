@@ -28,6 +28,7 @@ class Editor:
         self._renamed: dict[str, str] = {}
         self._types: dict[str, TensorType] = {}
         self._constants: dict[str, Array] = {}
+        self._steps: dict[str, Array] = {}
         self._rewrites: list[Rewrite] = []
 
     # --- questions -------------------------------------------------------------------------------------------------
@@ -88,9 +89,11 @@ class Editor:
             name, n = f"{hint}#{n}", n + 1
         return name
 
-    def add_constant(self, hint: str, value: Array) -> str:
-        """A new constant; its name, made from the hint."""
+    def add_constant(self, hint: str, value: Array, steps: Array | None = None) -> str:
+        """A new constant, with its `Graph.steps` if it has any; its name, made from the hint."""
         name = self.fresh(hint)
+        if steps is not None:
+            self._steps[name] = steps
         self._constants[name] = value
         self._types[name] = TensorType(tuple(value.shape), str(value.dtype))
         return name
@@ -166,6 +169,7 @@ class Editor:
             ordered(result, operators, self._constants),
             types=self._types,
             constants=self._constants,
+            steps=self._steps,
             rewrites=self._rewrites,
         )
 

@@ -12,6 +12,7 @@ from math import prod
 
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.passes.edit import Editor, reshape
+from mcu_quant.passes.steps import compact
 
 
 def convolution_to_gemm(graph: Graph) -> Graph:
@@ -38,7 +39,9 @@ def _replace(edit: Editor, op: Operator) -> None:
     weights = edit.graph.constants[op.inputs[1]]
     outputs, width = weights.shape[0], prod(weights.shape[1:])
     row = edit.add_edge(f"{op.outputs[0]}:row", (1, width))
-    matrix = edit.add_constant(f"{op.name}:weights", weights.reshape(outputs, width).copy())
+    steps = edit.graph.steps.get(op.inputs[1])
+    moved = None if steps is None else compact(steps.reshape(outputs, width))
+    matrix = edit.add_constant(f"{op.name}:weights", weights.reshape(outputs, width).copy(), moved)
     product = edit.add_edge(f"{op.outputs[0]}:product", (1, outputs))
     limits = {k: v for k, v in op.attributes.items() if k in ("activation_min", "activation_max")}
     made = [

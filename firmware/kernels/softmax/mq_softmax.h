@@ -6,9 +6,8 @@
  *   f32, f16   in f32; f16 keeps e^(x - m) in y before it is divided, so it is rounded twice.
  *   softmax in integers
  *              d = requantise(m - x, multiplier, shift) is (m - x) log2(e) in Q24, e = 2^-d in Q30 (mq_exp2_negative),
- *              y = sat(y_zero + requantise(e, 2^bits / sum_k e)), the sum in 64 bits.
- *              The scale of y is fixed: s8 1/256 with y_zero = -128, s16 1/32768 with y_zero = 0.
- *              Error where nothing saturates: at most 0.52 steps of y.
+ *              y = sat(y_zero + requantise(e, f / sum_k e)), the sum in 64 bits, f = 1 / scale of y as y_multiplier
+ *              and y_shift. s16 has no y_zero. Error where nothing saturates: at most 0.52 steps of y.
  *   log_softmax in integers
  *              with u = requantise(m - x, x_multiplier, x_shift) and v = requantise(log2(sum_k e), log_multiplier,
  *              log_shift), both in steps of y with `fraction` more bits: y = sat(y_zero - rshr(u + v, fraction)).
@@ -24,6 +23,9 @@ typedef struct {
     uint32_t inner;
     int32_t multiplier;
     int32_t shift;
+    int32_t y_multiplier;
+    int32_t y_shift;
+    int32_t y_zero;
 } mq_softmax_params;
 
 typedef struct {

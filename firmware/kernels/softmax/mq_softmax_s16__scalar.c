@@ -18,10 +18,11 @@ void mq_softmax_s16(const int16_t *x, int16_t *y, const mq_softmax_params *p) {
                 sum += mq_exp2_negative(below);
             }
             const mq_factor scale = mq_reciprocal(sum);
-            const int32_t shift = mq_clamp(scale.shift + 15, -31, 31); /* of 2^15 / sum */
+            const int32_t multiplier = mq_mulhr(scale.multiplier, p->y_multiplier);
+            const int32_t shift = mq_clamp(scale.shift + p->y_shift, -31, 31);
             for (uint32_t k = 0; k < p->count; k++) {
                 const int32_t below = mq_requantise(largest - x[k * p->inner], p->multiplier, p->shift);
-                const int32_t part = mq_requantise(mq_exp2_negative(below), scale.multiplier, shift);
+                const int32_t part = mq_requantise(mq_exp2_negative(below), multiplier, shift);
                 y[k * p->inner] = mq_sat_s16(part);
             }
             x++;

@@ -18,11 +18,12 @@ void mq_softmax_s8(const int8_t *x, int8_t *y, const mq_softmax_params *p) {
                 sum += mq_exp2_negative(below);
             }
             const mq_factor scale = mq_reciprocal(sum);
-            const int32_t shift = mq_clamp(scale.shift + 8, -31, 31); /* of 2^8 / sum */
+            const int32_t multiplier = mq_mulhr(scale.multiplier, p->y_multiplier);
+            const int32_t shift = mq_clamp(scale.shift + p->y_shift, -31, 31);
             for (uint32_t k = 0; k < p->count; k++) {
                 const int32_t below = mq_requantise(largest - x[k * p->inner], p->multiplier, p->shift);
-                const int32_t part = mq_requantise(mq_exp2_negative(below), scale.multiplier, shift);
-                y[k * p->inner] = mq_sat_s8(part - 128);
+                const int32_t part = mq_requantise(mq_exp2_negative(below), multiplier, shift);
+                y[k * p->inner] = mq_sat_s8(p->y_zero + part);
             }
             x++;
             y++;

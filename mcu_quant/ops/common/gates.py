@@ -16,7 +16,7 @@ from mcu_quant import fixed, formats, quantise
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import Lowering
 from mcu_quant.ops.common import packing
-from mcu_quant.ops.common.recurrent import HIDDEN, Dims, directions, from_h, matrix
+from mcu_quant.ops.common.recurrent import HIDDEN, Dims, directions, from_h, matrix, step_matrix
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
 
 #: Fractional bits that a sum of pre-activations keeps beyond those of its table.
@@ -108,8 +108,12 @@ def gates(
     units = op.attributes["hidden_size"]
     limit = 62 if wide else 32
     rows = {
-        "x": quantise.rows(matrix(lo, op, 1), x_bias, x.quant, x.format, weights, limit),
-        "h": quantise.rows(matrix(lo, op, 2), h_bias, hidden, read, weights, limit),
+        "x": quantise.rows(
+            matrix(lo, op, 1), x_bias, x.quant, x.format, weights, accumulator_bits=limit, steps=step_matrix(lo, op, 1)
+        ),
+        "h": quantise.rows(
+            matrix(lo, op, 2), h_bias, hidden, read, weights, accumulator_bits=limit, steps=step_matrix(lo, op, 2)
+        ),
     }
 
     def per_row(values: Sequence[int]) -> NDArray[np.float64]:

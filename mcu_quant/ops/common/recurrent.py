@@ -453,6 +453,12 @@ def matrix(lo: Lowering, op: Operator, index: int) -> Array:
     return value.reshape(-1, value.shape[-1])
 
 
+def step_matrix(lo: Lowering, op: Operator, index: int) -> Array | None:
+    """The steps of W or R (see `quantise.rows`), if the model has them as whole numbers."""
+    steps = lo.steps_of(op.inputs[index])
+    return None if steps is None else steps.reshape(-1, steps.shape[-1])
+
+
 def biases(lo: Lowering, op: Operator) -> tuple[Array, Array] | None:
     """The biases of W and of R, [directions, gates, units] each; None without B."""
     if not op.inputs[3]:
