@@ -138,7 +138,8 @@ def _choices(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Iterator[tup
     names = list(feeds)
     whole = tuple(n for n in names[1:] if feeds[n].dtype.kind in "biu")
     kinds = {node.op_type for node in model.graph.node}
-    numbers = kinds <= NUMBERS_ONLY | {"Constant"} or (kinds & {"If", "Loop"} and feeds[names[0]].dtype.kind in "biu")
+    scalars = all(feeds[n].ndim == 0 and feeds[n].dtype.kind in "biu" for n in names)
+    numbers = scalars or kinds <= NUMBERS_ONLY | {"Constant"} or (kinds & {"If", "Loop"} and feeds[names[0]].dtype.kind in "biu")
     yield from dict.fromkeys([(), whole, tuple(names[1:]), *([tuple(names)] if numbers else [])])
 
 

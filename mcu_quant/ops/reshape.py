@@ -7,11 +7,12 @@ Attribute `shape`: the whole output shape, without -1 or 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mcu_quant.ir import Array, Operator, TensorType
+from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import Canonical, Formats, NodeContext, OpLowering, OpSpec, Sample, fixed, given, register
 
@@ -20,6 +21,9 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """Every one of these operators is defined by the shape of its output, which shape inference has found."""
     shape = node.shape(op.outputs[0])
     operator = Operator(op.name, "Reshape", op.inputs[:1], op.outputs[:1], {"shape": shape})
+    training = op.input(2) if op.op == "Dropout" else ""
+    if training and (node.constant(training) is None or node.constant(training)):
+        return Canonical((replace(operator, attributes={"shape": shape, "training": 1}),))
     mask = op.output(1)
     if not mask:
         return Canonical((operator,))
@@ -38,6 +42,11 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     return (inputs[0].reshape(op.attributes["shape"]),)
 
 
+def not_training(op: Operator, graph: Graph) -> str | None:
+    """Dropout passes its input on; in training mode, where it draws random numbers, it is not supported."""
+    return "it is in training mode" if "training" in op.attributes else None
+
+
 def _lower(op: Operator, lo: Lowering) -> None:
     lo.view(op.outputs[0], op.inputs[0])
 
@@ -49,6 +58,7 @@ RESHAPE = register(
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
+        constraints=(not_training,),
         carries=True,
         family="layout",
         lowerings=(OpLowering("f32", Formats("f32", "f32"), _lower),),

@@ -94,7 +94,8 @@ def activated(edit: Editor, edge: str, kind: str) -> Sum | None:
 def origin(edit: Editor, edge: str) -> str:
     """The edge that this one is a view of."""
     part = part_of(edit, edge)
-    return part.edge if _everything(part.columns, edit.shape(part.edge)[-1]) else edge
+    shape = edit.shape(part.edge)
+    return part.edge if shape and _everything(part.columns, shape[-1]) else edge
 
 
 def part_of(edit: Editor, edge: str) -> Part:

@@ -8,6 +8,8 @@
  *   gather        y[((o M + m) N + n) R + r] = x[outer[o] + middle[m] + inner[n] + r]
  *                 for 0 <= o < outer_count, m < middle_count = M, n < inner_count = N, r < run = R
  *   scatter       y[offset[b] + r] = x[b R + r]                                 for 0 <= b < count, 0 <= r < run = R
+ *   where         y[i_0, ..., i_5] = condition[sum_k i_k condition_step[k]] ? a[sum_k i_k a_step[k]] : b[...]
+ *                 y in C order; a step of 0 repeats an operand along that axis
  *   set           y[i] = bits                                                            for 0 <= i < n
  *   concat        y[row] = a[row] b[row] c[row] d[row], each the given number of bytes; absent ones have 0 bytes
  *                 and may be NULL                                                        for 0 <= row < rows
@@ -44,6 +46,13 @@ typedef struct {
 } mq_scatter_params;
 
 typedef struct {
+    uint32_t shape[6];
+    int32_t condition_step[6];
+    int32_t a_step[6];
+    int32_t b_step[6];
+} mq_where_params;
+
+typedef struct {
     uint32_t rows;
     uint32_t a_bytes;
     uint32_t b_bytes;
@@ -65,6 +74,11 @@ void mq_scatter_8(const void *x, void *y, const mq_scatter_params *p);
 void mq_scatter_16(const void *x, void *y, const mq_scatter_params *p);
 void mq_scatter_32(const void *x, void *y, const mq_scatter_params *p);
 void mq_scatter_64(const void *x, void *y, const mq_scatter_params *p);
+
+void mq_where_8(const uint8_t *condition, const void *a, const void *b, void *y, const mq_where_params *p);
+void mq_where_16(const uint8_t *condition, const void *a, const void *b, void *y, const mq_where_params *p);
+void mq_where_32(const uint8_t *condition, const void *a, const void *b, void *y, const mq_where_params *p);
+void mq_where_64(const uint8_t *condition, const void *a, const void *b, void *y, const mq_where_params *p);
 
 void mq_set_16(void *y, uint32_t bits, uint32_t n);
 void mq_set_32(void *y, uint32_t bits, uint32_t n);
