@@ -157,7 +157,7 @@ def agreed_shape(op: Operator, graph: Graph) -> str | None:
 
     They do not for auto_pad SAME with output_padding, nor for an output_shape smaller than the input.
     """
-    if "kernel_shape" not in op.attributes or "output_padding" not in op.attributes:
+    if not {"kernel_shape", "output_padding", "dilations"} <= op.attributes.keys():
         return None
     made = output_size(op, graph.shape(op.inputs[0])[2:])
     said = graph.shape(op.outputs[0])[2:]
