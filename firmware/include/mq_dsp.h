@@ -41,6 +41,11 @@ typedef struct {
     uint32_t d;
 } mq_four_words;
 
+typedef struct {
+    uint32_t a;
+    uint32_t b;
+} mq_two_words;
+
 #if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
 
 /* Loads are volatile so that they stay where they are written: a compiler that brings all of an unrolled loop's loads
@@ -64,18 +69,27 @@ static inline uint32_t mq_next_halves(const int16_t **p) {
     return word;
 }
 
-/* LDM: the next four words. */
+/* LDM: the next four words, into registers that ascend. */
 static inline mq_four_words mq_ldm4(const mq_word **p) {
-    register uint32_t a __asm__("r4");
-    register uint32_t b __asm__("r5");
-    register uint32_t c __asm__("r6");
-    register uint32_t d __asm__("r7");
+    register uint32_t a __asm__("r3");
+    register uint32_t b __asm__("r4");
+    register uint32_t c __asm__("r5");
+    register uint32_t d __asm__("r6");
     const mq_word *at = *p;
     __asm__ volatile("ldmia %0!, {%1, %2, %3, %4}"
                      : "+r"(at), "=r"(a), "=r"(b), "=r"(c), "=r"(d)
                      : "m"(*(const mq_word(*)[4]) * p));
     *p = at;
     return (mq_four_words){a, b, c, d};
+}
+
+/* LDRD: the next two words. */
+static inline mq_two_words mq_ldrd(const mq_word **p) {
+    mq_two_words v;
+    const mq_word *at = *p;
+    __asm__ volatile("ldrd %0, %1, [%2], #8" : "=&r"(v.a), "=&r"(v.b), "+r"(at) : "m"(*(const mq_word(*)[2]) * p));
+    *p = at;
+    return v;
 }
 
 /* Bytes 0 and 2 with their sign. */
@@ -153,6 +167,12 @@ static inline mq_four_words mq_ldm4(const mq_word **p) {
     const mq_word *at = *p;
     *p = at + 4;
     return (mq_four_words){at[0], at[1], at[2], at[3]};
+}
+
+static inline mq_two_words mq_ldrd(const mq_word **p) {
+    const mq_word *at = *p;
+    *p = at + 2;
+    return (mq_two_words){at[0], at[1]};
 }
 
 static inline uint32_t mq_sxtab16(uint32_t a, uint32_t x) {

@@ -7,11 +7,18 @@
  * Maps keep ONNX's order, channel by channel; the weights already have the channels of a tap side by side.
  *
  *   f32, f16   sums in f32, in the order of a, d, c; b in f32, may be NULL.
- *   s8         acc = bias[o] + sum x w, with x = x_zero for taps outside       (the zero point of x is folded into
- * bias) y = clamp(y_zero + requantise(acc, multiplier[o], shift[o]), low, high) acc fits 32 bits for every input:
- * proven when the weights were quantised. Weights are s8. s16        the same with a zero point of 0: taps outside add
- * nothing. s16s16     s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising. s8_s16 s8
- * input, s16 output. SPDX-License-Identifier: Apache-2.0 */
+ *   s8         acc = bias[o] + sum x w, with x = x_zero for taps outside
+ *              y = clamp(y_zero + requantise(acc, multiplier[o], shift[o]), low, high)
+ *              The zero point of x is folded into bias. acc fits 32 bits for every input: proven when the weights were
+ *              quantised. Weights are s8.
+ *   s16        the same with a zero point of 0: taps outside add nothing.
+ *   s16s16     s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising.
+ *   s8_s16     s8 input, s16 output.
+ *
+ * patch: where variants lay out two windows side by side, room for twice their size, each rounded up to a multiple of
+ * 4; NULL for those that need no room (scalar).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_CONV_H
 #define MQ_CONV_H
 
@@ -65,9 +72,12 @@ void mq_conv_f32(const float *x, const float *w, const float *b, float *y, const
                  const mq_conv_float_params *p);
 void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, const mq_conv_shape *s,
                  const mq_conv_float_params *p);
-void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, const mq_conv_shape *s, const mq_conv_params *p);
-void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_conv_shape *s, const mq_conv_params *p);
-void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_conv_shape *s, const mq_conv_params *p);
+void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *patch, const mq_conv_shape *s,
+                const mq_conv_params *p);
+void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
+                    const mq_conv_params *p);
+void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
+                 const mq_conv_params *p);
 void mq_conv_s16s16(const int16_t *x, const int16_t *w, int16_t *y, const mq_conv_shape *s,
                     const mq_conv_wide_params *p);
 

@@ -26,7 +26,9 @@ static int32_t inside(int32_t acc, const int16_t *x, const int8_t *w, const mq_c
     return acc;
 }
 
-void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_conv_shape *s, const mq_conv_params *p) {
+void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
+                 const mq_conv_params *p) {
+    (void)patch;
     const int32_t maps = s->channels * s->in_height * s->in_width;
     const int32_t weights = s->kernel_height * s->kernel_width * s->channels;
     for (int32_t n = 0; n < s->batch; n++) {

@@ -42,7 +42,9 @@ static int32_t outside(const int8_t *w, const mq_conv_shape *s, mq_taps v, mq_ta
     return sum;
 }
 
-void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_conv_shape *s, const mq_conv_params *p) {
+void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
+                    const mq_conv_params *p) {
+    (void)patch;
     const int32_t maps = s->channels * s->in_height * s->in_width;
     const int32_t weights = s->kernel_height * s->kernel_width * s->channels;
     for (int32_t n = 0; n < s->batch; n++) {

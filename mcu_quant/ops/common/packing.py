@@ -16,8 +16,8 @@ from mcu_quant.ir import Array
 Pack = Callable[[Array, int], Array]
 
 
-def paired_rows(matrix: Array, groups: int, order: tuple[int, int, int, int]) -> Array:
-    """Pairs of s8 rows in halfwords 256 a + (b + 128), four rows after four; [groups, bytes of one group] in s8.
+def paired_rows(matrix: Array, groups: int, order: tuple[int, int, int, int], pairs: int = 2) -> Array:
+    """Pairs of s8 rows in halfwords 256 a + (b + 128), `pairs` after `pairs`; [groups, bytes of one group] in s8.
 
     `order`: which of four columns are the halfwords of two words.
     """
@@ -27,7 +27,7 @@ def paired_rows(matrix: Array, groups: int, order: tuple[int, int, int, int]) ->
     halves = (256 * padded[:, 0::2] + padded[:, 1::2] + 128).astype("<i2")
     #: [groups, pairs, fours of columns, 4]
     fours = halves.reshape(groups, halves.shape[1], -1, 4)[..., order]
-    blocks = [fours[:, i : i + 2].swapaxes(1, 2).reshape(groups, -1) for i in range(0, fours.shape[1], 2)]
+    blocks = [fours[:, i : i + pairs].swapaxes(1, 2).reshape(groups, -1) for i in range(0, fours.shape[1], pairs)]
     return np.ascontiguousarray(np.concatenate(blocks, axis=1)).view(np.int8)
 
 
@@ -35,3 +35,5 @@ def paired_rows(matrix: Array, groups: int, order: tuple[int, int, int, int]) ->
 ROWS_FOR_S8: Pack = partial(paired_rows, order=(0, 2, 1, 3))
 #: For kernels that read x in s16.
 ROWS_FOR_S16: Pack = partial(paired_rows, order=(0, 1, 2, 3))
+#: For kernels that multiply a pair of rows with several vectors at once; firmware/include/mq_tile.h.
+PAIRS_FOR_S16: Pack = partial(paired_rows, order=(0, 1, 2, 3), pairs=1)
