@@ -120,6 +120,8 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     if axes is not None and shape == node.shape(op.inputs[0]):
         # as onnxruntime does it, even where a scale like 1.3 is rounded down to the same size
         return Canonical((Operator(op.name, "Reshape", op.inputs[:1], op.outputs, {"shape": shape}),))
+    if axes is not None and _mode(op) == "linear" and _ambiguous(op, axes):
+        return Canonical((replace(op, attributes={**op.attributes, "ambiguous": 1}),))
     if axes is None or _mode(op) not in ("nearest", "linear") or _transformation(op) not in _TRANSFORMATIONS:
         return Canonical((op,))
     found = [_places(op, axis) for axis in axes]
@@ -241,6 +243,17 @@ def known_transformation(op: Operator, graph: Graph) -> str | None:
     return f"coordinate_transformation_mode is {_transformation(op)!r}"
 
 
+def _ambiguous(op: Operator, axes: Sequence[Axis]) -> bool:
+    """Do the corners lie at the last element, or at the fraction of one that the scale gives?"""
+    fraction = any(abs(axis.scale * axis.before - axis.after) > 1e-3 for axis in axes if axis.after > 1)
+    return _transformation(op) == "align_corners" and fraction
+
+
+def whole_corners(op: Operator, graph: Graph) -> str | None:
+    """With align_corners a scale gives a whole number of elements; else ONNX and onnxruntime mean different corners."""
+    return "a scale gives a fraction of an element" if "ambiguous" in op.attributes else None
+
+
 def inside_input(op: Operator, graph: Graph) -> str | None:
     """With tf_crop_and_resize the region of interest lies inside the input."""
     crops = not _is_canonical(op) and _transformation(op) == "tf_crop_and_resize"
@@ -272,7 +285,7 @@ RESIZE = register(
         reference,
         canonicalise=canonicalise,
         onnx=("Upsample",),
-        constraints=(constant_sizes, known_mode, known_transformation, inside_input, no_antialias),
+        constraints=(constant_sizes, known_mode, known_transformation, whole_corners, inside_input, no_antialias),
         samples=(
             Sample("Resize", (given(1, 2, 3, 4), None, _scales(1, 1, 2, 2))),
             Sample("Resize", (given(1, 2, 5), None, None, constant([1, 2, 3])), {"mode": "nearest"}, name="sizes"),

@@ -1,0 +1,66 @@
+"""ONNX's node tests through the generated C: none gives a wrong number, and none that passed is lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import mcu_quant.onnx_backend as backend
+from bench import conformance
+
+
+@pytest.mark.slow
+def test_every_node_test_passes_or_is_refused() -> None:
+    recorded = json.loads(conformance.RECORD.read_text())
+    if recorded["onnx"] != onnx.__version__:
+        pytest.skip(f"bench/conformance.json is of ONNX {recorded['onnx']}, {onnx.__version__} is installed")
+    logging.disable(logging.CRITICAL)
+    try:
+        results = list(conformance.run_all(conformance.cases()))
+    finally:
+        logging.disable(logging.NOTSET)
+    assert [f"{r.test}: {r.code} {r.reason}" for r in results if r.status == conformance.FAILED] == []
+    now = {r.test: r.status for r in results}
+    lost = [t for t, status in recorded["tests"].items() if status == conformance.PASSED and now[t] != status]
+    assert lost == []
+
+
+def _model(nodes: list[onnx.NodeProto], **inputs: tuple[int, ...]) -> onnx.ModelProto:
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
+    graph = helper.make_graph(nodes, "g", ports, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_weights_may_be_inputs() -> None:
+    model = _model([helper.make_node("Conv", ["x", "w"], ["y"])], x=(1, 1, 5), w=(1, 1, 3))
+    prepared = backend.prepare(model)
+    x = np.arange(5, dtype=np.float32).reshape(1, 1, 5)
+    for kernel in ([1.0, 0.0, 0.0], [0.0, 0.0, 2.0]):  # other weights are another firmware
+        w = np.array(kernel, np.float32).reshape(1, 1, 3)
+        wanted = np.convolve(x.ravel(), w.ravel()[::-1], "valid")
+        np.testing.assert_allclose(prepared.run([x, w])[0].ravel(), wanted)
+
+
+def test_node_alone() -> None:
+    node = helper.make_node("Equal", ["a", "b"], ["y"])
+    (y,) = backend.run_node(node, [np.array([1, 2, 2**40]), np.array([1, 3, 2**40])])
+    assert y.dtype == np.bool_
+    assert y.tolist() == [True, False, True]
+
+
+def test_refusal_says_why() -> None:
+    model = _model([helper.make_node("NonZero", ["x"], ["i"]), helper.make_node("Cast", ["i"], ["y"], to=1)], x=(3,))
+    assert not backend.is_compatible(model)
+    with pytest.raises(backend.Refused) as refused:
+        backend.run_model(model, [np.ones(3, np.float32)])
+    assert refused.value.diagnostics
+
+
+def test_device() -> None:
+    assert backend.supports_device("CPU")
+    assert not backend.supports_device("CUDA")
