@@ -166,6 +166,18 @@ for _format, _spec in {
     register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec, pack=_pack))
 
 
+def _exact_depthwise(*, map: None = None, **args: Any) -> Array:
+    return _exact(**args)
+
+
+def _exact_depthwise_s16(*, map: None = None, **args: Any) -> Array:
+    return _exact_s16(**args)
+
+
+for _format, _spec in (("s8", _exact_depthwise), ("s8_s16", _exact_depthwise_s16), ("s16", _exact_depthwise_s16)):
+    register_kernel(Kernel(f"mq_depthwise_{_format}", "conv", counts=_counts, exact=_spec))
+
+
 # --- lowering ------------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +259,8 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
-    kernel = f"{it.family}_{'s16s16' if wide else f.input if f.input == f.output else f'{f.input}_{f.output}'}"
+    family = "mq_depthwise" if _is_depthwise(it) and not wide else it.family
+    kernel = f"{family}_{'s16s16' if wide else f.input if f.input == f.output else f'{f.input}_{f.output}'}"
 
     def table(array: Array, fmt: str, hint: str) -> Constant:
         return lo.constant(array, fmt, hint=f"{op.name}:{hint}", kind="table")
@@ -265,7 +278,7 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
             comment="scale per row",
         ),
         y=y,
-        **_patch(lo, kernel, rows.weights.shape[1]),
+        **_room(lo, kernel, it),
         s=it.shape,
         p=lo.struct(
             f"{it.family}_{'wide_' if wide else ''}params",
@@ -279,11 +292,25 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     )
 
 
-def _patch(lo: Lowering, kernel: str, columns: int) -> dict[str, Argument]:
-    """The parameter `patch` of the kernels that have one: room for two windows, in variants that use it."""
+def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Argument]:
+    """The parameter `map` or `patch` of the kernels that have one; NULL where the variant needs no patch."""
+    if kernel.startswith("mq_depthwise"):
+        f: Any = it.shape.fields
+        sizes = [
+            (f[f"out_{n}"] - 1) * f[f"stride_{n}"] + (f[f"kernel_{n}"] - 1) * f[f"dilation_{n}"] + 1
+            for n in ("height", "width")
+        ]
+        return {"map": lo.scratch(prod(sizes) + 1, "s16", "map")}
     if kernel not in WITH_PATCH:
         return {}
+    columns = it.matrix.shape[1]
     return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch") if lo.target.isa == "dsp" else Symbol("NULL")}
+
+
+def _is_depthwise(it: Layer) -> bool:
+    """One channel and one output in each of several groups."""
+    f = it.shape.fields
+    return it.family == "mq_conv" and f["channels"] == f["outputs"] == 1 and f["groups"] != 1
 
 
 def _lower_float(op: Operator, lo: Lowering) -> None:

@@ -18,7 +18,9 @@
  * patch: where variants lay out two windows side by side, room for twice their size, each rounded up to a multiple of
  * 4; NULL for those that need no room (scalar).
  *
- * SPDX-License-Identifier: Apache-2.0 */
+ * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
+ * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, and one
+ * more. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_CONV_H
 #define MQ_CONV_H
 
@@ -78,6 +80,12 @@ void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, int16_t *patch
                     const mq_conv_params *p);
 void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
                  const mq_conv_params *p);
+void mq_depthwise_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *map, const mq_conv_shape *s,
+                     const mq_conv_params *p);
+void mq_depthwise_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, int16_t *map, const mq_conv_shape *s,
+                         const mq_conv_params *p);
+void mq_depthwise_s16(const int16_t *x, const int8_t *w, int16_t *y, int16_t *map, const mq_conv_shape *s,
+                      const mq_conv_params *p);
 void mq_conv_s16s16(const int16_t *x, const int16_t *w, int16_t *y, const mq_conv_shape *s,
                     const mq_conv_wide_params *p);
 
