@@ -11,6 +11,8 @@ from collections.abc import Callable
 from mcu_quant.ir import Graph, check
 from mcu_quant.passes.activations import fuse_activations
 from mcu_quant.passes.affine import fold_affine
+from mcu_quant.passes.affine_before import fold_affine_before
+from mcu_quant.passes.affine_moved import move_affine
 from mcu_quant.passes.arithmetic import simplify_arithmetic
 from mcu_quant.passes.constants import fold_constants, merge_constants
 from mcu_quant.passes.cse import merge_common
@@ -39,6 +41,8 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     recover_rnn,
     recover_functions,
     fold_affine,
+    move_affine,
+    fold_affine_before,
     fuse_activations,
     convolution_to_gemm,
     merge_last_step,

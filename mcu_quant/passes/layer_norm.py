@@ -1,7 +1,7 @@
 """Layer normalisation is recognised in its parts.
 
 Before: m = mean(x); d = x - m; v = mean(d * d); s = sqrt(v + e); then one of
-  1. y = d / s * gamma + beta                                    (Div, or Mul by a Reciprocal)
+  1. y = d / s * gamma + beta                                    (Div, or Mul by a Reciprocal or by (v + e) ^ -0.5)
   2. y = d * (gamma / s) + beta                                  (gamma applied to the reciprocal first)
   3. y = x * (gamma / s) + (beta - m * (gamma / s))              (as TensorFlow writes it)
 where gamma and beta are constants or missing.
@@ -48,9 +48,10 @@ def recover_layer_norm(graph: Graph) -> Graph:
     """Put LayerNormalization where its parts are."""
     edit = Editor(graph)
     for op in graph.operators:
-        if op.op != "Sqrt" or (core := _core(edit, op)) is None:
+        inverse = op.op == "Power" and op.attributes["exponent"] == -0.5
+        if not (inverse or op.op == "Sqrt") or (core := _core(edit, op)) is None:
             continue
-        match = _normalised(edit, core)
+        match = _by_inverse(edit, core, core.root, core.operators) if inverse else _normalised(edit, core)
         if match is not None and edit.free(*match.operators):
             _replace(edit, core, match)
     return edit.done()
