@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from mcu_quant import boards, ops
+from mcu_quant.codegen import library_functions
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.folder import FolderSession, read_interface
@@ -21,7 +23,7 @@ from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.emulator.qemu import RV32, Machine, QemuTarget
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
 from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
-from mcu_quant.lower import lower
+from mcu_quant.lower import Target, lower
 from mcu_quant.ops import Sample, given, weight
 from mcu_quant.program import Program
 from tests import helpers
@@ -50,19 +52,40 @@ def target(core: str) -> QemuTarget:
     return CORES[core]
 
 
+#: (core, instruction set of the kernels): every kernel's samples run there.
+SWEPT = [("m0plus", "scalar"), ("m4", "scalar"), ("m4", "dsp"), ("m55", "mve")]
+#: The variants that each core can run.
+RUNS = [(core, isa) for core in ("m4", "m7", "m33", "m55") for isa in ("dsp", "mve") if core == "m55" or isa == "dsp"]
+#: Functions with a variant of their own, by instruction set.
+VARIANTS = {isa: {n for n, files in sources().items() if isa in files} for isa in ("dsp", "mve")}
+
+
+class Machines:
+    """Machines on which programs run: those of a sweep have all kernels and are kept, others have what is needed."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Machine] = {}
+
+    @contextmanager
+    def running(self, core: str, isa: str, program: Program) -> Iterator[Machine]:
+        if (core, isa) in SWEPT:
+            if (core, isa) not in self._kept:
+                self._kept[core, isa] = machine_for(target(core), sources(), isa, count=True)
+            yield self._kept[core, isa]
+        else:
+            with machine_for(target(core), library_functions(program), isa, count=True) as machine:
+                yield machine
+
+    def close(self) -> None:
+        for machine in self._kept.values():
+            machine.close()
+
+
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Mapping[str, Machine]]:
-    """Machines with all scalar kernels on them, started when first needed."""
-
-    class Started(dict[str, Machine]):
-        def __missing__(self, core: str) -> Machine:
-            self[core] = machine_for(target(core), sources(), count=True)
-            return self[core]
-
-    started = Started()
-    yield started
-    for machine in started.values():
-        machine.close()
+def machines() -> Iterator[Machines]:
+    made = Machines()
+    yield made
+    made.close()
 
 
 def check(program: Program, machine: Machine, frames: list[helpers.Frame]) -> list[int]:
@@ -86,38 +109,52 @@ CONV = next(s for s in ops.specs()["Conv"].samples)
 SMALL = {"gemm": Sample("Gemm", (given(2, 17), weight(17, 9), weight(9))), "lstm": LSTM, "conv": CONV}
 
 
-def check_lowerings(sample: Sample, machine: Machine, folder: Path, frames: int) -> None:
+def check_lowerings(sample: Sample, machines: Machines, core: str, isa: str, folder: Path, frames: int) -> None:
+    """A sample in every way it can be lowered; in another instruction set than scalar, only where it has a variant."""
     case = helpers.case(sample, folder)
-    for op in {op.op: op for op in case.graph.operators}.values():
-        for low in ops.spec(op).lowerings:
-            if low.applies and low.applies(op, case.graph):
+    for operator in {op.op for op in case.graph.operators}:
+        same = [op for op in case.graph.operators if op.op == operator]
+        for low in ops.spec(same[0]).lowerings:
+            if low.applies and any(low.applies(op, case.graph) for op in same):
                 continue
             for scale in low.scales:
-                plan = helpers.plan_in(case.graph, low.format, case.frames, {op.op: helpers.choice(low, scale)})
-                check(lower(case.graph, plan), machine, case.frames[:frames])
+                plan = helpers.plan_in(case.graph, low.format, case.frames, {operator: helpers.choice(low, scale)})
+                program = lower(case.graph, plan, Target(isa))
+                if isa == "scalar" or VARIANTS[isa].intersection(program.kernels()):
+                    with machines.running(core, isa, program) as machine:
+                        check(program, machine, case.frames[:frames])
 
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("name", SMALL)
-def test_every_format_on_every_core(machines: Mapping[str, Machine], name: str, core: str, tmp_path: Path) -> None:
-    check_lowerings(SMALL[name], machines[core], tmp_path, frames=4)
+def test_every_format_on_every_core(machines: Machines, name: str, core: str, tmp_path: Path) -> None:
+    check_lowerings(SMALL[name], machines, core, "scalar", tmp_path, frames=4)
 
 
-@pytest.mark.parametrize("core", ["m0plus", "m4"])
+@pytest.mark.parametrize(("core", "isa"), RUNS)
+@pytest.mark.parametrize("name", SMALL)
+def test_variants_on_every_core(machines: Machines, name: str, core: str, isa: str, tmp_path: Path) -> None:
+    check_lowerings(SMALL[name], machines, core, isa, tmp_path, frames=4)
+
+
+@pytest.mark.parametrize(("core", "isa"), SWEPT)
 @pytest.mark.parametrize("sample", [pytest.param(x, id=n) for n, _, x in helpers.samples()])
-def test_samples(machines: Mapping[str, Machine], sample: Sample, core: str, tmp_path: Path) -> None:
-    check_lowerings(sample, machines[core], tmp_path, frames=2)
+def test_samples(machines: Machines, sample: Sample, core: str, isa: str, tmp_path: Path) -> None:
+    check_lowerings(sample, machines, core, isa, tmp_path, frames=2)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @drawn(
-    core=st.sampled_from(list(BOARDS)), rows=st.integers(1, 3), inputs=st.integers(1, 70), outputs=st.integers(1, 40)
+    run=st.sampled_from([*((core, "scalar") for core in BOARDS), *RUNS]),
+    rows=st.integers(1, 3),
+    inputs=st.integers(1, 70),
+    outputs=st.integers(1, 40),
 )
 def test_drawn_shapes(
-    machines: Mapping[str, Machine], core: str, rows: int, inputs: int, outputs: int, tmp_path: Path
+    machines: Machines, run: tuple[str, str], rows: int, inputs: int, outputs: int, tmp_path: Path
 ) -> None:
     sample = Sample("Gemm", (given(rows, inputs), weight(inputs, outputs), weight(outputs)))
-    check_lowerings(sample, machines[core], tmp_path, frames=1)
+    check_lowerings(sample, machines, *run, tmp_path, frames=1)
 
 
 # --- counting --------------------------------------------------------------------------------------------------------
@@ -163,18 +200,18 @@ def test_counts_are_the_same_every_time(core: str) -> None:
     program = small_program("streaming", "s16")
     rng = np.random.default_rng(0)
     frames = [{"x": rng.uniform(-3, 3, (1, 4)).astype(np.float32)} for _ in range(5)]
-    functions = list(sources())
     found = []
     for _ in range(2):
-        with machine_for(target(core), functions, count=True) as machine:
+        with machine_for(target(core), library_functions(program), count=True) as machine:
             found.append(check(program, machine, frames))
     assert found[0] == found[1]
     assert min(found[0]) > 10
 
 
-def test_counting_changes_nothing(machines: Mapping[str, Machine]) -> None:
-    with machine_for(target("m4"), sources()) as machine:
-        counts = check(small_program("dense", "s8"), machine, [{"x": np.ones((1, 5), np.float32)}])
+def test_a_machine_that_does_not_count() -> None:
+    program = small_program("dense", "s8")
+    with machine_for(target("m4"), library_functions(program)) as machine:
+        counts = check(program, machine, [{"x": np.ones((1, 5), np.float32)}])
     assert counts == [0] * len(counts)
 
 
@@ -193,9 +230,9 @@ def test_a_fault_is_reported(core: str, tmp_path: Path) -> None:
         machine.call("mq_fault_now", [0xF000_0000])
 
 
-def test_a_machine_has_an_end(machines: Mapping[str, Machine]) -> None:
-    with pytest.raises(DiagnosticError, match=r"MQ603.*no room"):
-        machines["m4"].allocate(1 << 30)
+def test_a_machine_has_an_end() -> None:
+    with machine_for(target("m4"), ()) as machine, pytest.raises(DiagnosticError, match=r"MQ603.*no room"):
+        machine.allocate(1 << 30)
 
 
 def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
