@@ -57,9 +57,10 @@ def onnx_model(sample: Sample, stored: bool = False) -> onnx.ModelProto:
                 names.append(f"c{i}")
                 constants.append(numpy_helper.from_array(np.asarray(array), f"c{i}"))
     if stored:
-        nodes = [_identity(i.name, f"{i.name}_stored", sample.opset) for i in inputs]
+        reals = [i.name for i in inputs if i.type.tensor_type.elem_type == TensorProto.FLOAT]
+        nodes = [_identity(n, f"{n}_stored", sample.opset) for n in reals]
         constants += [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("low", -1e3), ("high", 1e3))]
-        names = [f"{n}_stored" if n.startswith("x") else n for n in names]
+        names = [f"{n}_stored" if n in reals else n for n in names]
     outputs = [f"y{i}" for i in range(sample.outputs)]
     nodes.append(helper.make_node(sample.onnx, names, outputs, name="node", **sample.attributes))
     graph = helper.make_graph(nodes, "sample", inputs, [onnx.ValueInfoProto(name=o) for o in outputs], constants)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcu_quant import memory, ops
+from mcu_quant import formats, memory, ops
 from mcu_quant.emulator.library import sources
 from mcu_quant.formats import ScaleKind
 from mcu_quant.interpret import execute
@@ -89,7 +89,7 @@ def test_carried_values(spec: OpSpec, sample: Sample, fmt: str, tmp_path: Path) 
     snr_db = helpers.snr_db(case.onnxruntime, ran.outputs)
     assert snr_db >= STORAGE_SNR_DB[fmt]
     kept = {ran.program.edges[n].type.format for n in case.graph.outputs if n in ran.program.edges}
-    assert kept <= {fmt, "f32"}
+    assert kept <= {fmt, "f32", *(formats.natural(case.graph.types[n].dtype).name for n in case.graph.outputs)}
 
 
 #: SNR in dB at least of operators that are several others in their canonical form, each with its own rounding.

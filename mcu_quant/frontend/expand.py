@@ -61,13 +61,21 @@ def _definable(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.de
     for node in model.graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain
         version = versions.get(domain, 0)
-        if node.op_type in _KEPT or node.op_type in ops.by_onnx() or (node.domain, node.op_type) in local:
+        if node.op_type in _KEPT or _known(node) or (node.domain, node.op_type) in local:
             continue
         if not version or not onnx.defs.has(node.op_type, version, domain):
             continue
         schema = onnx.defs.get_schema(node.op_type, version, domain)
         if schema.has_function or schema.has_context_dependent_function:
             yield node, schema
+
+
+def _known(node: onnx.NodeProto) -> bool:
+    """Does an operator file take this node, with the outputs it has?"""
+    spec = ops.by_onnx().get(node.op_type)
+    if spec is None:
+        return False
+    return spec.most_outputs is None or sum(map(bool, node.output)) <= spec.most_outputs
 
 
 def _versions(model: onnx.ModelProto) -> dict[str, int]:

@@ -206,6 +206,8 @@ class OpSpec:
     samples: tuple[Sample, ...] = ()
     #: data passes through in whatever format it is stored: views, slices, transposes. No line in the plan.
     carries: bool = False
+    #: with more outputs than these ONNX's own definition takes the operator's place (None: never)
+    most_outputs: int | None = None
     #: some operands are whole numbers or truth values although it has formats to choose from (indices, conditions)
     mixed: bool = False
     #: how it is computed on whole numbers and truth values, which are stored as they are. No line in the plan.

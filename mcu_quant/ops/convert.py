@@ -117,6 +117,13 @@ def convert(lo: Lowering, source: Buffer, destination: Buffer) -> None:
     if a.format == b.format and a.quant == b.quant:
         copy(lo, source, destination.edge)
         return
+    if a.storage.exact and b.storage.exact:
+        from mcu_quant.ops.whole import type_code
+
+        codes = {"x_type": type_code(a.format), "y_type": type_code(b.format), "to_bool": int(b.format == "b8")}
+        p = lo.struct("mq_cast_params", n=a.size, **codes)
+        lo.call("mq_cast", Purpose.CONVERT, f"{a} to {b}", x=source, y=destination, p=p)
+        return
     args: dict[str, Argument | int | float] = {"x": source, "y": destination, "n": a.size}
     if a.quant and b.quant:
         m, shift = fixed.multiplier(a.quant.scale / b.quant.scale)

@@ -1,22 +1,27 @@
-"""Gather, GatherElements and GatherND: elements of x at constant indices, which stay an input of the operator.
+"""Gather, GatherElements and GatherND: elements of x at indices, which stay an input of the operator.
 
     Gather           y[i.., j.., k..] = x[i.., index[j..], k..]         j replaces the axis `axis`
     GatherElements   y[i, j, ...] = x[i, index[i, j, ...], ...]         the index stands at `axis`
     GatherND         y[b.., i.., k..] = x[b.., index[b.., i..], k..]    a row of the index is a position
 
-Attribute `batch_dims` of GatherND: how many axes b are.
+Attribute `batch_dims` of GatherND: how many axes b are. Constant indices are proven to lie inside; one that is computed
+at run time and lies outside takes the nearest element that exists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, Shape
-from mcu_quant.ops import Canonical, NodeContext, Sample, fixed, given, normalise_axis, register
-from mcu_quant.ops.layout import indices, selection
+from mcu_quant.lower import Lowering
+from mcu_quant.ops import Canonical, Given, NodeContext, Sample, fixed, given, normalise_axis, register, weight
+from mcu_quant.ops.common.indexed import Positions, gather_at
+from mcu_quant.ops.layout import carrying, indices, lower_selection, operand, selection
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
@@ -57,11 +62,6 @@ def _gather_nd(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     return (x[(*leading, *np.moveaxis(index, -1, 0))],)
 
 
-def constant_index(op: Operator, graph: Graph) -> str | None:
-    """The indices of Gather, GatherElements and GatherND are constants."""
-    return None if op.inputs[1] in graph.constants else "they are computed at run time"
-
-
 def index_in_range(op: Operator, graph: Graph) -> str | None:
     """Every index lies inside its axis."""
     index, shape = graph.constant(op.inputs[1]), graph.shape(op.inputs[0])
@@ -71,6 +71,37 @@ def index_in_range(op: Operator, graph: Graph) -> str | None:
     sizes = shape[first : first + index.shape[-1]] if op.op == "GatherND" else shape[op.attributes["axis"]]
     wrong = index[(index < 0) | (index >= np.array(sizes))]
     return f"{int(wrong[0])} lies outside {list(shape)}" if wrong.size else None
+
+
+def _where(op: Operator, lo: Lowering) -> tuple[Positions, int]:
+    """Positions for indices that are computed at run time, and how many neighbours each stands for."""
+    shape, index = lo.shape(op.inputs[0]), lo.shape(op.inputs[1])
+    stride = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    if op.op == "GatherND":
+        first, depth = op.attributes["batch_dims"], index[-1]
+        batches, rows = prod(shape[:first]), prod(index[:-1])
+        block = prod(shape[first:])
+        base = np.repeat(np.arange(batches) * block, rows // batches)
+        taken = slice(first, first + depth)
+        return Positions(base, rows, shape[taken], tuple(stride[taken])), prod(shape[first + depth :])
+    axis = op.attributes["axis"]
+    if op.op == "Gather":
+        base = np.repeat(np.arange(prod(shape[:axis])) * shape[axis] * stride[axis], prod(index))
+        return Positions(base, prod(index), (shape[axis],), (stride[axis],)), stride[axis]
+    at = [np.zeros(1, np.int64) if a == axis else i for a, i in enumerate(np.indices(index, sparse=True))]
+    base = np.broadcast_to(sum(i * s for i, s in zip(at, stride, strict=True)), index)
+    return Positions(base, prod(index), (shape[axis],), (stride[axis],)), 1
+
+
+def _lower(op: Operator, lo: Lowering) -> None:
+    data, index = op.inputs
+    if lo.is_constant(index):
+        lower_selection(op, lo)
+        return
+    x = operand(lo, data)
+    type_ = lo.type_of(x)
+    where, run = _where(op, lo)
+    gather_at(lo, x, index, lo.write(op.outputs[0], type_.format, type_.quant), where, run)
 
 
 for _name, _reference, _samples in (
@@ -83,6 +114,8 @@ for _name, _reference, _samples in (
             Sample("Gather", (given(2, 5, 3), fixed([4, 0, 0, 2, -1])), {"axis": 1}, name="irregular"),
             Sample("Gather", (given(2, 9), indices([0, 1, 2], [2, 3, 4], [4, 5, 6])), {"axis": -1}, name="unfold"),
             Sample("Gather", (given(6), indices([5, 1], [1, 0])), name="matrix"),
+            Sample("Gather", (given(2, 5, 3), Given((2, 2), -5, 5, "int64")), {"axis": 1}, name="computed"),
+            Sample("Gather", (weight(7, 3), Given((4,), 0, 7, "int32")), name="table"),
         ),
     ),
     (
@@ -91,6 +124,7 @@ for _name, _reference, _samples in (
         (
             Sample("GatherElements", (given(3, 3), indices([1, 2, 0], [2, 0, 0]))),
             Sample("GatherElements", (given(2, 4), indices([0, -1, 2], [3, 3, 1])), {"axis": 1}),
+            Sample("GatherElements", (given(2, 4), Given((2, 3), 0, 4, "int64")), {"axis": 1}, name="computed"),
         ),
     ),
     (
@@ -100,15 +134,9 @@ for _name, _reference, _samples in (
             Sample("GatherND", (given(3, 4), indices([0, 1], [2, 3], [1, -1]))),
             Sample("GatherND", (given(3, 2, 4), indices([2], [0]))),
             Sample("GatherND", (given(2, 3, 4), indices([1], [2])), {"batch_dims": 1}),
+            Sample("GatherND", (given(2, 3, 4), Given((2, 1), 0, 3, "int64")), {"batch_dims": 1}, name="computed"),
         ),
     ),
 ):
-    register(
-        selection(
-            _name,
-            _reference,
-            canonicalise=canonicalise,
-            constraints=(constant_index, index_in_range),
-            samples=_samples,
-        )
-    )
+    _spec = selection(_name, _reference, canonicalise=canonicalise, constraints=(index_in_range,), samples=_samples)
+    register(replace(_spec, lowerings=carrying(_lower)))

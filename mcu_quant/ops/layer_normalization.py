@@ -245,11 +245,6 @@ def constant_parameters(op: Operator, graph: Graph) -> str | None:
     return f"{', '.join(wrong)} is computed at run time" if wrong else None
 
 
-def one_output(op: Operator, graph: Graph) -> str | None:
-    """The mean and the inverse deviation, outputs for training, are not computed."""
-    return f"{', '.join(o for o in op.outputs[1:] if o)} is used" if any(op.outputs[1:]) else None
-
-
 def _applies(op: Operator, graph: Graph) -> str | None:
     return short_rows(prod(graph.shape(op.inputs[0])[op.attributes["axis"] :]))
 
@@ -293,7 +288,8 @@ for _name, _samples in {
             infer=same_as_input,
             reference=reference,
             canonicalise=canonicalise,
-            constraints=(constant_parameters, normalised_shape, one_output),
+            constraints=(constant_parameters, normalised_shape),
+            most_outputs=1,
             family="normalisation",
             lowerings=lowerings(rows_of, _applies),
             samples=_samples,

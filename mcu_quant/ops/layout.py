@@ -271,7 +271,7 @@ def carry(lo: Lowering, edge: str, data: str, source: Array) -> None:
     move(lo, x, lo.write(edge, type_.format, type_.quant), source)
 
 
-def _lower_selection(op: Operator, lo: Lowering) -> None:
+def lower_selection(op: Operator, lo: Lowering) -> None:
     data = op.inputs[0]
     others = [lo.weights_of(i) for i in op.inputs[1:]]
     found = ops.spec(op).reference(op, [layout.positions(lo.shape(data)), *others])
@@ -311,7 +311,7 @@ def selection(
         canonicalise=canonicalise,
         constraints=tuple(constraints),
         samples=tuple(samples),
-        lowerings=carrying(_lower_selection),
+        lowerings=carrying(lower_selection),
         carries=True,
         family="layout",
     )

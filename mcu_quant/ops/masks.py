@@ -1,8 +1,8 @@
 """Operators that become a mask and a selection: Trilu, EyeLike, OneHot.
 
-    Trilu    x on and above (upper) or on and below the k-th diagonal, 0 elsewhere
-    EyeLike  1 on the k-th diagonal, 0 elsewhere: depends on the shape of x alone
-    OneHot   on where the position along `axis` is the index, off elsewhere; an index below 0 counts from the end
+Trilu    x on and above (upper) or on and below the k-th diagonal, 0 elsewhere
+EyeLike  1 on the k-th diagonal, 0 elsewhere: depends on the shape of x alone
+OneHot   on where the position along `axis` is the index, off elsewhere; an index below 0 counts from the end
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ for _name, _samples in (
         "OneHot",
         (
             Sample("OneHot", (Given((2, 3), -4, 4, "int64"), fixed(5), fixed(-1.5, 2.5, dtype="float32"))),
-            Sample("OneHot", (Given((5,), 0, 4, "int32"), fixed(4), fixed(0, 1)), {"axis": 0}, name="whole"),
+            Sample("OneHot", (Given((5,), 0, 4, "int64"), fixed(4), fixed(0.0, 1.0, dtype="float32")), {"axis": 0}),
         ),
     ),
 ):

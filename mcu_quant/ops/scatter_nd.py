@@ -14,14 +14,16 @@ from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, given, register, weight
 from mcu_quant.ops.common.layout import positions
+from mcu_quant.ops.scatter import REDUCTIONS, reduction_of, rounds
 from mcu_quant.ops.layout import carry, carrying, common_type, indices, move
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """Indices count from the front; a constant may be shared, so it is a new one."""
-    reduction = op.attributes.get("reduction", "none")
-    attributes = {"reduction": reduction.decode() if isinstance(reduction, bytes) else str(reduction)}
+    attributes = {"reduction": reduction_of(op)}
     index = node.constant(op.inputs[1])
+    if index is not None and attributes["reduction"] in REDUCTIONS:
+        return _in_rounds(op, node, index)
     if index is None:
         return Canonical((Operator(op.name, "ScatterND", op.inputs, op.outputs, attributes),))
     sizes = np.array(node.shape(op.inputs[0])[: index.shape[-1]])
@@ -29,6 +31,18 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     positive = np.where(index < 0, index + sizes, index).astype(np.int64)
     made = Operator(op.name, "ScatterND", (op.inputs[0], name, op.inputs[2]), op.outputs, attributes)
     return Canonical((made,), {name: positive}, {name: node.type(op.inputs[1])})
+
+
+def _in_rounds(op: Operator, node: NodeContext, index: Array) -> Canonical:
+    """With a reduction: every element of the updates to its flat position."""
+    shape = node.shape(op.inputs[0])
+    depth = index.shape[-1]
+    sizes = np.array(shape[:depth])
+    positive = np.where(index < 0, index + sizes, index)
+    if ((positive < 0) | (positive >= sizes)).any():
+        return Canonical((Operator(op.name, "ScatterND", op.inputs, op.outputs, {"reduction": "none"}),))
+    first = positions(shape)[tuple(np.moveaxis(positive, -1, 0))]
+    return rounds(op, node, first)
 
 
 def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
@@ -104,6 +118,7 @@ SCATTER_ND = register(
             Sample("ScatterND", (given(2, 5), indices([0, 1], [0, 2], [1, 1], [1, 2]), given(4)), name="box"),
             Sample("ScatterND", (weight(4, 3), indices([2], [0]), given(2, 3)), name="constant-data"),
             Sample("ScatterND", (given(3, 2), indices([0]), weight(1, 2)), name="constant-updates"),
+            Sample("ScatterND", (given(4, 3), indices([1], [1], [2]), given(3, 3)), {"reduction": "mul"}, name="mul"),
             Sample("ScatterND", (given(2, 2), indices([1], [0]), given(2, 2)), name="everything"),
         ),
     )

@@ -105,7 +105,7 @@ WHERE = register(
             Sample("Where", (Fixed(np.array([True, False, True])), given(2, 3), given(2, 3))),
             Sample("Where", (Fixed(np.eye(3, dtype=bool)), given(2, 3, 3), Fixed(np.array(-0.5, np.float32)))),
             Sample("Where", (_condition(4, 1), given(1, 5), given(3, 4, 5)), name="computed"),
-            Sample("Where", (_condition(9), Given((9,), 0, 9, "int64"), Given((), 0, 9, "int64")), name="int64"),
+            Sample("Where", (_condition(9), Given((9,), 0, 9, "int64"), Given((2, 9), 0, 9, "int64")), name="int64"),
         ),
     )
 )

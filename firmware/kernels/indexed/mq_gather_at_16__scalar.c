@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_indexed.h"
+
+void mq_gather_at_16(const void *x, const int32_t *position, void *y, const mq_gather_at_params *p) {
+    uint16_t *to = (uint16_t *)y;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const uint16_t *from = (const uint16_t *)x + position[i];
+        for (uint32_t r = 0; r < p->run; r++) {
+            *to++ = from[r];
+        }
+    }
+}

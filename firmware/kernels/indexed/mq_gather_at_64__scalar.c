@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_indexed.h"
+
+void mq_gather_at_64(const void *x, const int32_t *position, void *y, const mq_gather_at_params *p) {
+    uint64_t *to = (uint64_t *)y;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const uint64_t *from = (const uint64_t *)x + position[i];
+        for (uint32_t r = 0; r < p->run; r++) {
+            *to++ = from[r];
+        }
+    }
+}
