@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,24 @@ from mcu_quant.paths import firmware
 from mcu_quant.program import Access, Buffer, Call, Constant, Program, Role, Scalar, Struct, Symbol
 
 
+def kernel_objects(target: QemuTarget, functions: Iterable[str], isa: str = "scalar") -> list[Path]:
+    """Functions of the firmware library compiled for a core, each in its variant for the instruction set.
+
+    Raises:
+        DiagnosticError: MQ601 without the compiler, MQ602 if a kernel does not compile.
+    """
+    sources = sorted({variant(f, isa) for f in functions})
+    includes = [firmware() / "include", *sorted({h.parent for h in headers()})]
+    return qemu.compile_objects(target, sources, includes)
+
+
 def machine_for(target: QemuTarget, functions: Iterable[str], isa: str = "scalar", *, count: bool = False) -> Machine:
     """A running machine with these functions of the firmware library, for programs that call no others.
 
     Raises:
         DiagnosticError: MQ601 if a tool is missing, MQ602 if a kernel does not compile.
     """
-    sources = sorted({variant(f, isa) for f in functions})
-    includes = [firmware() / "include", *sorted({h.parent for h in headers()})]
-    return Machine(target, qemu.link(target, qemu.compile_objects(target, sources, includes)), count=count)
+    return Machine(target, qemu.link(target, kernel_objects(target, functions, isa)), count=count)
 
 
 class QemuProgramSession(ProgramSession):

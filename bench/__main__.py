@@ -1,0 +1,52 @@
+"""Count everything and write it down: kernels and whole models, on every core whose tools are installed.
+
+python -m bench [--core m4] [--models ../shared/models] [--output bench/results.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import kernels, whole_models
+from mcu_quant.emulator import qemu
+
+HERE = Path(__file__).resolve().parent
+REAL_MODELS = HERE.parent.parent / "shared" / "models"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Executed instructions of kernels and models.")
+    parser.add_argument("--core", choices=kernels.CORES, action="append", help="may be repeated; default: all")
+    parser.add_argument("--models", type=Path, default=REAL_MODELS if REAL_MODELS.is_dir() else None)
+    parser.add_argument("--output", type=Path, default=HERE / "results.json")
+    given = parser.parse_args()
+    cores = [c for c in given.core or kernels.CORES if not _missing(c)]
+    found: list[dict[str, Any]] = []
+    for kernel in kernels.everything(cores):
+        print(kernels.line(kernel), flush=True)
+        found.append(kernel.as_dict())
+    with tempfile.TemporaryDirectory() as scratch:
+        models = [*whole_models.read(None, whole_models.SMALL, Path(scratch))]
+        if given.models:
+            models += whole_models.read(given.models, whole_models.REAL, Path(scratch))
+        for model in whole_models.everything(models, [c for c in cores if c in kernels.BOARDS]):
+            print(whole_models.line(model), flush=True)
+            found.append(whole_models.as_dict(model))
+    given.output.write_text("[\n" + ",\n".join(f" {json.dumps(m)}" for m in found) + "\n]\n")
+    return 0
+
+
+def _missing(core: str) -> tuple[str, ...]:
+    missing = qemu.missing(kernels.target_of(core)[0])
+    if missing:
+        print(f"{core}: NOT measured, {', '.join(missing)} is not installed", file=sys.stderr)
+    return missing
+
+
+if __name__ == "__main__":
+    sys.exit(main())
