@@ -229,8 +229,13 @@ def _overlap(a: Edge, b: Edge) -> bool:
 
 
 def integer_edges(program: Program) -> tuple[str, ...]:
-    """Integer edges that calls write and that still hold the result at the end of a frame."""
-    return tuple(n for n in _final(program) if program.edges[n].type.storage.integer)
+    """Integer edges that calls write and that still hold the result at the end of a frame, in the model's memory.
+
+    What lies in a caller's buffer is compared as the output it is.
+    """
+    edges = program.edges
+    own = (n for n in _final(program) if edges[edges[n].root].role is not Role.OUTPUT)
+    return tuple(n for n in own if edges[n].type.storage.integer)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ pair is a FakeQuantise; a DequantizeLinear behind an input, or a QuantizeLinear 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from mcu_quant import ops
 from mcu_quant.formats import QuantParams
-from mcu_quant.ir import Graph, Operator
+from mcu_quant.ir import Array, Graph, Operator
 
 KINDS = ("QuantizeLinear", "DequantizeLinear", "FakeQuantise")
 
@@ -23,8 +24,8 @@ def is_quantised(graph: Graph) -> bool:
 def scales(graph: Graph) -> Mapping[str, QuantParams]:
     """The scale in s8 of every edge that the model says to be stored in 8 bits.
 
-    That is what one of the three operators makes or reads, if it has one scale and if whoever else reads it wants the
-    same.
+    That is what one of the three operators makes, or reads, if it has one scale and if whoever else reads it wants the
+    same; and what is made of such edges by picking and moving values.
     """
     from mcu_quant.ops.quantize_linear import in_s8, stored_quant
 
@@ -32,6 +33,10 @@ def scales(graph: Graph) -> Mapping[str, QuantParams]:
     results = set(graph.results)
     consumers = graph.consumers()
     for op in graph.operators:
+        if _keeps_values(op):
+            moved = {found.get(i) for i in op.inputs if i and i not in graph.constants}
+            if len(moved) == 1 and (same := moved.pop()) is not None:
+                found |= {o: same for o in op.outputs if o}
         if op.op not in KINDS or in_s8(op, graph):
             continue
         if op.op != "QuantizeLinear":
@@ -42,6 +47,22 @@ def scales(graph: Graph) -> Mapping[str, QuantParams]:
         if op.inputs[0] not in results and set(wanted) == {stored_quant(op)}:
             found.setdefault(op.inputs[0], stored_quant(op))
     return found
+
+
+def _keeps_values(op: Operator) -> bool:
+    """Is every value of the output one of the input's?"""
+    return op.op == "MaxPool" or (ops.spec(op).carries and op.op not in ("Pad", "ScatterND"))
+
+
+def stored_inputs(graph: Graph) -> Mapping[str, Callable[[Array], Array]]:
+    """Inputs that the model reads as whole numbers on a scale of its own, and what turns reals into them."""
+    from mcu_quant.ops.quantize_linear import quantised
+
+    def onto(op: Operator, real: Array) -> Array:
+        return quantised(op, real).astype(op.attributes["dtype"])
+
+    found = [op for op in graph.operators if op.op == "DequantizeLinear" and op.inputs[0] in graph.inputs]
+    return {op.inputs[0]: partial(onto, op) for op in found}
 
 
 class Neighbours:
@@ -66,6 +87,12 @@ class Neighbours:
     def floats_written(self, op: Operator) -> tuple[str, ...]:
         """Outputs of an operator that the model does not store in 8 bits."""
         return tuple(o for o in op.outputs if o and not self._wanted(o))
+
+    def against_s8(self, op: Operator) -> str | None:
+        """Why the scales of one of the three operators are none of an s8 edge, or None."""
+        from mcu_quant.ops.quantize_linear import in_s8
+
+        return in_s8(op, self._graph)
 
     def whole_weights(self, op: Operator) -> bool:
         """Does the model have weights of this operator as whole numbers?"""

@@ -12,19 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from mcu_quant import boards, data, formats, frontend, memory, pipelines
+from mcu_quant import boards, data, formats, frontend, memory, ops, pipelines, qdq
 from mcu_quant.calibrate import calibrate
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, raise_errors
 from mcu_quant.frontend import Imported
 from mcu_quant.frontend.ports import ports
-from mcu_quant.ir import Graph
+from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import Target, lower
 from mcu_quant.passes import optimise
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision import presets
-from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.program import Program
 
 Progress = Callable[[str], None]
@@ -133,7 +133,7 @@ def clips(model: Model, source: Path | None) -> Clips:
         DiagnosticError: MQ401, MQ403.
     """
     inputs = {name: model.graph.types[name] for name in model.graph.inputs}
-    return data.load(source, model.pipeline, inputs, model.file.parent)
+    return data.load(source, model.pipeline, inputs, model.file.parent, qdq.stored_inputs(model.graph))
 
 
 def target(board: boards.Board | None) -> Target:
@@ -195,7 +195,9 @@ def _edited(
 
 def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Progress) -> Planned:
     """The plan with ranges, and the warnings that concern it."""
-    notes = [d for d in frames.diagnostics if d.code != "MQ402" or (_needs_ranges(plan) and not plan.ranges)]
+    notes = [
+        d for d in frames.diagnostics if d.code != "MQ402" or (_needs_ranges(plan, model.graph) and not plan.ranges)
+    ]
     if plan.sha256 and plan.sha256 != model.sha256:
         message = "the plan was made for another version of this model: formats are taken over, and so are its ranges"
         help_ = "make a new plan: mcu-quant plan MODEL -o PLAN"
@@ -209,9 +211,18 @@ def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Prog
     return Planned(made, frames, tuple(notes))
 
 
-def _needs_ranges(plan: PrecisionPlan) -> bool:
-    stored = {f for line in plan.operators.values() for f in (line.format, line.output) if f}
-    return any(formats.get(f).integer for f in stored)
+def _needs_ranges(plan: PrecisionPlan, graph: Graph) -> bool:
+    """Is anything stored in integers for which the model has no scale of its own?"""
+    own = qdq.scales(graph)
+
+    def known(op: Operator, line: OperatorPlan) -> bool:
+        written = {o for o in op.outputs if o and ops.is_real(graph, o)}
+        in_s8 = line.format == "s8" and line.output in (None, "s8") and not ops.spec(op).internals
+        return in_s8 and own.keys() >= written
+
+    lines = [(op, plan.operators[op.name]) for op in graph.operators if op.name in plan.operators]
+    integer = [(o, n) for o, n in lines if any(formats.get(f).integer for f in (n.format, n.output) if f)]
+    return not all(known(op, line) for op, line in integer)
 
 
 @dataclass(frozen=True, eq=False)

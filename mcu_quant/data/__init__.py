@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,22 +72,35 @@ def load(
     pipeline: Pipeline | None,
     inputs: Mapping[str, TensorType],
     model_folder: Path | None = None,
+    stored: Mapping[str, Callable[[Array], Array]] = MappingProxyType({}),
 ) -> Clips:
     """Clips for a graph with these inputs (without states).
 
     `source` is a folder of wav files (or of npz files), one such file, or None for synthetic signals. An npz holds one
     array per input with a leading time axis, and needs no pipeline. `model_folder` is where an upstream model that the
-    pipeline names is looked for.
+    pipeline names is looked for. `stored` turns the reals that a pipeline makes into the whole numbers that the model
+    reads, for inputs on a scale of the model's; arrays in an npz are as the model reads them.
 
     Raises:
         DiagnosticError: MQ401 for the data, MQ403 for a pipeline that does not fit; all problems at once.
     """
-    if source is None:
-        return _synthetic(pipeline, inputs, model_folder)
-    files = _files(source)
-    if files[0].suffix.lower() == ".npz":
+    files = [] if source is None else _files(source)
+    if source is not None and files[0].suffix.lower() == ".npz":
         return _arrays(source, files, inputs)
-    return _recordings(source, files, _fitting(pipeline, inputs), inputs, model_folder)
+    reals = {n: TensorType(t.shape) if n in stored else t for n, t in inputs.items()}
+    if source is None:
+        made = _synthetic(pipeline, reals, model_folder)
+    else:
+        made = _recordings(source, files, _fitting(pipeline, reals), reals, model_folder)
+    return replace(made, clips=tuple(_stored(clip, stored) for clip in made)) if stored else made
+
+
+def _stored(clip: Clip, stored: Mapping[str, Callable[[Array], Array]]) -> Clip:
+    def frames() -> Iterator[Frame]:
+        for frame in clip:
+            yield {n: stored[n](a) if n in stored else a for n, a in frame.items()}
+
+    return replace(clip, frames=frames)
 
 
 def _files(source: Path) -> list[Path]:

@@ -16,6 +16,8 @@ from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
 from mcu_quant.passes.constants import evaluate
+from mcu_quant.passes.edit import settled
+from mcu_quant.passes.quantised import pair_quantisation
 from mcu_quant.passes.steps import followed, of_moved
 
 #: What the graph can hold; other real types have become float32.
@@ -91,7 +93,8 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
     result = replace(graph, operators=tuple(operators), constants=constants, types=types, steps=steps)
     if problems:
         return result, problems + list(_constraint_problems(result))
-    result = _without_empty(eliminate_dead(result))
+    # before rules are judged: between the halves of a pair, operators on reals may stand that then read whole numbers
+    result = settled(_without_empty(eliminate_dead(result)), pair_quantisation)
     return result, [*_constraint_problems(result), *_empty(result), *_not_finite(result)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -208,6 +208,13 @@ def ordered(graph: Graph, operators: Sequence[Operator], constants: Mapping[str,
             raise AssertionError(f"a pass made a cycle through {', '.join(op.name for op in later)}")
         waiting = later
     return done
+
+
+def settled(graph: Graph, rewrite: Callable[[Graph], Graph]) -> Graph:
+    """The graph after a pass that is repeated until it changes nothing."""
+    while (changed := rewrite(graph)) is not graph:
+        graph = changed
+    return graph
 
 
 def reshape(name: str, source: str, edge: str, shape: Shape) -> Operator:

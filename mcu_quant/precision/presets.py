@@ -90,7 +90,9 @@ def qdq(op: Operator, around: Neighbours) -> Wish:
     if op.op in QDQ:
         scale, zero, dtype = (op.attributes[n] for n in ("scale", "zero_point", "dtype"))
         many = f" and {len(scale) - 1} more" if len(scale) > 1 else ""
-        return Wish("s8", f"the model's own scale {scale[0]:.6g}, zero point {zero[0]} ({dtype}){many}")
+        own = f"the model's own scale {scale[0]:.6g}, zero point {zero[0]} ({dtype}){many}"
+        against = around.against_s8(op)
+        return Wish("f32", f"{own}; no s8: {against}") if against else Wish("s8", own)
     reads, writes = around.floats_read(op), around.floats_written(op)
     if not reads and not writes:
         return Wish("s8", "the model has scales for all that it reads and writes")
