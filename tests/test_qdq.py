@@ -341,3 +341,93 @@ def test_a_large_model_computes_every_weight_in_integers(shared: Path) -> None:
     assert len(weighted) == 39
     assert {plan.operators[op.name].format for op in weighted} == {"s8"}
     assert all(op.inputs[1] in graph.steps for op in weighted if op.op != "MatMul")
+
+
+# --- products of whole numbers -------------------------------------------------------------------------------------
+
+
+def _linear(weight: type[Any], *, per_channel: bool) -> onnx.ModelProto:
+    """QLinearConv, then QLinearMatMul, between ports of 8 bits."""
+    rng, low = np.random.default_rng(4), int(np.iinfo(weight).min)
+    scales = np.asarray(rng.uniform(0.002, 0.01, (4,) if per_channel else ()), np.float32)
+    constants: dict[str, Any] = {
+        "xs": np.array(0.02, np.float32),
+        "xz": np.array(100, np.uint8),
+        "w": rng.integers(low, low + 256, (4, 3, 2, 2)).astype(weight),
+        "ws": scales,
+        "wz": np.full(scales.shape, low + 128, weight),
+        "cs": np.array(0.05, np.float32),
+        "cz": np.array(128, np.uint8),
+        "b": rng.integers(-900, 900, 4).astype(np.int32),
+        "m": rng.integers(low, low + 256, (5, 6)).astype(weight),
+        "ms": np.array(0.007, np.float32),
+        "mz": np.array(low + 128, weight),
+        "ys": np.array(0.1, np.float32),
+        "yz": np.array(120, np.uint8),
+    }
+    nodes = [
+        node("QLinearConv", "x xs xz w ws wz cs cz b", "c", pads=[0, 1, 1, 0], name="conv"),
+        node("QLinearMatMul", "c cs cz m ms mz ys yz", "y", name="product"),
+    ]
+    types = {"x": TensorProto.UINT8, "y": TensorProto.UINT8}
+    return model(nodes, {"x": [1, 3, 6, 5]}, {"y": [1, 4, 6, 6]}, constants, types=types)
+
+
+@pytest.mark.parametrize(("weight", "per_channel"), [(np.int8, True), (np.int8, False), (np.uint8, False)])
+def test_linear_products_are_quantised_models_too(weight: type[Any], per_channel: bool, tmp_path: Path) -> None:
+    path = save(_linear(weight, per_channel=per_channel), tmp_path)
+    graph = graph_of(path)
+    reference, rng = onnxruntime_of(path), np.random.default_rng(8)
+    sessions = {preset: session_of(graph, preset) for preset in ("f32", "qdq")}
+    assert used(sessions["qdq"]) >= {"mq_conv_s8", "mq_fully_connected_s8"}
+    for _ in range(20):
+        x = rng.integers(0, 256, (1, 3, 6, 5)).astype(np.uint8)
+        want = reference.run(None, {"x": x})[0].astype(int)
+        for session in sessions.values():
+            off = np.abs(session.run(None, {"x": x})[0] - want)
+            assert off.max() <= 1 and np.mean(off == 0) > 0.97
+            assert session.mismatches == []
+
+
+def test_products_of_whole_numbers_are_exact(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    constants = {
+        "w": rng.integers(0, 256, (9, 7)).astype(np.uint8),
+        "az": np.array(7, np.int8),
+        "bz": np.array(99, np.uint8),
+    }
+    made = model(
+        [node("MatMulInteger", "a w az bz", "y", name="product")],
+        {"a": [4, 9]},
+        {"y": [4, 7]},
+        constants,
+        types={"a": TensorProto.INT8, "y": TensorProto.INT32},
+    )
+    path = save(made, tmp_path)
+    a = rng.integers(-128, 128, (4, 9)).astype(np.int8)
+    have = session_of(graph_of(path), "f32").run(None, {"a": a})[0]
+    assert have.dtype == np.int32
+    assert np.array_equal(have, (a.astype(int) - 7) @ (constants["w"].astype(int) - 99))
+
+
+def test_a_dynamically_quantised_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    constants = {
+        "w": rng.integers(-127, 128, (16, 8)).astype(np.int8),
+        "wz": np.array(0, np.int8),
+        "ws": np.array(0.01, np.float32),
+    }
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q s z"),
+        node("MatMulInteger", "q w z wz", "p", name="product"),
+        node("Cast", "p", "r", to=1),
+        node("Mul", "s ws", "t"),
+        node("Mul", "r t", "y"),
+    ]
+    path = save(model(nodes, {"x": [3, 16]}, {"y": [3, 8]}, constants), tmp_path)
+    graph, reference = graph_of(path), onnxruntime_of(path)
+    session = session_of(graph, "f32")
+    for _ in range(10):
+        x = rng.uniform(-3, 2, (3, 16)).astype(np.float32)
+        want = reference.run(None, {"x": x})[0]
+        assert np.abs(session.run(None, {"x": x})[0] - want).max() <= 1e-5 * np.abs(want).max()

@@ -24,6 +24,7 @@ from mcu_quant.frontend.bind import Binding, bind_inputs
 from mcu_quant.frontend.convert import canonicalise, raw_graph
 from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
+from mcu_quant.frontend.integer_products import in_qdq_form
 from mcu_quant.frontend.loops import unfold
 from mcu_quant.frontend.read import checked, opset, read
 from mcu_quant.frontend.states import Pairing, pair
@@ -117,7 +118,7 @@ def _values(
 def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int]) -> Imported:
     """Everything but the states."""
     with _libraries_refuse(name):
-        model = onnx_ir.from_proto(expand(proto))
+        model = onnx_ir.from_proto(expand(in_qdq_form(proto)))
         prepare(model)
     bindings = bind_inputs(model, bind, pipeline)
     with _libraries_refuse(name):

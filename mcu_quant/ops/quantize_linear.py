@@ -106,16 +106,17 @@ def _canonicalise(op: Operator, node: NodeContext) -> Canonical:
     x = node.type(op.inputs[0])
     scale, zero = node.constant(op.input(1)), node.constant(op.input(2))
     if scale is None or (op.input(2) and zero is None):
-        return Canonical((op,))
-    axis = normalise_axis(int(op.attributes.get("axis", 1)), len(x.shape)) if scale.size > 1 else 0
+        return _at_run_time(op, node)
+    several = scale.size > 1 or (zero is not None and zero.size > 1)
+    axis = normalise_axis(int(op.attributes.get("axis", 1)), len(x.shape)) if several else 0
     value = node.constant(op.inputs[0])
     if op.op == "DequantizeLinear" and value is not None:
         return _constant(op, value, scale, zero, axis)
     dtype = x.dtype if op.op == "DequantizeLinear" else node.type(op.outputs[0]).dtype
     if scale.size > 1 and scale.ndim != 1:  # one scale per block: see the constraint
         return Canonical((op,))
-    scales = np.ravel(scale).astype(np.float32)
     zeros = np.zeros(1) if zero is None else np.ravel(zero)
+    scales = np.broadcast_to(np.ravel(scale).astype(np.float32), (max(scale.size, zeros.size),))
     attributes = {
         "scale": tuple(float(s) for s in scales),
         "zero_point": tuple(int(z) for z in np.broadcast_to(zeros, scales.shape)),
@@ -123,6 +124,34 @@ def _canonicalise(op: Operator, node: NodeContext) -> Canonical:
         "dtype": dtype,
     }
     return Canonical((Operator(op.name, op.op, op.inputs[:1], op.outputs, attributes),))
+
+
+def _at_run_time(op: Operator, node: NodeContext) -> Canonical:
+    """One scale that is computed, as DynamicQuantizeLinear does: in elementary steps. Else see the constraint."""
+    if any(node.type(i).size != 1 for i in op.inputs[1:] if i):
+        return Canonical((op,))
+    steps: list[Operator] = []
+    types: dict[str, TensorType] = {}
+    down = op.op == "QuantizeLinear"
+
+    def step(what: str, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{op.name}:{what}"
+        types[name] = TensorType(node.shape(inputs[0]) if inputs[0] not in types else types[inputs[0]].shape)
+        steps.append(Operator(name, kind, inputs, (name,), attributes))
+        return name
+
+    zero = step("zero", "Cast", op.input(2), dtype="float32") if op.input(2) else ""
+    if down:
+        limits = np.iinfo(node.type(op.outputs[0]).dtype)
+        value = step("round", "Round", step("divide", "Div", op.inputs[0], op.inputs[1]))
+        value = step("shift", "Add", value, zero) if zero else value
+        value = step("limit", "Clip", value, min=float(limits.min), max=float(limits.max))
+        last = Operator(op.name, "Cast", (value,), op.outputs, {"dtype": node.type(op.outputs[0]).dtype})
+    else:
+        value = step("real", "Cast", op.inputs[0], dtype="float32")
+        value = step("shift", "Sub", value, zero) if zero else value
+        last = Operator(op.name, "Mul", (value, op.inputs[1]), op.outputs)
+    return Canonical((*steps, last), {}, types)
 
 
 def _constant(op: Operator, value: Array, scale: Array, zero: Array | None, axis: int) -> Canonical:
@@ -145,7 +174,7 @@ def _spread(value: Array, shape: Shape, axis: int) -> Array:
 
 
 def constant_scale(op: Operator, graph: Graph) -> str | None:
-    """Scale and zero point are constants: one of each, or one for every element of an axis."""
+    """There is one scale and zero point, or constant ones for every element of an axis."""
     if "scale" in op.attributes:
         return None
     computed = [i for i in op.inputs[1:] if i and i not in graph.constants]
