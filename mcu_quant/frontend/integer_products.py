@@ -9,7 +9,7 @@ Reals hold sums below 2^24 exactly. What follows knows only one way in which a m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
@@ -28,7 +28,8 @@ def in_qdq_form(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    nodes = [n for node in model.graph.node for n in (_products(node) if _is_product(node) else (node,))]
+    several = {t.name for t in model.graph.initializer if np.prod(t.dims) > 1}
+    nodes = [n for node in model.graph.node for n in (_products(node, several) if _is_product(node) else (node,))]
     del made.graph.node[:]
     made.graph.node.extend(nodes)
     made.graph.initializer.append(numpy_helper.from_array(np.array(1.0, np.float32), _ONE))
@@ -39,7 +40,8 @@ def _is_product(node: onnx.NodeProto) -> bool:
     return node.op_type in _AXES and node.domain in ONNX_DOMAINS
 
 
-def _products(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+def _products(node: onnx.NodeProto, several: Collection[str]) -> Iterator[onnx.NodeProto]:
+    """What a product becomes. `several` are constants with more than one element: a scale per row or column."""
     name, output = node.name or node.output[0], node.output[0]
     given = [*node.input, *[""] * (9 - len(node.input))]
     linear = node.op_type.startswith("QLinear")
@@ -54,14 +56,16 @@ def _products(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
     def dequantised(what: str, edge: str, scale: str, zero: str, axis: int) -> onnx.NodeProto:
         inputs = [edge, scale, zero] if zero else [edge, scale]
         made = f"{name}:{what}"
-        return helper.make_node("DequantizeLinear", inputs, [made], name=made, axis=axis)
+        per_axis = {"axis": axis} if several.intersection((scale, zero)) else {}  # no attribute before opset 13
+        return helper.make_node("DequantizeLinear", inputs, [made], name=made, **per_axis)
 
     yield dequantised("a", a, a_scale, a_zero, a_axis)
     yield dequantised("b", b, b_scale, b_zero, b_axis)
     operands = [f"{name}:a", f"{name}:b"]
     if bias:
+        bias_axis = {"name": f"{name}:bias"} | ({"axis": 0} if b_scale in several else {})
         yield helper.make_node("Mul", [a_scale, b_scale], [f"{name}:bias_scale"], name=f"{name}:bias_scale")
-        yield dequantised("bias", bias, f"{name}:bias_scale", "", 0)
+        yield helper.make_node("DequantizeLinear", [bias, f"{name}:bias_scale"], [f"{name}:bias"], **bias_axis)
         operands.append(f"{name}:bias")
     product = helper.make_node("Conv" if "Conv" in node.op_type else "MatMul", operands, [f"{name}:real"], name=name)
     product.attribute.extend(node.attribute)

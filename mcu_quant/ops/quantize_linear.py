@@ -127,9 +127,14 @@ def _canonicalise(op: Operator, node: NodeContext) -> Canonical:
 
 
 def _at_run_time(op: Operator, node: NodeContext) -> Canonical:
-    """One scale that is computed, as DynamicQuantizeLinear does: in elementary steps. Else see the constraint."""
-    if any(node.type(i).size != 1 for i in op.inputs[1:] if i):
-        return Canonical((op,))
+    """A scale that is computed, as DynamicQuantizeLinear does: in elementary steps. Else see the constraint."""
+    shape, sizes = node.shape(op.inputs[0]), {node.shape(i) for i in op.inputs[1:] if i}
+    along = [1] * len(shape)
+    if any(prod(size) != 1 for size in sizes):
+        axis = normalise_axis(int(op.attributes.get("axis", 1)), len(shape))
+        along[axis] = shape[axis]
+        if sizes != {(shape[axis],)}:
+            return Canonical((op,))
     steps: list[Operator] = []
     types: dict[str, TensorType] = {}
     down = op.op == "QuantizeLinear"
@@ -140,17 +145,23 @@ def _at_run_time(op: Operator, node: NodeContext) -> Canonical:
         steps.append(Operator(name, kind, inputs, (name,), attributes))
         return name
 
-    zero = step("zero", "Cast", op.input(2), dtype="float32") if op.input(2) else ""
+    def spread(what: str, edge: str) -> str:
+        name = step(what, "Reshape", edge, shape=tuple(along))
+        types[name] = TensorType(tuple(along))
+        return name
+
+    scale = spread("scale", op.inputs[1])
+    zero = spread("offset", step("zero", "Cast", op.input(2), dtype="float32")) if op.input(2) else ""
     if down:
         limits = np.iinfo(node.type(op.outputs[0]).dtype)
-        value = step("round", "Round", step("divide", "Div", op.inputs[0], op.inputs[1]))
+        value = step("round", "Round", step("divide", "Div", op.inputs[0], scale))
         value = step("shift", "Add", value, zero) if zero else value
         value = step("limit", "Clip", value, min=float(limits.min), max=float(limits.max))
         last = Operator(op.name, "Cast", (value,), op.outputs, {"dtype": node.type(op.outputs[0]).dtype})
     else:
         value = step("real", "Cast", op.inputs[0], dtype="float32")
         value = step("shift", "Sub", value, zero) if zero else value
-        last = Operator(op.name, "Mul", (value, op.inputs[1]), op.outputs)
+        last = Operator(op.name, "Mul", (value, scale), op.outputs)
     return Canonical((*steps, last), {}, types)
 
 
@@ -174,11 +185,11 @@ def _spread(value: Array, shape: Shape, axis: int) -> Array:
 
 
 def constant_scale(op: Operator, graph: Graph) -> str | None:
-    """There is one scale and zero point, or constant ones for every element of an axis."""
+    """There is one scale and zero point, or one for every element of an axis; scales of blocks belong to constants."""
     if "scale" in op.attributes:
         return None
     computed = [i for i in op.inputs[1:] if i and i not in graph.constants]
-    return f"{', '.join(map(repr, computed))} is computed at run time" if computed else "there is one scale per block"
+    return f"{', '.join(map(repr, computed))} at run time" if computed else "there is one scale per block"
 
 
 def known_type(op: Operator, graph: Graph) -> str | None:

@@ -22,6 +22,7 @@ from dataclasses import replace
 from mcu_quant import ops
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.passes.edit import Editor
+from mcu_quant.qdq import KINDS
 
 _MOVED_FAKE = ("Reshape", "Transpose")
 
@@ -30,7 +31,7 @@ def pair_quantisation(graph: Graph) -> Graph:
     """Recognise the scales of a model in QDQ form."""
     edit = Editor(graph)
     for op in graph.operators:
-        if not edit.free(op):
+        if not edit.free(op) or (op.op in KINDS and "scale" not in op.attributes):
             continue
         if op.op == "DequantizeLinear":
             _dequantize_up(edit, op) or _pair(edit, op)
@@ -44,13 +45,13 @@ def pair_quantisation(graph: Graph) -> Graph:
 
 
 def _one_scale(op: Operator) -> bool:
-    return len(op.attributes["scale"]) == 1
+    return len(op.attributes.get("scale", ())) == 1
 
 
 def _same_grid(a: Operator, b: Operator) -> bool:
     """Do two of the operators have the same scale, zero point and type?"""
     names = ("scale", "zero_point", "dtype") if _one_scale(a) else ("scale", "zero_point", "dtype", "axis")
-    return all(a.attributes[n] == b.attributes[n] for n in names)
+    return all(n in b.attributes and a.attributes[n] == b.attributes[n] for n in names)
 
 
 def _moves(op: Operator | None) -> bool:
