@@ -51,7 +51,7 @@ def test_build_prints_a_summary_and_json_is_the_report(cli, project, tmp_path):
         "--data",
         project / "speech",
         "-o",
-        tmp_path / "fw",
+        tmp_path / "my fw",
     ]
     status, out, err = cli(*args)
     assert (status, err) == (0, "")
@@ -63,13 +63,13 @@ def test_build_prints_a_summary_and_json_is_the_report(cli, project, tmp_path):
         "Accuracy",
         "onnxruntime",
         "s8",
-        str(tmp_path / "fw"),
-        "Next:",
+        str(tmp_path / "my fw"),
+        f"mcu-quant test '{tmp_path / 'my fw'}'",
     ):
         assert words in out
     status, out, err = cli(*args, "--format", "json")
     assert (status, err) == (0, "")
-    assert json.loads(out) == json.loads((tmp_path / "fw" / "report.json").read_text())
+    assert json.loads(out) == json.loads((tmp_path / "my fw" / "report.json").read_text())
 
 
 def test_a_folder_is_complete_and_its_manifest_true(built):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -60,6 +61,7 @@ def command(
         failures.show(made.diagnostics)
     if fmt == "table":
         click.echo(f"\nFirmware: {folder}/README.md says how to call it")
-        click.echo(f"Next:     mcu-quant test {folder}")
-        click.echo(f"          edit formats in {folder}/plan.toml, then build again with --plan {folder}/plan.toml")
+        click.echo(f"Next:     mcu-quant test {shlex.quote(str(folder))}")
+        plan_file = shlex.quote(str(folder / "plan.toml"))
+        click.echo(f"          edit formats in {folder}/plan.toml, then build again with --plan {plan_file}")
     return made.exit_status
