@@ -181,3 +181,10 @@ def test_a_mask_beside_a_packed_state(tmp_path):
 def test_real_models(shared, name, bind, expected):
     imported = load(shared / "models" / f"{name}.onnx", bind)
     assert [(p.input, p.output, p.rule) for p in imported.pairings] == expected
+
+
+@pytest.mark.parametrize(("before", "after", "noted"), [("q", "qn", True), ("noisy", "clean", False)])
+def test_what_may_be_a_state_is_noted(tmp_path, before, after, noted):
+    made = load(save(leaky(before, after), tmp_path))
+    assert made.pairings == ()
+    assert any(f"--state OUTPUT:{before}" in note for note in made.notes) == noted

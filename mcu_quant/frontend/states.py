@@ -227,5 +227,5 @@ def _lonely(graph: Graph, pairings: Sequence[Pairing]) -> Iterator[str]:
     inputs, outputs = _open(graph, pairings)
     for name in inputs:
         same = [o for o in outputs if graph.types[o] == graph.types[name]]
-        if speaks_of_state(name) and same:
+        if same and (speaks_of_state(name) or f"{name}n" in same):  # q and qn, as in formulas of recurrent cells
             yield f"input {name!r} may be a state: pair it with --state OUTPUT:{name} (of its shape: {', '.join(same)})"
