@@ -104,4 +104,5 @@ def lookup(x: Ints, table: Ints) -> Ints:
     u = np.asarray(x, np.int64) + 32768
     i, f = u >> 7, u & 127
     t = np.asarray(table, np.int64)
-    return t[i] + rshr((t[i + 1] - t[i]) * f, 7)
+    y: Ints = t[i] + rshr((t[i + 1] - t[i]) * f, 7)
+    return y

@@ -9,7 +9,8 @@ Reals hold sums below 2^24 exactly. What follows knows only one way in which a m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,7 +41,7 @@ def _is_product(node: onnx.NodeProto) -> bool:
     return node.op_type in _AXES and node.domain in ONNX_DOMAINS
 
 
-def _products(node: onnx.NodeProto, several: Collection[str]) -> Iterator[onnx.NodeProto]:
+def _products(node: onnx.NodeProto, several: Set[str]) -> Iterator[onnx.NodeProto]:
     """What a product becomes. `several` are constants with more than one element: a scale per row or column."""
     name, output = node.name or node.output[0], node.output[0]
     given = [*node.input, *[""] * (9 - len(node.input))]
@@ -56,16 +57,18 @@ def _products(node: onnx.NodeProto, several: Collection[str]) -> Iterator[onnx.N
     def dequantised(what: str, edge: str, scale: str, zero: str, axis: int) -> onnx.NodeProto:
         inputs = [edge, scale, zero] if zero else [edge, scale]
         made = f"{name}:{what}"
-        per_axis = {"axis": axis} if several.intersection((scale, zero)) else {}  # no attribute before opset 13
+        per_axis: dict[str, Any] = {"axis": axis} if {scale, zero} & several else {}  # no attribute before opset 13
         return helper.make_node("DequantizeLinear", inputs, [made], name=made, **per_axis)
 
     yield dequantised("a", a, a_scale, a_zero, a_axis)
     yield dequantised("b", b, b_scale, b_zero, b_axis)
     operands = [f"{name}:a", f"{name}:b"]
     if bias:
-        bias_axis = {"name": f"{name}:bias"} | ({"axis": 0} if b_scale in several else {})
+        bias_axis: dict[str, Any] = {"axis": 0} if b_scale in several else {}
         yield helper.make_node("Mul", [a_scale, b_scale], [f"{name}:bias_scale"], name=f"{name}:bias_scale")
-        yield helper.make_node("DequantizeLinear", [bias, f"{name}:bias_scale"], [f"{name}:bias"], **bias_axis)
+        yield helper.make_node(
+            "DequantizeLinear", [bias, f"{name}:bias_scale"], [f"{name}:bias"], name=f"{name}:bias", **bias_axis
+        )
         operands.append(f"{name}:bias")
     product = helper.make_node("Conv" if "Conv" in node.op_type else "MatMul", operands, [f"{name}:real"], name=name)
     product.attribute.extend(node.attribute)

@@ -5,9 +5,9 @@
  *   fake_quantise   y = (sat(round(x / scale[c]) + zero[c]) - zero[c]) * scale[c]     quantise, then dequantise
  *   u8 <-> s8       y = x - 128, y = x + 128                               the same steps, counted from -128
  *
- * x, y: [outer, channels, inner]; scale, zero: one per channel; channels is 1 for a scale per tensor. No alignment beyond
- * the type's. y may be x itself in fake_quantise and between u8 and s8; else they do not overlap.
- * sat: to the range of y's type; fake_quantise: to [low, high]. |zero| < 2^20. A float NaN becomes the smallest integer.
+ * x, y: [outer, channels, inner]; scale, zero: one per channel; channels is 1 for a scale per tensor.
+ * y may be x itself in fake_quantise and between u8 and s8; else they do not overlap.
+ * sat: to the range of y's type; fake_quantise: to [low, high]. |zero| < 2^20. A NaN becomes the smallest integer.
  * f16: the arithmetic in f32, the result rounded to nearest even.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_QUANTISE_H
