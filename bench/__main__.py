@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import kernels, whole_models
+from bench import kernels, regression, whole_models
 from mcu_quant.emulator import qemu
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--core", choices=kernels.CORES, action="append", help="may be repeated; default: all")
     parser.add_argument("--models", type=Path, default=REAL_MODELS if REAL_MODELS.is_dir() else None)
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
+    parser.add_argument("--check", action="store_true", help="compare with the output file instead of writing it")
     given = parser.parse_args()
     cores = [c for c in given.core or kernels.CORES if not _missing(c)]
     found: list[dict[str, Any]] = []
@@ -37,6 +38,11 @@ def main() -> int:
         for model in whole_models.everything(models, [c for c in cores if c in kernels.BOARDS]):
             print(whole_models.line(model), flush=True)
             found.append(whole_models.as_dict(model))
+    if given.check:
+        # through JSON, so that both have the same types
+        changed = regression.differences(json.loads(given.output.read_text()), json.loads(json.dumps(found)))
+        print("\n".join(changed) or f"{len(found)} rows are as recorded")
+        return int(bool(changed))
     given.output.write_text("[\n" + ",\n".join(f" {json.dumps(m)}" for m in found) + "\n]\n")
     return 0
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.kernels import BOARDS
 from bench.models import MODELS as SMALL
-from mcu_quant import boards, codegen, memory, stages
+from mcu_quant import boards, codegen, footprint, memory, stages
 from mcu_quant.data import Clips
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu_folder import Executed, QemuFolderSession
@@ -46,6 +46,8 @@ class Measured:
     conversions: int
     copies: int
     schedule: int
+    flash_bytes: int
+    ram_bytes: int
     stack_high_water_bytes: int
     #: instructions by type of operator, the largest first
     operators: Mapping[str, int]
@@ -68,6 +70,7 @@ def measure(model: Model, core: str, plan: str) -> Measured:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
         executed, stack = _run(folder, machine, planned.clips)
+        sizes = footprint.measure(folder, board)
     return Measured(
         model.graph.name,
         core,
@@ -79,6 +82,8 @@ def measure(model: Model, core: str, plan: str) -> Measured:
         executed.conversions,
         executed.copies,
         executed.schedule,
+        sizes.flash_bytes,
+        sizes.static_ram_bytes,
         stack,
         _by_type(model, executed),
     )
@@ -118,7 +123,8 @@ def line(m: Measured) -> str:
     shares = ", ".join(f"{op} {100 * n / m.instructions_per_frame:.1f} %" for op, n in list(m.operators.items())[:4])
     return (
         f"{m.model:20} {m.core:7} {m.plan:4} {m.instructions_per_frame:>11} per frame, overhead "
-        f"{100 * m.overhead_share:.1f} %, {m.stack_high_water_bytes} B stack; {shares}"
+        f"{100 * m.overhead_share:.1f} %, {m.flash_bytes} B flash, {m.ram_bytes} B RAM, "
+        f"{m.stack_high_water_bytes} B stack; {shares}"
     )
 
 

@@ -35,6 +35,7 @@ class Vectors:
 
     @property
     def frames(self) -> int:
+        """Number of frames."""
         return next((len(a) for a in self.inputs.values()), 0)
 
 
@@ -64,16 +65,18 @@ class Context:
 # --- names ---------------------------------------------------------------------------------------------------------
 
 
+_C_WORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int long register
+restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+"""
+
+
 class Names:
     """C identifiers for ONNX names: recognisable, valid, unique, and the same every time."""
 
     LONGEST = 40
     #: words of C, and names the generated functions use themselves
-    TAKEN = frozenset(
-        "auto break case char const continue default do double else enum extern float for goto if inline int long "
-        "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
-        "m arena state main NULL".split()
-    )
+    TAKEN = frozenset(_C_WORDS.split()) | {"m", "arena", "state", "main", "NULL"}
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._of: dict[tuple[str, str], str] = {}
@@ -81,6 +84,7 @@ class Names:
         self._common = _common_path(known)
 
     def __call__(self, name: str, kind: str = "") -> str:
+        """The C identifier of a name: the same for the same name and kind, never one given before."""
         key = (kind, name)
         if key not in self._of:
             made = self._fresh(self._short(name))
@@ -326,7 +330,9 @@ class _Writer:
         if root.role in (Role.INPUT, Role.OUTPUT):
             return shape
         table = self.memory.state_offsets if root.role is Role.STATE else self.memory.offsets
-        return f"{shape} @{root.role.value if root.role is Role.STATE else 'arena'}+{table[root.name] + edge.offset_bytes}"
+        return (
+            f"{shape} @{root.role.value if root.role is Role.STATE else 'arena'}+{table[root.name] + edge.offset_bytes}"
+        )
 
     def constants(self) -> list[dict[str, Any]]:
         return [
@@ -527,5 +533,3 @@ def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, 
         ]
 
     return {"inputs": rows("input", vectors.inputs), "outputs": rows("expected", vectors.outputs)}
-
-

@@ -55,8 +55,26 @@ def examine() -> tuple[Check, ...]:
         Check(
             "qemu-system-arm",
             _first("qemu-system-arm"),
-            "runs a board's binary without the board",
+            "runs a board's binary without the board: test --on qemu",
             "apt install qemu-system-arm",
+        ),
+        Check(
+            "instruction counts",
+            _plugins("qemu-system-arm"),
+            "a plugin, compiled here, counts what the emulated core executes",
+            "install QEMU 7 or 8 built with plugins, as Debian's and Ubuntu's are",
+        ),
+        Check(
+            "riscv64-unknown-elf-gcc",
+            _first("riscv64-unknown-elf-gcc"),
+            "kernels on RISC-V, in tests and benchmarks only",
+            "apt install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+        ),
+        Check(
+            "qemu-system-riscv32",
+            _first("qemu-system-riscv32"),
+            "the same",
+            "apt install qemu-system-misc",
         ),
         Check("cmake", _first("cmake"), "builds a firmware folder", "apt install cmake"),
     )
@@ -70,6 +88,13 @@ def _first(*names: str) -> str:
             said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
             return said.splitlines()[0] if said else path
     return ""
+
+
+def _plugins(emulator: str) -> str:
+    """Whether an emulator takes plugins at all; empty if not, or if it is not installed."""
+    path = shutil.which(emulator)
+    said = subprocess.run([path, "--help"], capture_output=True, text=True, check=False).stdout if path else ""
+    return f"{emulator} takes plugins" if "\n-plugin " in said else ""
 
 
 def _cache() -> str:

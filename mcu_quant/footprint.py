@@ -148,11 +148,14 @@ def _sections(elf: Path) -> dict[str, int]:
 def _symbols(elf: Path) -> Iterable[tuple[str, int, str, str]]:
     """(name, bytes, "flash" or "ram", source file of a local symbol) of every object and function."""
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
 
     with elf.open("rb") as stream:
         image = ELFFile(stream)
+        table = image.get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection), "the linker kept no symbols"
         file = ""
-        for symbol in image.get_section_by_name(".symtab").iter_symbols():
+        for symbol in table.iter_symbols():
             kind = symbol.entry.st_info.type
             if kind == "STT_FILE":
                 file = symbol.name
@@ -193,6 +196,7 @@ def deepest(graph: str, root: str) -> int:
 
 # --- estimated -----------------------------------------------------------------------------------------------------
 
+
 @cache
 def _table() -> dict[str, Any]:
     table: dict[str, Any] = json.loads((PACKAGE / "tables" / "code_size.json").read_text())
@@ -225,7 +229,8 @@ def estimated(folder: Path, board: Board) -> Footprint:
 
 def _schedule_bytes(core: dict[str, Any], calls: int) -> int:
     """`run` and `reset` without the kernels: a fixed part and so many bytes per call, fitted."""
-    return round(core["schedule_bytes"] + core["call_bytes"] * calls)
+    size: int = round(core["schedule_bytes"] + core["call_bytes"] * calls)
+    return size
 
 
 def _product(shape: Sequence[int]) -> int:

@@ -68,9 +68,7 @@ def lower(graph: Graph, plan: PrecisionPlan, target: Target = Target()) -> Progr
     return program
 
 
-def resolve(
-    graph: Graph, plan: PrecisionPlan, target: Target = Target()
-) -> dict[str, tuple[OperatorPlan, OpLowering]]:
+def resolve(graph: Graph, plan: PrecisionPlan, target: Target = Target()) -> dict[str, tuple[OperatorPlan, OpLowering]]:
     """For each operator that the plan concerns, the lowering that does what the plan says.
 
     Raises:
@@ -118,7 +116,9 @@ def _matching(op: Operator, graph: Graph, choice: OperatorPlan, target: Target) 
     if not fits:
         have = "; ".join(f"weights {low.formats.weight}, scale {'/'.join(low.scales)}" for low in usable)
         wanted = f"weights {choice.weights or 'as the format implies'}, scale {choice.scale}"
-        return Diagnostic("MQ303", op.name, f"{op.op} in {choice.format} has no kernel with {wanted}", help=f"there is: {have}")
+        return Diagnostic(
+            "MQ303", op.name, f"{op.op} in {choice.format} has no kernel with {wanted}", help=f"there is: {have}"
+        )
     exact = [low for low in fits if choice.output in (None, low.formats.output)]
     return (exact or fits)[0]
 
@@ -154,6 +154,7 @@ class Lowering:
     # --- driving ---------------------------------------------------------------------------------------------------
 
     def operator(self, op: Operator, resolved: tuple[OperatorPlan, OpLowering] | None) -> None:
+        """Lower one operator as the plan says; None where the plan has no line for it (layout, whole numbers)."""
         self._op = op
         spec = ops.spec(op)
         if resolved is None:
@@ -189,6 +190,7 @@ class Lowering:
 
     @property
     def op(self) -> Operator:
+        """The operator that is being lowered."""
         assert self._op is not None
         return self._op
 
@@ -197,9 +199,11 @@ class Lowering:
         return formats.natural(self.graph.types[edge].dtype).name
 
     def is_real(self, edge: str) -> bool:
+        """Is an edge a real number, stored in a format of the plan?"""
         return edge not in self.graph.types or ops.is_real(self.graph, edge)
 
     def shape(self, edge: str) -> Shape:
+        """Shape of an edge of the graph."""
         return self.graph.shape(edge)
 
     def weights_of(self, edge: str) -> Array:
@@ -211,6 +215,7 @@ class Lowering:
         return self.graph.steps.get(edge)
 
     def is_constant(self, edge: str) -> bool:
+        """Is the value of an edge known before a frame arrives?"""
         return edge in self.graph.constants
 
     def range(self, tensor: str) -> Range:
@@ -411,9 +416,12 @@ class Lowering:
         return self.constant(pack(plain, groups), fmt, hint=hint, comment=comment, unpacked=plain)
 
     def struct(self, c_type: str, **fields: FieldValue) -> Struct:
+        """A parameter struct: its C type, and its fields in the order of the header."""
         return Struct(c_type, fields)
 
-    def call(self, kernel: str, purpose: Purpose = Purpose.COMPUTE, comment: str = "", **args: Argument | int | float) -> None:
+    def call(
+        self, kernel: str, purpose: Purpose = Purpose.COMPUTE, comment: str = "", **args: Argument | int | float
+    ) -> None:
         """Append a call. Arguments by the C parameter's name, in the order of the prototype; numbers become scalars."""
         if kernel not in ops.kernels():
             raise KeyError(f"kernel {kernel} is not registered")
@@ -431,7 +439,9 @@ class Lowering:
 
     def _fresh(self, hint: str) -> str:
         name, n = hint, 2
-        while name in self._edges or name in self._constants or (name in self.graph.types and not self.is_constant(name)):
+        while (
+            name in self._edges or name in self._constants or (name in self.graph.types and not self.is_constant(name))
+        ):
             name, n = f"{hint}#{n}", n + 1
         return name
 
@@ -444,7 +454,7 @@ class Lowering:
         return self._edges[edge].type
 
     def _state_quant(self, edge: str, fmt: str) -> QuantParams | None:
-        """The scale of what will be written to a state, so that nothing is converted; it must also hold the initial value."""
+        """The scale of what will be written to a state: nothing is converted. It must also hold the initial value."""
         if not formats.get(fmt).integer:
             return None
         piece = self._pieces[edge]
@@ -525,7 +535,7 @@ class Lowering:
         self._edges[name] = replace(self._edges[name], role=Role.OUTPUT, view=None)
 
     def _write_states(self) -> None:
-        """Bring every successor to its state, and no state before its old value was read: b' = a comes before a' = x."""
+        """Bring every successor to its state, none before its old value was read: b' = a comes before a' = x."""
         source = {p.input: p.output for p in self._pieces.values()}
         for name in source:
             self.stored(name)

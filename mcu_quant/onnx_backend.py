@@ -65,7 +65,7 @@ class Built:
         return any(call.purpose is Purpose.COMPUTE for call in self.program.calls) or bool(self.program.inputs)
 
 
-class Prepared(BackendRep):  # type: ignore[misc]
+class Prepared(BackendRep):
     """A model, built for the inputs of its first run."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -134,12 +134,16 @@ def _known(built: Built, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _choices(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Iterator[tuple[str, ...]]:
-    """Which inputs to bind, the fewest first: none, whole numbers, everything but the first; all where that is meant."""
+    """Which inputs to bind, the fewest first: none, whole numbers, all but the first; all where that is meant."""
     names = list(feeds)
     whole = tuple(n for n in names[1:] if feeds[n].dtype.kind in "biu")
     kinds = {node.op_type for node in model.graph.node}
     scalars = all(feeds[n].ndim == 0 and feeds[n].dtype.kind in "biu" for n in names)
-    numbers = scalars or kinds <= NUMBERS_ONLY | {"Constant"} or (kinds & {"If", "Loop"} and feeds[names[0]].dtype.kind in "biu")
+    numbers = (
+        scalars
+        or kinds <= NUMBERS_ONLY | {"Constant"}
+        or (kinds & {"If", "Loop"} and feeds[names[0]].dtype.kind in "biu")
+    )
     yield from dict.fromkeys([(), whole, tuple(names[1:]), *([tuple(names)] if numbers else [])])
 
 
@@ -159,7 +163,7 @@ def _bound(model: onnx.ModelProto, feeds: Mapping[str, Array], bound: Sequence[s
     return made
 
 
-class McuQuantBackend(Backend):  # type: ignore[misc]
+class McuQuantBackend(Backend):
     """See the module."""
 
     @classmethod

@@ -309,8 +309,8 @@ def check(program: Program) -> list[str]:
                 problems.append(f"{where}: reads {buffer.edge!r} before it is written")
         written |= {program.edges[e].root for e in call.writes if e in program.edges}
         problems += [f"{where}: unknown constant {c!r}" for c in call.constants if c not in program.constants]
-        for edge in call.writes:
-            if edge in program.edges and program.edges[program.edges[edge].root].role is Role.INPUT:
-                problems.append(f"{where}: writes the input {edge!r}")
+        for name in call.writes:
+            if name in program.edges and program.edges[program.edges[name].root].role is Role.INPUT:
+                problems.append(f"{where}: writes the input {name!r}")
     problems += [f"output {n!r} is never written" for n in program.outputs if program.edges[n].root not in written]
     return problems

@@ -74,7 +74,10 @@ def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2) -> P
     )
     context = codegen.Context(prefix, f"{made.name}.onnx", "no board", "mcu-quant build", vectors, version="test")
     plan = memory.plan(made)
-    for path, text in {**codegen.generate(made, plan, context), "README.md": codegen.readme(made, plan, context)}.items():
+    for path, text in {
+        **codegen.generate(made, plan, context),
+        "README.md": codegen.readme(made, plan, context),
+    }.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder
@@ -84,7 +87,9 @@ def compilers() -> list[str]:
     return [c for c in ("gcc", "clang") if shutil.which(c)]
 
 
-@pytest.mark.parametrize(("name", "fmt"), [("dense", "s8"), ("dense", "f16"), ("streaming", "s16"), ("streaming", "f32")])
+@pytest.mark.parametrize(
+    ("name", "fmt"), [("dense", "s8"), ("dense", "f16"), ("streaming", "s16"), ("streaming", "f32")]
+)
 def test_generated_c_is_golden(name: str, fmt: str, tmp_path: Path) -> None:
     """The schedule and the header, as reviewers see them. UPDATE_GOLDEN=1 writes them anew."""
     folder = write_folder(program(name, fmt), tmp_path, f"{name}_{fmt}")
@@ -173,7 +178,9 @@ def test_two_models_link_together_and_run_from_cpp(tmp_path: Path) -> None:
     for folder in (a, b):
         for source in [*folder.glob("*.c"), *folder.glob("mq/*.c")]:
             made = tmp_path / f"{folder.name}-{source.stem}.o"
-            subprocess.run(["gcc", "-std=c99", f"-I{folder}", f"-I{folder}/mq", "-c", str(source), "-o", str(made)], check=True)
+            subprocess.run(
+                ["gcc", "-std=c99", f"-I{folder}", f"-I{folder}/mq", "-c", str(source), "-o", str(made)], check=True
+            )
             objects.append(str(made))
     program_path = tmp_path / "both"
     command = ["g++", f"-I{a}", f"-I{b}", str(main), *objects, "-lm", "-o", str(program_path)]

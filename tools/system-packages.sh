@@ -11,6 +11,8 @@ need cmake cmake
 need clang clang
 need arm-none-eabi-gcc gcc-arm-none-eabi
 need qemu-system-arm qemu-system-arm
+need qemu-system-riscv32 qemu-system-misc
+need riscv64-unknown-elf-gcc "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"
 if command -v arm-none-eabi-gcc >/dev/null 2>&1; then
     # the C library is a package of its own on Debian
     [ "$(arm-none-eabi-gcc -print-file-name=nano.specs)" != nano.specs ] || missing="$missing libnewlib-arm-none-eabi"

@@ -20,6 +20,13 @@ static inline uint32_t mq_load_some_bytes(const int8_t *p, uint32_t count) {
     return word;
 }
 
+/* Two halfwords from any address: one LDR. */
+static inline uint32_t mq_load_halves(const int16_t *p) {
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
 /* Two halfwords side by side. */
 static inline uint32_t mq_pack(int32_t first, int32_t second) {
     return ((uint32_t)first & 0xffffu) | ((uint32_t)second << 16);
@@ -141,7 +148,14 @@ static inline int32_t mq_smlad(uint32_t a, uint32_t b, int32_t acc) {
     return y;
 }
 
-/* The same in 64 bits. */
+/* acc + high halfword of a * low halfword of b. */
+static inline int32_t mq_smlatb(uint32_t a, uint32_t b, int32_t acc) {
+    int32_t y;
+    __asm__("smlatb %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(acc));
+    return y;
+}
+
+/* mq_smlad in 64 bits. */
 static inline int64_t mq_smlald(uint32_t a, uint32_t b, int64_t acc) {
     __asm__("smlald %Q0, %R0, %1, %2" : "+r"(acc) : "r"(a), "r"(b));
     return acc;
@@ -205,6 +219,10 @@ static inline int64_t mq_smlald(uint32_t a, uint32_t b, int64_t acc) {
     const int32_t low = (int16_t)(a & 0xffffu) * (int16_t)(b & 0xffffu);
     const int32_t high = (int16_t)(a >> 16) * (int16_t)(b >> 16);
     return (int64_t)((uint64_t)acc + (uint64_t)((int64_t)low + high));
+}
+
+static inline int32_t mq_smlatb(uint32_t a, uint32_t b, int32_t acc) {
+    return (int32_t)((uint32_t)acc + (uint32_t)((int16_t)(a >> 16) * (int16_t)(b & 0xffffu)));
 }
 
 static inline int32_t mq_smlad(uint32_t a, uint32_t b, int32_t acc) {

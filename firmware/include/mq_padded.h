@@ -16,12 +16,15 @@ static inline int32_t mq_padded_inside(int32_t width, int32_t pad, int32_t size)
     return end < 0 ? 0 : (end < size ? end : size);
 }
 
-/* One channel into `map`, [height, width], with `zero` around it. */
-static inline void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
-                             int32_t zero) {
-    for (int32_t k = 0; k < height * width; k++) {
+/* What surrounds every channel: all of `map`, [height, width], and the value behind it. */
+static inline void mq_pads(int16_t *map, int32_t height, int32_t width, int32_t zero) {
+    for (int32_t k = 0; k <= height * width; k++) {
         map[k] = (int16_t)zero;
     }
+}
+
+/* One channel into the middle of the map. */
+static inline void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
     for (int32_t i = 0; i < rows; i++) {
@@ -33,12 +36,7 @@ static inline void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape 
     }
 }
 
-/* One channel into `map`, [height, width], with `zero` around it. */
-static inline void mq_pad_s16(int16_t *map, const int16_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
-                              int32_t zero) {
-    for (int32_t k = 0; k < height * width; k++) {
-        map[k] = (int16_t)zero;
-    }
+static inline void mq_pad_s16(int16_t *map, const int16_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
     for (int32_t i = 0; i < rows; i++) {

@@ -1,7 +1,7 @@
 /* The rest of a division of floats: a - trunc(a / b) b, exact.
  *
- * Long division in binary: |b| 2^k is taken away wherever it fits. Each difference is exact, for 2^k |b| <= r < 2^(k+1) |b|.
- * SPDX-License-Identifier: Apache-2.0 */
+ * Long division in binary: |b| 2^k is taken away wherever it fits. Each difference is exact, for 2^k |b| <= r < 2^(k+1)
+ * |b|. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_REMAINDER_H
 #define MQ_REMAINDER_H
 

@@ -124,7 +124,7 @@ int main(void) {
                 put(&result, sizeof result);
                 break;
             default:
-                (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t) "agent: unknown request\n");
+                (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t)"agent: unknown request\n");
                 return 1;
         }
     }

@@ -1,9 +1,8 @@
 /* A generated model on an emulated machine: its memory, and, in a traced build, the taps.
  *
  * The host calls the model's functions through the agent with the address of mq_model, and finds everything else by its
- * symbol. In a traced build each step of the schedule is announced, and what was to be copied out after the steps before
- * it is copied.
- * SPDX-License-Identifier: Apache-2.0 */
+ * symbol. In a traced build each step of the schedule is announced, and what was to be copied out after the steps
+ * before it is copied. SPDX-License-Identifier: Apache-2.0 */
 #include "adapter.h"
 
 typedef struct {
@@ -13,7 +12,7 @@ typedef struct {
     uint8_t *to;
 } tap_t;
 
-extern model_t mq_model;
+extern adapter_t mq_model;
 extern const tap_t *mq_taps;
 extern uint32_t mq_tap_count;
 extern uint32_t mq_next_tap;
@@ -21,17 +20,17 @@ const uint8_t *mq_arena(void);
 const uint8_t *mq_state(void);
 void mq_trace(uint32_t step);
 
-model_t mq_model;
+adapter_t mq_model;
 const tap_t *mq_taps;  /* set by the host, in order of step */
 uint32_t mq_tap_count; /* likewise */
 uint32_t mq_next_tap;
 
 const uint8_t *mq_arena(void) {
-    return model_arena(&mq_model);
+    return adapter_arena(&mq_model);
 }
 
 const uint8_t *mq_state(void) {
-    return model_state(&mq_model);
+    return adapter_state(&mq_model);
 }
 
 /* Step `step` begins, so everything before it is done. */

@@ -23,7 +23,7 @@ __attribute__((naked)) uintptr_t semihosting(uintptr_t operation, uintptr_t argu
 }
 
 void mq_fault(void) {
-    (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t) "the emulated core took a fault\n");
+    (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t)"the emulated core took a fault\n");
     (void)semihosting(SEMIHOSTING_EXIT, SEMIHOSTING_FAILED);
     for (;;) {
     }

@@ -17,7 +17,7 @@ __attribute__((naked, aligned(16), section(".text.semihosting"))) uintptr_t semi
 }
 
 __attribute__((aligned(4))) void mq_fault(void) {
-    (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t) "the emulated core took a trap\n");
+    (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t)"the emulated core took a trap\n");
     (void)semihosting(SEMIHOSTING_EXIT, SEMIHOSTING_FAILED);
     for (;;) {
     }

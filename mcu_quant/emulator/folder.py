@@ -88,7 +88,7 @@ def _port(about: Mapping[str, Any]) -> NodeArg:
 
 
 class InterfaceSession(ABC):
-    """A firmware folder with the shape of `onnxruntime.InferenceSession`: get_inputs, get_outputs, run; and reset, taps.
+    """A firmware folder with the shape of `onnxruntime.InferenceSession`: get_inputs, run; and reset, taps.
 
     Edges in `taps` (program names, see `interface["edges"]`) can be read after each run with `raw` and `tap`; states
     always can. Use as a context manager, or call `close`. Subclasses say where the folder's C runs.
@@ -125,9 +125,11 @@ class InterfaceSession(ABC):
         self.close()
 
     def get_inputs(self) -> list[NodeArg]:
+        """Name, shape and type of each input."""
         return [_port(p) for p in self.interface["inputs"]]
 
     def get_outputs(self) -> list[NodeArg]:
+        """Name, shape and type of each output."""
         return [_port(p) for p in self.interface["outputs"]]
 
     # --- taps ------------------------------------------------------------------------------------------------------
@@ -180,9 +182,11 @@ class FolderSession(InterfaceSession):
         self._send(b"t" + struct.pack("=I", len(self._taps)) + b"".join(self._tap_record(*t) for t in self._taps))
 
     def reset(self) -> None:
+        """Bring the state to its initial values."""
         self._send(b"r")
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        """One frame: outputs by name, all of them if None, in the order of `get_outputs`."""
         ports = self.interface["inputs"]
         frame = [np.ascontiguousarray(feeds[p["name"]], formats.get(p["format"]).dtype) for p in ports]
         for port, array in zip(self.get_inputs(), frame, strict=True):
@@ -233,6 +237,7 @@ class FolderSession(InterfaceSession):
         raise DiagnosticError(Diagnostic("MQ603", str(self.folder), message, help="report this with the model"))
 
     def close(self) -> None:
+        """End the process."""
         if self._process.poll() is None:
             assert self._process.stdin
             self._process.stdin.close()

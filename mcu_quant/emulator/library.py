@@ -71,6 +71,7 @@ def variant(name: str, isa: str) -> Path:
 
 
 def headers() -> list[Path]:
+    """Headers of all kernel families."""
     return sorted(firmware().glob("kernels/*/*.h"))
 
 
@@ -125,6 +126,7 @@ class Library:
         self._lib = self.ffi.dlopen(str(self.path))
 
     def function(self, name: str) -> Any:
+        """The compiled function of that C name."""
         return getattr(self._lib, name)
 
 

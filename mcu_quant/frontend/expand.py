@@ -8,6 +8,7 @@ local function, which inlining then takes apart like those that exporters write.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import onnx
 import onnx.defs
@@ -54,7 +55,7 @@ def _with_graphs_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.inliner.inline_selected_functions(model, kinds, inline_schema_functions=True)
 
 
-def _definable(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.defs.OpSchema]]:
+def _definable(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, Any]]:
     """Nodes that are unknown and have a body, in the version of the standard that the model uses."""
     versions = _versions(model)
     local = {(f.domain, f.name) for f in model.functions}
@@ -65,7 +66,7 @@ def _definable(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.de
             continue
         if not version or not onnx.defs.has(node.op_type, version, domain):
             continue
-        schema = onnx.defs.get_schema(node.op_type, version, domain)
+        schema: Any = onnx.defs.get_schema(node.op_type, version, domain)
         if schema.has_function or schema.has_context_dependent_function:
             yield node, schema
 
@@ -93,7 +94,7 @@ def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
 def _define(
     model: onnx.ModelProto,
     node: onnx.NodeProto,
-    schema: onnx.defs.OpSchema,
+    schema: Any,
     types: Mapping[str, onnx.TypeProto],
     name: str,
 ) -> None:
@@ -120,9 +121,7 @@ def _define(
         model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
 
 
-def _body(
-    schema: onnx.defs.OpSchema, node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], version: int
-) -> onnx.FunctionProto:
+def _body(schema: Any, node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], version: int) -> onnx.FunctionProto:
     if schema.has_function:
         known = [v for v in schema.function_opset_versions if v <= version]
         data = schema.get_function_with_opset_version(max(known or schema.function_opset_versions))

@@ -93,7 +93,7 @@ class Formats:
 
 @dataclass(frozen=True)
 class OpLowering:
-    """One way to compute an operator. `format` is the word in the plan; `weights` refines it where there is a choice."""
+    """One way to compute an operator. `format` is the word in the plan; `weights` refines it."""
 
     format: str
     formats: Formats
@@ -108,7 +108,7 @@ class OpLowering:
 
 @dataclass(frozen=True)
 class Given:
-    """An input of a sample node: an activation of that shape, drawn from [low, high), whole numbers cut towards 0."""
+    """An input of a sample node: an activation of that shape from [low, high), whole numbers cut towards 0."""
 
     shape: Shape
     low: float = -1.0
@@ -126,14 +126,17 @@ class Fixed:
 
 
 def fixed(*value: int | float | Sequence[int], dtype: str = "int64") -> Fixed:
+    """A constant of a sample: numbers, or one list of them."""
     return Fixed(np.array(value[0] if len(value) == 1 else value, dtype))
 
 
 def weight(*shape: int, std: float = 0.5) -> Fixed:
+    """Weights of a sample, drawn from a normal distribution."""
     return Fixed(None, shape, std)
 
 
 def given(*shape: int, low: float = -1.0, high: float = 1.0) -> Given:
+    """An activation of a sample, drawn from [low, high)."""
     return Given(shape, low, high)
 
 
@@ -165,12 +168,15 @@ class NodeContext:
     opset: int
 
     def constant(self, name: str) -> Array | None:
+        """The value of an input that is known before a frame arrives, else None."""
         return self.graph.constants.get(name) if name else None
 
     def type(self, name: str) -> TensorType:
+        """Shape and dtype of an edge."""
         return self.graph.types[name]
 
     def shape(self, name: str) -> Shape:
+        """Shape of an edge."""
         return self.graph.types[name].shape
 
     def ints(self, op: Operator, index: int, attribute: str) -> tuple[int, ...] | None:
@@ -184,7 +190,7 @@ class NodeContext:
 
 @dataclass(frozen=True)
 class Canonical:
-    """What a node becomes: operators, and the constants (with their `Graph.steps`) and types of new edges between them."""
+    """What a node becomes: operators, constants (with their `Graph.steps`) and types of new edges between them."""
 
     operators: tuple[Operator, ...]
     constants: Mapping[str, Array] = field(default_factory=dict)
@@ -220,6 +226,7 @@ class OpSpec:
     macs: Callable[[Operator, Graph], int] = field(default=lambda op, graph: 0)
 
     def lowering(self, fmt: str) -> OpLowering | None:
+        """The lowering that a format of the plan names, if there is one."""
         return next((low for low in self.lowerings if low.format == fmt), None)
 
     def formats(self, op: Operator, graph: Graph) -> dict[str, str | None]:
@@ -258,6 +265,7 @@ _kernels: dict[str, Kernel] = {}
 
 
 def register(spec: OpSpec) -> OpSpec:
+    """Enter an operator. Raises ValueError where a name is taken."""
     if spec.name in _specs:
         raise ValueError(f"operator {spec.name} is registered twice")
     _specs[spec.name] = spec
@@ -269,6 +277,7 @@ def register(spec: OpSpec) -> OpSpec:
 
 
 def register_kernel(kernel: Kernel) -> Kernel:
+    """Enter a kernel. Raises ValueError where its name is taken."""
     if kernel.name in _kernels:
         raise ValueError(f"kernel {kernel.name} is registered twice")
     _kernels[kernel.name] = kernel
@@ -294,11 +303,13 @@ def by_onnx() -> Mapping[str, OpSpec]:
 
 
 def kernels() -> Mapping[str, Kernel]:
+    """All kernels by the name of their C function."""
     _load()
     return MappingProxyType(_kernels)
 
 
 def spec(op: Operator | str) -> OpSpec:
+    """The specification of an operator, or of its name in the graph."""
     return specs()[op if isinstance(op, str) else op.op]
 
 
@@ -306,9 +317,11 @@ def spec(op: Operator | str) -> OpSpec:
 
 
 def same_as_input(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """Shape rule of operators whose output is like their first input."""
     assert types[0] is not None
     return (types[0],)
 
 
 def normalise_axis(axis: int, rank: int) -> int:
+    """ONNX counts axes from the end where they are negative."""
     return axis + rank if axis < 0 else axis

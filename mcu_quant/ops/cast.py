@@ -1,8 +1,8 @@
 """Cast: the same numbers in another type. Attribute `dtype`, the numpy name of the type.
 
-Between real types nothing is left to do: all of them are stored in the format of the plan. A real number becomes a whole
-one towards zero, limited to the type (ONNX leaves that open); a whole number that is cut to fewer bits wraps around;
-everything but zero is true.
+Between real types nothing is left to do: all of them are stored in the format of the plan. A real number becomes a
+whole one towards zero, limited to the type (ONNX leaves that open); a whole number that is cut to fewer bits wraps
+around; everything but zero is true.
 """
 
 from __future__ import annotations

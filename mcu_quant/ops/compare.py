@@ -1,7 +1,7 @@
-"""Comparisons of two operands with broadcasting, element by element: Equal, Less, LessOrEqual. The result is a truth value.
+"""Comparisons of two operands with broadcasting, element by element: Equal, Less, LessOrEqual. They give truth values.
 
-Greater and GreaterOrEqual are the same with the operands exchanged, IsNaN and IsInf comparisons with themselves and with
-infinity. Reals are compared in f32, whole numbers and truth values exactly.
+Greater and GreaterOrEqual are the same with the operands exchanged, IsNaN and IsInf comparisons with the number itself
+and with infinity. Reals are compared in f32, whole numbers and truth values exactly.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _lower_whole(op: Operator, lo: Lowering) -> None:
     if ops.is_real(lo.graph, op.inputs[0]):
         _lower_float(op, lo)
     else:
-        call_whole(lo, _WHOLE[op.op], *op.inputs, op.outputs[0])
+        call_whole(lo, _WHOLE[op.op], op.inputs[0], op.inputs[1], op.outputs[0])
 
 
 def operands_of_one_kind(op: Operator, graph: Graph) -> str | None:
@@ -118,7 +118,7 @@ def operands_of_one_kind(op: Operator, graph: Graph) -> str | None:
     return f"they are {' and '.join(types)}" if len(set(types)) > 1 else None
 
 
-_LIMITED = {"IsInf": ({}, {"detect_negative": 0}, {"detect_positive": 0})}
+_LIMITED: tuple[dict[str, int], ...] = ({}, {"detect_negative": 0}, {"detect_positive": 0})
 
 
 def _samples(name: str) -> tuple[Sample, ...]:
@@ -145,7 +145,7 @@ for _name, _others in (("Equal", ("IsNaN", "IsInf")), ("Less", ("Greater",)), ("
                 *_samples(_name),
                 *(s for other in _others if other.startswith("G") for s in _samples(other)),
                 *(Sample(o, (given(5),), opset=20) for o in _others if o.startswith("Is")),
-                *(Sample("IsInf", (given(5),), a, opset=20) for o in _others if o == "IsInf" for a in _LIMITED[o]),
+                *(Sample("IsInf", (given(5),), a, opset=20) for o in _others if o == "IsInf" for a in _LIMITED),
             ),
         )
     )

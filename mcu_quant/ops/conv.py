@@ -35,7 +35,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops.common import packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
-from mcu_quant.program import Argument, Call, Constant, Program, Struct, Symbol
+from mcu_quant.program import Call, Constant, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -174,8 +174,8 @@ def _exact_depthwise_s16(*, map: None = None, **args: Any) -> Array:
     return _exact_s16(**args)
 
 
-for _format, _spec in (("s8", _exact_depthwise), ("s8_s16", _exact_depthwise_s16), ("s16", _exact_depthwise_s16)):
-    register_kernel(Kernel(f"mq_depthwise_{_format}", "conv", counts=_counts, exact=_spec))
+for _format, _by_channel in (("s8", _exact_depthwise), ("s8_s16", _exact_depthwise_s16), ("s16", _exact_depthwise_s16)):
+    register_kernel(Kernel(f"mq_depthwise_{_format}", "conv", counts=_counts, exact=_by_channel))
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     )
 
 
-def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Argument]:
+def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     """The parameter `map` or `patch` of the kernels that have one; NULL where the variant needs no patch."""
     if kernel.startswith("mq_depthwise"):
         f: Any = it.shape.fields

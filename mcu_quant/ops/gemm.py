@@ -38,12 +38,14 @@ from mcu_quant.program import Call, Program, Struct, Symbol
 
 
 def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """x[..., inputs], w[outputs, inputs] -> y[..., outputs]."""
     x, w = types[0], types[1]
     assert x and w
     return (TensorType((*x.shape[:-1], w.shape[0]), x.dtype),)
 
 
 def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """y = clip(x w^T + b) in the precision of the inputs."""
     x, w, b = inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
     y = x @ w.T
     if b is not None:
@@ -58,6 +60,7 @@ def limits(op: Operator) -> tuple[float, float]:
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
+    """Gemm and MatMul with a constant side, as rows of weights."""
     return _from_gemm(op, node) if op.op == "Gemm" else _from_matmul(op, node)
 
 
@@ -141,6 +144,7 @@ def _from_matmul(op: Operator, node: NodeContext) -> Canonical:
 
 
 def macs(op: Operator, graph: Graph) -> int:
+    """One per weight and row of the input."""
     return prod(graph.shape(op.outputs[0])) * graph.shape(op.inputs[1])[1]
 
 
@@ -173,7 +177,8 @@ def _exact_s16s16(x: Array, w: Array, p: dict[str, Any]) -> Array:
 def _exact_frame(x: Array, x_scale: Array, w: Array, p: dict[str, Any], dtype: type[np.generic] = np.float32) -> Array:
     acc = quantise.dot(x.reshape(p["rows"], p["inputs"]), w.reshape(p["outputs"], p["inputs"]))
     real = acc.astype(np.float32) * (p["scale"] * x_scale[0]) + p["bias"]
-    return np.clip(real, np.float32(p["low"]), np.float32(p["high"])).astype(dtype)
+    bounded: Array = np.clip(real, np.float32(p["low"]), np.float32(p["high"]))
+    return bounded.astype(dtype)
 
 
 def _exact_frame_f16(x: Array, x_scale: Array, w: Array, p: dict[str, Any]) -> Array:
@@ -236,14 +241,14 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
 
 def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats and lo.formats.weight
-    f = lo.formats
+    f, weight_format = lo.formats, lo.formats.weight
     w, b, count = _matrix(op, lo)
     x, y = lo.read(op.inputs[0]), lo.write(op.outputs[0])
     x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
     assert x_quant and y_quant
-    wide = f.weight == "s16"
+    wide = weight_format == "s16"
     steps = lo.steps_of(op.inputs[1])
-    rows = quantise.rows(w, b, x_quant, f.input, f.weight, accumulator_bits=62 if wide else 32, steps=steps)
+    rows = quantise.rows(w, b, x_quant, f.input, weight_format, accumulator_bits=62 if wide else 32, steps=steps)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -252,7 +257,7 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.matrix(kernel, "w", rows.weights, f.weight, hint=f"{op.name}:weights", comment="scale per row"),
+        w=lo.matrix(kernel, "w", rows.weights, weight_format, hint=f"{op.name}:weights", comment="scale per row"),
         y=y,
         p=lo.struct(
             "mq_fully_connected_wide_params" if wide else "mq_fully_connected_params",

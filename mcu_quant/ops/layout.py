@@ -272,6 +272,7 @@ def carry(lo: Lowering, edge: str, data: str, source: Array) -> None:
 
 
 def lower_selection(op: Operator, lo: Lowering) -> None:
+    """Lower an operator that only chooses elements: its reference is applied to the positions of the input."""
     data = op.inputs[0]
     others = [lo.weights_of(i) for i in op.inputs[1:]]
     found = ops.spec(op).reference(op, [layout.positions(lo.shape(data)), *others])

@@ -36,7 +36,8 @@ def _trilu(op: Operator, node: NodeContext) -> Canonical:
 
 def _eye_like(op: Operator, node: NodeContext) -> Canonical:
     type_ = node.type(op.outputs[0])
-    eye = np.eye(*type_.shape, k=int(op.attributes.get("k", 0)), dtype=type_.dtype)
+    rows, columns = type_.shape
+    eye = np.eye(rows, columns, int(op.attributes.get("k", 0))).astype(type_.dtype)
     return Canonical((), {op.outputs[0]: eye}, {op.outputs[0]: type_})
 
 

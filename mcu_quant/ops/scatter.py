@@ -16,6 +16,7 @@ import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.ops import Canonical, Fixed, NodeContext, OpSpec, Sample, given, normalise_axis, register
+from mcu_quant.ops.common.layout import positions
 from mcu_quant.ops.layout import indices
 
 #: How ONNX calls a reduction -> the operator that carries it out.
@@ -23,6 +24,7 @@ REDUCTIONS = {"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
 
 
 def reduction_of(op: Operator) -> str:
+    """ONNX's name of what happens to the value that is there."""
     reduction = op.attributes.get("reduction", "none")
     return reduction.decode() if isinstance(reduction, bytes) else str(reduction)
 
@@ -34,16 +36,16 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
         return Canonical((Operator(op.name, "ScatterElements", op.inputs, op.outputs),))
     shape = node.shape(op.inputs[0])
     axis = normalise_axis(int(op.attributes.get("axis", 0)), len(shape))
-    at = list(np.indices(index.shape, sparse=True))
+    at: list[Array] = list(np.indices(index.shape, sparse=True))
     at[axis] = np.where(index < 0, index + shape[axis], index)
-    if at[axis].size and not (0 <= at[axis].min() and at[axis].max() < shape[axis]):
+    if ((at[axis] < 0) | (at[axis] >= shape[axis])).any():
         return Canonical((Operator(op.name, "ScatterElements", op.inputs, op.outputs, {"outside": 1}),))
-    return rounds(op, node, np.ravel_multi_index(tuple(np.broadcast_arrays(*at)), shape))
+    return rounds(op, node, positions(shape)[tuple(at)])
 
 
-def rounds(op: Operator, node: NodeContext, positions: Array) -> Canonical:
+def rounds(op: Operator, node: NodeContext, places_of: Array) -> Canonical:
     """The scatter of every element of the updates to a flat position of x."""
-    flat = positions.ravel()
+    flat = places_of.ravel()
     x, y = node.type(op.inputs[0]), op.outputs[0]
     kind = REDUCTIONS.get(reduction_of(op))
     builder = _Builder(op.name, x.dtype)
@@ -85,6 +87,7 @@ class _Builder:
         self._name, self._dtype = name, dtype
 
     def constant(self, value: Array) -> str:
+        """A new edge of indices."""
         edge = f"{self._name}:index{len(self.constants)}"
         self.constants[edge] = np.asarray(value, np.int64)
         self.types[edge] = TensorType(tuple(value.shape), "int64")
@@ -93,12 +96,14 @@ class _Builder:
     def step(
         self, kind: str, inputs: tuple[str, ...], shape: tuple[int, ...], attributes: dict[str, Any] | None = None
     ) -> str:
+        """A new operator with one output, whose edge it returns."""
         edge = f"{self._name}:{kind}{len(self.steps)}"
         self.steps.append(Operator(edge, kind, inputs, (edge,), attributes or {}))
         self.types[edge] = TensorType(shape, self._dtype)
         return edge
 
     def reshape(self, edge: str, shape: tuple[int, ...]) -> str:
+        """The same elements under another shape."""
         return self.step("Reshape", (edge,), shape, {"shape": shape})
 
 

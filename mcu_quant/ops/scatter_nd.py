@@ -14,8 +14,8 @@ from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lower import Lowering
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, given, register, weight
 from mcu_quant.ops.common.layout import positions
-from mcu_quant.ops.scatter import REDUCTIONS, reduction_of, rounds
 from mcu_quant.ops.layout import carry, carrying, common_type, indices, move
+from mcu_quant.ops.scatter import REDUCTIONS, reduction_of, rounds
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:

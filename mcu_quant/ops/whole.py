@@ -26,12 +26,11 @@ from mcu_quant.ops import (
     NodeContext,
     OpSpec,
     Sample,
-    given,
     register,
     register_kernel,
 )
 from mcu_quant.ops.common.broadcast import LOOPS, loops
-from mcu_quant.program import Argument, Call, Program, Scalar, Struct, Symbol
+from mcu_quant.program import Call, Program, Struct, Symbol
 
 # --- types -----------------------------------------------------------------------------------------------------------
 
@@ -43,6 +42,7 @@ def type_code(fmt: str) -> int:
 
 
 def dtype_of(code: int) -> np.dtype[Any]:
+    """The type of that name."""
     return np.dtype(f"{'i' if code > 0 else 'u'}{abs(code)}")
 
 
@@ -155,6 +155,7 @@ def _exact_whole(a: Array, b: Array, loops: dict[str, Any], p: dict[str, Any]) -
 
 
 def kernel_counts(program: Program, call: Call) -> Counts:
+    """One element for each turn of the loops."""
     over = call.args["loops"]
     assert isinstance(over, Struct)
     shape = over.fields["shape"]
@@ -185,8 +186,7 @@ def call_whole(lo: Lowering, name: str, a: str, b: str, y: str) -> None:
         b_type=type_code(lo.type_of(right).format),
         y_type=type_code(lo.type_of(out).format),
     )
-    args: dict[str, Argument | int | float] = {"a": left, "b": right, "y": out}
-    lo.call("mq_whole", **args, loops=broadcast(lo, a, b), p=p)
+    lo.call("mq_whole", a=left, b=right, y=out, loops=broadcast(lo, a, b), p=p)
 
 
 def lower_whole(name: str) -> Callable[[Operator, Lowering], None]:
@@ -247,7 +247,7 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
 
 
 def _lower(op: Operator, lo: Lowering) -> None:
-    call_whole(lo, _function(op), *op.inputs, op.outputs[0])
+    call_whole(lo, _function(op), op.inputs[0], op.inputs[1], op.outputs[0])
 
 
 def few_loops(op: Operator, graph: Graph) -> str | None:

@@ -23,13 +23,14 @@ void mq_depthwise_s16(const int16_t *x, const int8_t *w, int16_t *y, int16_t *ma
     const int32_t height = mq_padded_size(s->out_height, s->stride_height, s->kernel_height, s->dilation_height);
     const int32_t width = mq_padded_size(s->out_width, s->stride_width, s->kernel_width, s->dilation_width);
     const int32_t taps = s->kernel_height * s->kernel_width;
+    mq_pads(map, height, width, 0);
     for (int32_t n = 0; n < s->batch; n++) {
         for (int32_t c = 0; c < s->groups; c++) {
             const int8_t *weights = w + c * taps;
             const int32_t bias = q.bias[c];
             const int32_t multiplier = q.multiplier[c];
             const int32_t shift = q.shift[c];
-            mq_pad_s16(map, x, s, height, width, 0);
+            mq_pad_s16(map, x, s, height, width);
             for (int32_t i = 0; i < s->out_height; i++) {
                 const int16_t *at = map + i * s->stride_height * width;
                 for (int32_t j = 0; j < s->out_width; j++) {

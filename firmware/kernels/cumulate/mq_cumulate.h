@@ -1,9 +1,8 @@
 /* Running sums and products along an axis: y[o, n, i] = x[o, 0, i] + ... + x[o, n, i], 0 <= n < count.
  *
- * x, y: outer * count * inner values; y may be x. With `exclusive` without x[o, n, i]; with `reverse` from the end; with
- * `product` times instead of plus. f32 adds in the order of the axis. whole: numbers of a type as in mq_whole_types.h,
- * which wrap around.
- * SPDX-License-Identifier: Apache-2.0 */
+ * x, y: outer * count * inner values; y may be x. With `exclusive` without x[o, n, i]; with `reverse` from the end;
+ * with `product` times instead of plus. f32 adds in the order of the axis. whole: numbers of a type as in
+ * mq_whole_types.h, which wrap around. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_CUMULATE_H
 #define MQ_CUMULATE_H
 

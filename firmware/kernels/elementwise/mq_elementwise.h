@@ -1,4 +1,5 @@
-/* Two operands, element by element, with broadcasting: y = a + b, a - b, a b, a / b, mod, remainder, max, min, a^b, PRelu.
+/* Two operands, element by element, with broadcasting: y = a + b, a - b, a b, a / b, mod, remainder, max, min, a^b,
+ * PRelu.
  *
  * y is written in C order by six nested loops, outermost first; an operand moves by its own steps:
  *   y[i_0, ..., i_5] = f(a[sum_k i_k a_step[k]], b[sum_k i_k b_step[k]])          for 0 <= i_k < shape[k]

@@ -65,8 +65,7 @@ void mq_fully_connected_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq
 void mq_fully_connected_s8(const int8_t *x, const int8_t *w, int8_t *y, const mq_fully_connected_params *p);
 void mq_fully_connected_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
 void mq_fully_connected_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
-void mq_fully_connected_s16s16(const int16_t *x, const int16_t *w, int16_t *y,
-                               const mq_fully_connected_wide_params *p);
+void mq_fully_connected_s16s16(const int16_t *x, const int16_t *w, int16_t *y, const mq_fully_connected_wide_params *p);
 void mq_fully_connected_s8_frame_f32(const int8_t *x, const float *x_scale, const int8_t *w, float *y,
                                      const mq_fully_connected_frame_params *p);
 void mq_fully_connected_s8_frame_f16(const int8_t *x, const float *x_scale, const int8_t *w, mq_f16 *y,

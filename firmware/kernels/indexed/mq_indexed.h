@@ -1,7 +1,7 @@
 /* Elements at positions that are known only at run time: first the positions from indices, then the move.
  *
- *   positions   position[i] = base[i] + sum_k inside(index[(i mod rows) depth + k], size[k]) step[k]   for 0 <= i < count
- *               inside(n, s): n from the front, n + s where it is negative; what is still outside is limited to [0, s)
+ *   positions   position[i] = base[i] + sum_k inside(index[(i mod rows) depth + k], size[k]) step[k]   for 0 <= i <
+ * count inside(n, s): n from the front, n + s where it is negative; what is still outside is limited to [0, s)
  *   gather_at   y[i run + r] = x[position[i] + r]                               for 0 <= i < count, 0 <= r < run
  *
  * base: count offsets; size, step: depth numbers each. _8 to _64 are the bits of an element. y overlaps nothing.

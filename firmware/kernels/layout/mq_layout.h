@@ -1,7 +1,7 @@
 /* Movement of stored values: nothing is computed, so one function serves every format of an element size.
  *
- * _8, _16, _32 and _64 are the bits of an element: s8; s16 and f16; f32; i64. All steps, starts and offsets count elements.
- * x and y do not overlap and are aligned to their elements.
+ * _8, _16, _32 and _64 are the bits of an element: s8; s16 and f16; f32; i64. All steps, starts and offsets count
+ * elements. x and y do not overlap and are aligned to their elements.
  *
  *   strided copy  y[y_start + sum_a i_a y_step[a]] = x[x_start + sum_a i_a x_step[a]]   for 0 <= i_a < shape[a], a < 6
  *                 steps may be negative or, on the side of x, 0. Axes that are not needed have size 1 and come first.

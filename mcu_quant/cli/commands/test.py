@@ -54,8 +54,9 @@ def command(
         made = api.test_folder(api.TestRequest(folder, model, data, frames, min_snr, on=on), progress)
     document = made.as_dict()
     rows = tuple((n, d["kind"], decibels(d["snr_db"]), d["max_abs"]) for n, d in document["outputs"].items())
+    where = made.target if made.on_board else f"the {made.target}"
     heading = (
-        f"{'passed' if made.passed else 'FAILED'} on the {made.target}: {document['frames']} frames of {made.data}\n"
+        f"{'passed' if made.passed else 'FAILED'} on {where}: {document['frames']} frames of {made.data}\n"
         f"{document['mismatches']} integer edges differ from their specification\n"
         f"against {document['reference']}:"
     )

@@ -1,1 +1,1 @@
-"""What several operator files share: windows, broadcasting, index arithmetic of layouts, recurrent layers and their gates."""
+"""What several operator files share: windows, broadcasting, index arithmetic of layouts, recurrent layers, gates."""

@@ -1,0 +1,48 @@
+"""The benchmarks: one kernel and one model are counted, and a changed figure is noticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import kernels, regression, whole_models
+from mcu_quant.emulator import qemu
+
+
+@pytest.fixture
+def tools() -> None:
+    missing = qemu.missing(kernels.target_of("m4")[0])
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed: this test was NOT run")
+
+
+@pytest.mark.slow
+def test_any_shape_of_any_kernel_can_be_counted(tools: None) -> None:
+    for name, operator in kernels.OPERATORS.items():
+        shape = tuple(min(d, 8) for d in operator.shape)
+        found = [kernels.measure(f"{name}_{fmt}", shape, "m4") for fmt in operator.formats]
+        assert all(m.instructions > 8 and m.flash_bytes > 20 and m.each > 0.5 for m in found), name
+    again = kernels.measure("fully_connected_s8", (30, 20), "m4")
+    assert again == kernels.measure("fully_connected_s8", (30, 20), "m4")
+    assert again.macs == 600
+    assert json.loads(json.dumps(again.as_dict()))["shape"] == [30, 20]
+
+
+@pytest.mark.slow
+def test_whole_models_are_counted(tools: None, tmp_path: Path) -> None:
+    (model,) = whole_models.read(None, ["conv_vad"], tmp_path)
+    found = whole_models.measure(model, "m4", "s8")
+    parts = sum(found.operators.values()) + found.conversions + found.copies + found.schedule
+    assert abs(parts - found.instructions_per_frame) < 10
+    assert next(iter(found.operators)) == "Conv"
+    assert 0 < found.overhead_share < 0.5
+
+
+def test_a_change_of_one_instruction_is_noticed() -> None:
+    row = {"kernel": "k_s8", "shape": [3, 4], "core": "m4", "compiler": "gcc 12", "instructions": 100, "flash_bytes": 8}
+    assert regression.differences([row], [row]) == []
+    assert regression.differences([row], [{**row, "instructions": 101}]) == ["k_s8 [3, 4] m4: instructions 100 -> 101"]
+    assert "not recorded" in regression.differences([], [row])[0]
+    assert "gcc 13" in regression.differences([row], [{**row, "compiler": "gcc 13"}])[0]
