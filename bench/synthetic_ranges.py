@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import stages
+from mcu_quant.api import stages
 from mcu_quant.calibrate import calibrate
 
 

@@ -20,11 +20,12 @@ from pathlib import Path
 
 from bench.kernels import BOARDS
 from bench.models import MODELS as SMALL
-from mcu_quant import boards, codegen, footprint, memory, stages
+from mcu_quant import boards, codegen, footprint, memory
+from mcu_quant.api import stages
+from mcu_quant.api.stages import Model, PrecisionRequest, Source
 from mcu_quant.data import Clips
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu_folder import Executed, QemuFolderSession
-from mcu_quant.stages import Model, PrecisionRequest, Source
 
 REAL = ("dtln_stage1", "gtcrn_stream", "silero_vad_16k", "kwt1_mfcc", "mlperf_tiny_dscnn")
 PLANS = ("s8", "f16", "f32")

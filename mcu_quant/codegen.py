@@ -20,7 +20,6 @@ from mcu_quant import formats
 from mcu_quant.emulator.library import declarations, headers, sources, variant
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
-from mcu_quant.lower import c_identifier
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
 from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol, scale_edge
@@ -63,6 +62,12 @@ class Context:
 
 
 # --- names ---------------------------------------------------------------------------------------------------------
+
+
+def c_identifier(name: str) -> str:
+    """A C identifier that a reader recognises: the ONNX name with everything else turned into single underscores."""
+    made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
+    return made if made and not made[0].isdigit() else f"n{made}"
 
 
 _C_WORDS = """

@@ -7,13 +7,12 @@ and outputs live.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mcu_quant import formats, ops, qdq
+from mcu_quant.coalesce import coalesce
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, State, StatePiece
@@ -501,7 +500,7 @@ class Lowering:
             states=states,
             holds=holds,
         )
-        return _coalesce(program, {p.input: p.output for p in self._pieces.values()})
+        return coalesce(program, {p.input: p.output for p in self._pieces.values()})
 
     def _output(self, name: str) -> str:
         """The caller's buffer for an output, reals in f32: the edge itself where possible, else a converted copy."""
@@ -576,74 +575,6 @@ def _rename_buffer(call: Call, old: str, new: str) -> Call:
         return call
     args = {k: replace(a, edge=new) if isinstance(a, Buffer) and a.edge == old else a for k, a in call.args.items()}
     return replace(call, args=args)
-
-
-def _coalesce(program: Program, successor: Mapping[str, str]) -> Program:
-    """Let a state and its successor share memory where every read of the old value comes before the new is written.
-
-    Before: ... y = lstm(copy of h) ...; at the end h = copy of y.   After: lstm updates h in place.
-    """
-    for state in program.states:
-        program = _coalesce_one(program, state.edge, successor[state.edge])
-    return program
-
-
-def _is_copy(program: Program, call: Call, source: str, destination: str) -> bool:
-    """Does this call only copy the whole of one edge to another of the same type?"""
-    if call.reads != (source,) or call.writes != (destination,) or call.purpose is not Purpose.COPY:
-        return False
-    a, b = program.edges[source], program.edges[destination]
-    return a.type.format == b.type.format and a.type.quant == b.type.quant and a.type.size == b.type.size
-
-
-def _coalesce_one(program: Program, old: str, new: str) -> Program:
-    edges, calls = program.edges, program.calls
-    if new not in edges or edges[new].view is not None or edges[new].role is not Role.ARENA or new == old:
-        return program
-    back = next((i for i, c in enumerate(calls) if _is_copy(program, c, new, old)), None)
-    if back is None or edges[new].type.bytes != edges[old].type.bytes:
-        return program
-    first_write = next(i for i, c in enumerate(calls) if any(edges[e].root == new for e in c.writes))
-    dropped = {back}
-    for i, call in enumerate(calls):
-        touches = [e for e in (*call.reads, *call.writes) if edges[e].root == old]
-        if not touches or i == back:
-            continue
-        if i > first_write:
-            return program
-        if i == first_write:
-            if _is_copy(program, call, old, new):
-                dropped.add(i)
-            elif not _may_alias(program, call, old, new):
-                return program
-    merged: dict[str, Edge] = {}
-    for name, edge in edges.items():
-        if name == new:
-            merged[name] = replace(edge, role=Role.STATE, view=View(old, 0))
-        elif edge.view is not None and edge.view.base == new:
-            merged[name] = replace(edge, role=Role.STATE, view=View(old, edge.view.offset))
-        else:
-            merged[name] = edge
-    return replace(program, edges=merged, calls=tuple(c for i, c in enumerate(calls) if i not in dropped))
-
-
-def _may_alias(program: Program, call: Call, old: str, new: str) -> bool:
-    """May the kernel of this call write `new` over `old`?"""
-    sources = {n for n, b in call.buffers(Access.READ, Access.UPDATE) if program.edges[b.edge].root == old}
-    sinks = {n for n, b in call.buffers(Access.WRITE, Access.UPDATE) if program.edges[b.edge].root == new}
-    whole = all(
-        program.edges[b.edge].type.bytes == program.edges[old].type.bytes and program.edges[b.edge].offset_bytes == 0
-        for n, b in call.buffers()
-        if n in sources | sinks
-    )
-    allowed = set(ops.kernels()[call.kernel].inplace)
-    return whole and all((a, b) in allowed for a in sources for b in sinks)
-
-
-def c_identifier(name: str) -> str:
-    """A C identifier that a reader recognises: the ONNX name with everything else turned into single underscores."""
-    made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
-    return made if made and not made[0].isdigit() else f"n{made}"
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mcu_quant import api, stages
+from mcu_quant import api
+from mcu_quant.api import stages
 from mcu_quant.compare import Reference
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.frontend import load

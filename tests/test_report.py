@@ -9,7 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from mcu_quant import api, compare, report, schemas, stages
+from mcu_quant import api, compare, report, schemas
+from mcu_quant.api import stages
 from mcu_quant.boards import load
 from mcu_quant.compare import Reference, accuracy, excerpts, integer_edges, operator_edges
 from mcu_quant.data import Clip, Clips

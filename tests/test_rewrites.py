@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mcu_quant import rewrites, stages
+from mcu_quant.api import rewrites, stages
 from mcu_quant.cli import main
 from mcu_quant.diagnostics import DiagnosticError
 from tests import streaming_model

@@ -82,7 +82,7 @@ def _internal(error: Exception, args: Sequence[str]) -> Diagnostic:
 
 def _save(folder: Path, text: str, args: Sequence[str]) -> str:
     """Put command, traceback, versions and the small input files into a folder; return what to tell the user."""
-    from mcu_quant.folder import versions
+    from mcu_quant.api.folder import versions
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import click
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 
 if TYPE_CHECKING:
-    from mcu_quant.stages import PrecisionRequest, Source
+    from mcu_quant.api.stages import PrecisionRequest, Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
@@ -86,7 +86,7 @@ def source(
     Raises:
         DiagnosticError: MQ900 for values of --bind and --state that are not NAME=N and OUT:IN, all at once.
     """
-    from mcu_quant.stages import Source
+    from mcu_quant.api.stages import Source
 
     problems: list[Diagnostic] = []
     numbers: dict[str, int] = {}
@@ -111,7 +111,7 @@ def source(
 
 def precision_request(preset: str | None, plan: Path | None, edits: tuple[str, ...]) -> PrecisionRequest:
     """The request for formats."""
-    from mcu_quant.stages import PrecisionRequest
+    from mcu_quant.api.stages import PrecisionRequest
 
     return PrecisionRequest(preset, plan, edits)
 

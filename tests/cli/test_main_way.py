@@ -6,7 +6,8 @@ import re
 import numpy as np
 from scipy.io import wavfile
 
-from mcu_quant import api, folder, schemas
+from mcu_quant import api, schemas
+from mcu_quant.api import folder
 from mcu_quant.precision import plan as plans
 
 

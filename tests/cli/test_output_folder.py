@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcu_quant import folder
+from mcu_quant.api import folder
 
 
 def snapshot(path):

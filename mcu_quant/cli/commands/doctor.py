@@ -14,7 +14,7 @@ from mcu_quant.cli import options, output
 @options.output_format()
 def command(fmt: str) -> int:
     """Say which compilers, emulators and packages are there, what each is for, and how to get what is missing."""
-    from mcu_quant import doctor
+    from mcu_quant.api import doctor
     from mcu_quant.report.tables import Table
 
     found = doctor.examine()

@@ -45,7 +45,7 @@ def command(
     if target and target.exists() and not force:
         raise options.exists(target)
     from mcu_quant import api
-    from mcu_quant.folder import write_file
+    from mcu_quant.api.folder import write_file
     from mcu_quant.report.tables import Table
 
     request = api.PlanRequest(source, board, options.precision_request(preset, plan, edits), data)

@@ -10,8 +10,8 @@ import click
 from mcu_quant.cli import options, output
 
 if TYPE_CHECKING:
+    from mcu_quant.api.trial import OnBoard
     from mcu_quant.report.tables import Table
-    from mcu_quant.trial import OnBoard
 
 
 @click.command(

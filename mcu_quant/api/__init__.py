@@ -16,21 +16,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, folder, ops, rewrites, stages
-from mcu_quant.assemble import Job, Verified, assemble, verify
+from mcu_quant import boards, ops
+from mcu_quant.api import folder, rewrites, stages
+from mcu_quant.api.assemble import Job, Verified, assemble, verify
+from mcu_quant.api.folder import MANIFEST, PLAN, REPORT, Manifest
+from mcu_quant.api.opened import open_folder
+from mcu_quant.api.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
+from mcu_quant.api.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
 from mcu_quant.boards import Board
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
-from mcu_quant.folder import MANIFEST, PLAN, REPORT, Manifest
 from mcu_quant.frontend.describe import describe
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import Target
-from mcu_quant.opened import open_folder
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.document import Document, differences
-from mcu_quant.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
-from mcu_quant.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
 
 __all__ = [
     "BuildRequest",

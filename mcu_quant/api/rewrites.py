@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_quant import data, ops, stages
+from mcu_quant import data, ops
+from mcu_quant.api import stages
+from mcu_quant.api.stages import Model
 from mcu_quant.compare import Accuracy, Reference, accuracy
 from mcu_quant.diagnostics import Diagnostic, raise_errors
 from mcu_quant.interpret import Stream
 from mcu_quant.ir import Array, Graph
-from mcu_quant.stages import Model
 
 #: What every output and state must reach over all frames: float32 keeps about 130 dB per operation.
 SNR_DB = 90.0

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import boards, compare, data, folder, footprint, outputs, pipelines, stages
+from mcu_quant import boards, compare, data, footprint, pipelines
+from mcu_quant.api import folder, outputs, stages
+from mcu_quant.api.opened import open_folder, pipeline_of
+from mcu_quant.api.stages import Problems, Progress, quiet
 from mcu_quant.boards import Board
 from mcu_quant.compare import Accuracy, BitCheck, EdgeMismatch, Reference
 from mcu_quant.data import Clips, Frame
@@ -22,9 +25,7 @@ from mcu_quant.emulator.qemu_folder import Executed, QemuFolderSession
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, TensorType
 from mcu_quant.lower import Target
-from mcu_quant.opened import open_folder, pipeline_of
 from mcu_quant.report.document import Document, differences
-from mcu_quant.stages import Problems, Progress, quiet
 
 #: Frames that `test_folder` streams unless asked for another number.
 TEST_FRAMES = 500

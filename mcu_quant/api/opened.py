@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_quant import folder, pipelines
+from mcu_quant import pipelines
+from mcu_quant.api import folder
+from mcu_quant.api.folder import PLAN, Manifest
+from mcu_quant.api.stages import Problems, Source
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
-from mcu_quant.folder import PLAN, Manifest
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.plan import PrecisionPlan
-from mcu_quant.stages import Problems, Source
 
 
 @dataclass(frozen=True, eq=False)

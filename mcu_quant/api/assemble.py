@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mcu_quant import codegen, cost, footprint, ops
+from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.boards import Board
 from mcu_quant.codegen import Context, Vectors
 from mcu_quant.compare import Accuracy, Reference, accuracy, excerpts, operator_edges
@@ -19,11 +20,9 @@ from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, Operator
-from mcu_quant.lower import c_identifier
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.document import Document, Facts, document
 from mcu_quant.report.summary import figures, operator_notes
-from mcu_quant.stages import Lowered, Model
 from mcu_quant.version import VERSION
 
 #: Frames that a build checks against onnxruntime: fewer for models that take long, so that a build takes seconds.
@@ -174,7 +173,7 @@ def _kind(op: Operator, plan: PrecisionPlan) -> str:
 
 def _prefix(name: str) -> str:
     """What every symbol of the folder starts with; "adapter" is taken by the self-test's own interface."""
-    made = c_identifier(name).lower()
+    made = codegen.c_identifier(name).lower()
     return f"{made}_model" if made == "adapter" else made
 
 

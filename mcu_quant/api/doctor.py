@@ -9,8 +9,8 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mcu_quant.api.folder import versions
 from mcu_quant.emulator.library import cache_folder
-from mcu_quant.folder import versions
 from mcu_quant.version import VERSION
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.io import wavfile
 
+from mcu_quant.api.folder import write_file
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
-from mcu_quant.folder import write_file
 from mcu_quant.ir import Array
 from mcu_quant.pipelines import Pipeline
 
