@@ -55,7 +55,9 @@ def _summary(built: api.BuildResult, tested: api.TestResult, recorded: bool) -> 
     figures = dict(summary.figures(report))
     lines = [f"{report['model']}: a voice activity detector, from ONNX to C firmware", ""]
     lines += [_row(label, figures[label]) for label in SHOWN]
-    differences = [f"{n} {d.snr_db:.1f} dB (largest difference {d.max_abs:.2g})" for n, d in accuracy.outputs.items()]
+    differences = [
+        f"{n}: SNR {d.snr_db:.1f} dB, largest difference {d.max_abs:.2g}" for n, d in accuracy.outputs.items()
+    ]
     lines += [
         _row(
             "Tested",

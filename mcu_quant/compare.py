@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mcu_quant import ops
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.folder import InterfaceSession
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.frontend.stream import streamed_file
 from mcu_quant.interpret import Stream
-from mcu_quant.ir import Array, Graph
+from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.metrics import Comparison, Difference
 from mcu_quant.program import Edge, Program, Role
 
@@ -197,15 +198,37 @@ def excerpts(clips: Clips, frames: int) -> Iterator[tuple[Clip, int]]:
 
 
 def operator_edges(graph: Graph, program: Program) -> dict[str, tuple[str, ...]]:
-    """Per operator that computes or copies something, the outputs that a session can show after a frame."""
+    """Per operator that computes or copies something, the outputs that a session can show after a frame.
+
+    Not those that are cut off by design, unless there is no other.
+    """
     called = {c.operator for c in program.calls}
     kept = set(_final(program))
     found = {}
     for op in graph.operators:
         if op.name in called:
             held = [o for o in op.outputs if o and program.holds.get(o, "") in kept]
-            found[op.name] = tuple(held)
+            found[op.name] = tuple(o for o in held if not saturating(op, o, program)) or tuple(held)
     return found
+
+
+def saturating(op: Operator, output: str, program: Program) -> str | None:
+    """Why this output is cut off in the format it is stored in, or None: its error then says nothing."""
+    stored = program.edges[program.holds[output]].type.storage
+    return ops.spec(op).saturates.get(op.outputs.index(output)) if stored.integer else None
+
+
+def state_notes(graph: Graph, program: Program) -> dict[str, str]:
+    """What must be known to read the figure of a state, by the name of its output in the model."""
+    producer = {o: op for op in graph.operators for o in op.outputs if o}
+    notes = {}
+    for state in graph.states:
+        for piece in state.pieces:
+            op = producer.get(piece.output)
+            note = saturating(op, piece.output, program) if op and piece.output in program.holds else None
+            if note:
+                notes[state.output] = note
+    return notes
 
 
 def _final(program: Program) -> Iterator[str]:

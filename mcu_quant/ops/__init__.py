@@ -222,6 +222,8 @@ class OpSpec:
     family: str = "elementwise"
     #: tensors inside the operator whose range calibration must know, by suffix of the operator's name
     internals: Callable[[Operator, Sequence[Any]], Mapping[str, Array]] | None = None
+    #: outputs that are cut off in integer formats, by index, with the reason: their error says nothing of the operator
+    saturates: Mapping[int, str] = field(default_factory=dict)
     #: multiply-accumulates of one run, recounted from shapes
     macs: Callable[[Operator, Graph], int] = field(default=lambda op, graph: 0)
 

@@ -212,6 +212,7 @@ LSTM = register(
         internals=internals,
         family="recurrent",
         macs=recurrent.macs,
+        saturates={2: "the cell state is cut off at 16 by design: beyond, tanh of it does not change"},
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 120.0),
             OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 60.0),

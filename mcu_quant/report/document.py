@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
+from types import MappingProxyType
 from typing import Any
 
 from mcu_quant import ops
 from mcu_quant.boards import Board
-from mcu_quant.compare import Accuracy
+from mcu_quant.compare import Accuracy, state_notes
 from mcu_quant.cost import CostReport, Fit
 from mcu_quant.diagnostics import Diagnostic
 from mcu_quant.footprint import Footprint
@@ -153,14 +154,15 @@ def _accuracy(facts: Facts) -> Document | None:
         "reference": found.reference,
         "data": facts.verified_on,
         "frames": found.frames,
-        "outputs": differences(found),
+        "outputs": differences(found, state_notes(facts.graph, facts.program)),
     }
 
 
-def differences(found: Accuracy) -> Document:
-    """Per output and state of the model: how far it is from the reference."""
+def differences(found: Accuracy, notes: Mapping[str, str] = MappingProxyType({})) -> Document:
+    """Per output and state of the model: how far it is from the reference, and what must be known to read that."""
     outputs = {n: {"kind": "output", **difference(d)} for n, d in found.outputs.items()}
-    return outputs | {n: {"kind": "state", **difference(d)} for n, d in found.states.items()}
+    states = {n: {"kind": "state", **difference(d)} for n, d in found.states.items()}
+    return outputs | {n: d | ({"note": notes[n]} if n in notes else {}) for n, d in states.items()}
 
 
 def difference(d: Difference) -> Document:

@@ -16,7 +16,7 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "Flash", _flash(report["flash"])
     yield "RAM", _ram(report["ram"])
     yield "Time per frame", time(report["latency"])
-    yield "Formats", ", ".join(f"{n} operators in {f}" for f, n in report["plan"]["formats"].items() if n)
+    yield "Formats", ", ".join(f"{_count(n)} in {f}" for f, n in report["plan"]["formats"].items() if n)
     if report["accuracy"]:
         yield from _accuracy(report["accuracy"])
         worst = weakest(report)
@@ -24,6 +24,10 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
             what = f"{worst['name']} ({worst['op']} in {worst['format']})"
             yield "Weakest operator", f"{what} adds most noise; {decibels(worst['snr_db'])} behind it"
     yield "Calibrated on", report["plan"]["calibrated_on"]
+
+
+def _count(operators: int) -> str:
+    return "1 operator" if operators == 1 else f"{operators} operators"
 
 
 def weakest(report: Report) -> dict[str, Any] | None:
@@ -50,9 +54,10 @@ def kib(size: int) -> str:
 
 
 def worst_snr_db(report: Report) -> float | None:
-    """Of the outputs and states, the SNR that is worst."""
+    """Of the outputs and states, the SNR that is worst; not of states that are cut off by design."""
     accuracy = report["accuracy"]
-    return min((d["snr_db"] for d in accuracy["outputs"].values()), default=None) if accuracy else None
+    found = (d["snr_db"] for d in accuracy["outputs"].values() if "note" not in d) if accuracy else ()
+    return min(found, default=None)
 
 
 def of_available(region: Any) -> str:
@@ -82,6 +87,9 @@ def time(latency: Any) -> str:
 
 
 def _accuracy(accuracy: Any) -> Iterator[tuple[str, str]]:
-    parts = [f"{name} {decibels(d['snr_db'])}" for name, d in accuracy["outputs"].items()]
+    parts = [
+        f"{name} {decibels(d['snr_db'])}{' (state; ' + d['note'] + ')' if 'note' in d else ''}"
+        for name, d in accuracy["outputs"].items()
+    ]
     yield "Accuracy", f"{', '.join(parts)} against {accuracy['reference']} over {accuracy['frames']} frames"
     yield "Verified on", accuracy["data"]

@@ -53,14 +53,17 @@ def command(
     with output.progress() as progress:
         made = api.test_folder(api.TestRequest(folder, model, data, frames, min_snr, on=on), progress)
     document = made.as_dict()
-    rows = tuple((n, d["kind"], decibels(d["snr_db"]), d["max_abs"]) for n, d in document["outputs"].items())
+    rows = tuple(
+        (n, d["kind"], decibels(d["snr_db"]), d["max_abs"], d.get("note", "")) for n, d in document["outputs"].items()
+    )
+    columns = ("name", "kind", "SNR", "largest difference", "note")[: 5 if made.notes else 4]
     where = made.target if made.on_board else f"the {made.target}"
     heading = (
         f"{'passed' if made.passed else 'FAILED'} on {where}: {document['frames']} frames of {made.data}\n"
         f"{document['mismatches']} integer edges differ from their specification\n"
         f"against {document['reference']}:"
     )
-    table = Table(("name", "kind", "SNR", "largest difference"), rows)
+    table = Table(columns, tuple(row[: len(columns)] for row in rows))
     tables = [table, *(_instructions(made.on_board) if made.on_board else ())]
     output.emit(fmt, document, tables, heading=heading, diagnostics=made.diagnostics)
     return made.exit_status
