@@ -180,6 +180,23 @@ def test_integer_normalisation(
 
 
 @pytest.mark.parametrize("fmt", INTEGERS)
+@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("count", [2, 528, 4096])
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 1e-3, 1e-2])
+def test_values_far_below_epsilon_keep_their_precision(fmt: str, centre: bool, count: int, size: float) -> None:
+    """A layer that hears nothing: y = x / sqrt(epsilon), to half a step of its own small range."""
+    x = np.random.default_rng(count).uniform(-size, size, (2, count)).astype(np.float32)
+    inputs: dict[str, Shape | Array] = {"x": x.shape, "g": np.ones(count, np.float32)}
+    name = "LayerNormalization" if centre else "RMSNormalization"
+    graph = graph_of(name, inputs, x.shape, axis=1, epsilon=1e-5)
+    largest = 2.0 * size / np.sqrt(1e-5)
+    ran = Ran(graph, fmt, {"x": x}, {"x": (-size, size), "y": (-largest, largest)})
+    assert ran.mismatches == []
+    assert np.all(ran.error(_normalised(ran.operands["x"], 1e-5, centre)) <= 0.52)
+    assert np.abs(ran.y).max() > ran.format.maximum / 8
+
+
+@pytest.mark.parametrize("fmt", INTEGERS)
 @pytest.mark.parametrize("count", [1, 2, 3, 1024, 32767])
 @pytest.mark.parametrize("kind", ["equal", "outlier", "corners", "zero"])
 def test_normalisation_of_extreme_rows(fmt: str, count: int, kind: str) -> None:

@@ -39,6 +39,9 @@ from mcu_quant.program import Call, Constant, Program, Struct, Symbol
 #: Elements of a row: n v - sum v of 16-bit values stays within 32 bits.
 LARGEST_ROW = 32767
 
+#: Bits of epsilon: count sum v^2 is below 2^60 in 16 bits, and the sum of both within 63.
+LARGEST_EPSILON = 62
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -83,8 +86,8 @@ def _exact(fmt: str) -> Callable[..., Array]:
         v = x.astype(np.int64).reshape(p["rows"], p["channels"], p["inner"]) - p["x_zero"]
         count = p["channels"] * p["inner"]
         offset = v.sum(axis=(1, 2), keepdims=True) * p["centre"]
-        power = count * (v * v).sum(axis=(1, 2), keepdims=True) - offset * offset + p["epsilon"]
-        multiplier, shift = fixed_functions.rsqrt(np.maximum(power, 1))
+        spread = count * (v * v).sum(axis=(1, 2), keepdims=True) - offset * offset
+        multiplier, shift = fixed_functions.rsqrt(np.maximum((spread >> p["drop"]) + p["epsilon"], 1))
         normal = fixed.requantise(count * v - offset, multiplier, shift + p["unit"])
         acc = fixed.mulhr(normal, _per_row(gain, p)) + (0 if bias is None else _per_row(bias, p))
         y = p["y_zero"] + fixed.rshr(acc, p["fraction"])
@@ -133,11 +136,13 @@ def lower_integer(op: Operator, lo: Lowering, rows: Rows) -> None:
     x, y = lo.read(op.inputs[0]), lo.write(op.outputs[0])
     qx, qy = lo.type_of(x).quant, lo.type_of(y).quant
     assert qx and qy
-    unit = floor(29 - log2(rows.count) / 2)
+    span = formats.get(lo.formats.input).maximum - formats.get(lo.formats.input).minimum
+    epsilon = round(rows.epsilon * (rows.count / qx.scale) ** 2)
+    unit = unit_of(rows.count, span, epsilon)
     gain = rows.gain.astype(np.float64) / qy.scale
     bias = None if rows.bias is None else rows.bias.astype(np.float64) / qy.scale
     fraction = _fraction(gain, bias, unit)
-    epsilon = min(round(rows.epsilon * (rows.count / qx.scale) ** 2), 2**61)
+    drop = max(0, (epsilon.bit_length() - LARGEST_EPSILON + 1) // 2 * 2)
     lo.call(
         f"mq_normalise_{lo.formats.input}",
         x=x,
@@ -147,13 +152,24 @@ def lower_integer(op: Operator, lo: Lowering, rows: Rows) -> None:
         p=lo.struct(
             "mq_normalise_params",
             **rows.extent(),
-            epsilon=epsilon,
+            drop=min(drop, 62),
+            epsilon=epsilon >> drop,
             x_zero=qx.zero_point,
-            unit=unit,
+            unit=unit - drop // 2,
             fraction=fraction,
             y_zero=qy.zero_point,
         ),
     )
+
+
+def unit_of(count: int, span: int, epsilon: int) -> int:
+    """Bits after the point of a normalised value, so that it stays below 2^29.
+
+    `span`: of the values, in steps; `epsilon` in steps, squared, times count^2. |d / sqrt(power)| is at most
+    sqrt(count), and at most count span / sqrt(epsilon), which is less where epsilon is far above the values.
+    """
+    largest = log2(count) / 2
+    return floor(29 - (min(largest, log2(count * span) - log2(epsilon) / 2) if epsilon else largest))
 
 
 def _optional(op: Operator, lo: Lowering, bias: Array | None, fmt: str) -> Constant | Symbol:

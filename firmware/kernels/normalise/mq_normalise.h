@@ -9,12 +9,13 @@
  *
  *   f32, f16   in f32: mean first, then the mean of squared differences. gain and bias are f32.
  *   s8, s16    in exact integers up to the inverse root, with v = x - x_zero and S = sum v (0 without centre):
- *              d = count v - S,  power = count sum v^2 - S^2 + epsilon, so that d / sqrt(power) is the normalised value
- *              (epsilon in steps of x, squared, times count^2);
- *              normal = requantise(d, 2^unit / sqrt(power)), |normal| <= 2^29 because |d / sqrt(power)| <= sqrt(count);
+ *              d = count v - S,  power = ((count sum v^2 - S^2) >> drop) + epsilon, so that d / sqrt(power) is the
+ *              normalised value times 2^(drop / 2); epsilon in steps of x, squared, times count^2 2^-drop, below 2^62.
+ *              drop is 0 unless epsilon is that far above the values: what it drops is below 2^-60 of power;
+ *              normal = requantise(d, 2^unit / sqrt(power)), |normal| <= 2^29 by the choice of unit;
  *              y = sat(y_zero + rshr(mulhr(normal, gain) + bias, fraction)),
  *              gain being the real one in steps of y times 2^(fraction + 32 - unit), bias times 2^fraction.
- *              count <= 32767. Error of normal: relative 2^-28, and 1.5 steps of 2^-unit.
+ *              count <= 32767, drop <= 62. Error of normal: relative 2^-28, and 1.5 steps of 2^-unit.
  *   lp         y[o, k, i] = x[o, k, i] / norm, over k: sum |x| (power 1) or sqrt(sum x^2) (power 2); 0 where norm is 0.
  *              x, y: [outer, count, inner]; f32, f16 in f32.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -38,6 +39,7 @@ typedef struct {
     uint32_t channels;
     uint32_t inner;
     int32_t centre;
+    int32_t drop;
     int64_t epsilon;
     int32_t x_zero;
     int32_t unit;

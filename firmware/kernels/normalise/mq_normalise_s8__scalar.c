@@ -17,7 +17,7 @@ void mq_normalise_s8(const int8_t *x, const int32_t *gain, const int32_t *bias, 
             squares += v * v;
         }
         const int32_t offset = p->centre ? sum : 0;
-        const int64_t power = count * squares - (int64_t)offset * offset + p->epsilon;
+        const int64_t power = ((count * squares - (int64_t)offset * offset) >> p->drop) + p->epsilon;
         const mq_factor scale = mq_rsqrt(power < 1 ? 1 : power);
         const int32_t shift = scale.shift + p->unit;
         for (uint32_t c = 0; c < p->channels; c++) {
