@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,11 +61,14 @@ def test_commands_of_the_pages_work(page: Path, tmp_path: Path) -> None:
     lines = commands(page)
     assert len(lines) >= 4
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    for line in lines:
+    emulated = [line for line in lines if "--on qemu" in line and not shutil.which("qemu-system-arm")]
+    for line in (line for line in lines if line not in emulated):
         command = [sys.executable, "-m", "mcu_quant", *shlex.split(line)[1:]]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), line
+    if emulated:
+        pytest.skip(f"no qemu-system-arm here: NOT run: {'; '.join(emulated)}")
 
 
 def test_links_lead_somewhere() -> None:
