@@ -1,0 +1,1 @@
+"""Steps: what makes a given plan lose less, one method per file."""
