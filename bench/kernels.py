@@ -2,26 +2,30 @@
 
     python -m bench.kernels                                     all kernels on all cores
     python -m bench.kernels --kernel fully_connected_s8 --shape 300,200 --core m4
+    python -m bench.kernels --core m55 --compiler clang --cmsis-nn ../CMSIS-NN
 
 A kernel is an operator and a format: fully_connected_s8. Counted is the whole call, from its first instruction to its
-return, by the plugin in firmware/qemu/count_plugin.c; the count is that of one frame of seeded noise.
+return, by the plugin in firmware/qemu/count_plugin.c; the count is that of one frame of seeded noise. With a checkout
+of CMSIS-NN its function for the same shape is counted in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from bench import programs
+from bench import cmsis_nn, programs
 from mcu_quant import boards, ops
 from mcu_quant.boards import available_isa
 from mcu_quant.codegen import library_functions
+from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.library import variant
 from mcu_quant.emulator.qemu import RV32, QemuTarget
@@ -38,6 +42,7 @@ BOARDS = {
     "m55": "mps3_an547",
 }
 CORES = (*BOARDS, "rv32")
+FORMATS = ("s8", "s16", "f16", "f32")
 SHF_ALLOC = 2
 
 
@@ -48,7 +53,6 @@ class Operator:
     dimensions: str
     shape: tuple[int, ...]
     sample: Callable[..., Sample]
-    formats: tuple[str, ...] = ("s8", "s16", "f16", "f32")
 
 
 def _fully_connected(inputs: int, outputs: int) -> Sample:
@@ -83,6 +87,16 @@ def _depthwise(height: int, width: int, channels: int, rows: int, columns: int) 
     return Sample("Conv", parts, {"group": channels, "auto_pad": "SAME_UPPER"})
 
 
+def _conv_1d(length: int, channels: int, outputs: int, taps: int) -> Sample:
+    parts = (given(1, channels, length), weight(outputs, channels, taps), weight(outputs))
+    return Sample("Conv", parts, {"auto_pad": "SAME_UPPER"})
+
+
+def _conv_transpose(height: int, width: int, channels: int, outputs: int, rows: int, columns: int) -> Sample:
+    parts = (given(1, channels, height, width), weight(channels, outputs, rows, columns), weight(outputs))
+    return Sample("ConvTranspose", parts, {"strides": [1, 2]})
+
+
 def _matmul(rows: int, inner: int, columns: int) -> Sample:
     return Sample("MatMul", (given(rows, inner), given(inner, columns)))
 
@@ -111,6 +125,8 @@ OPERATORS: Mapping[str, Operator] = {
     "pointwise_conv": Operator("height,width,channels,outputs", (25, 5, 64, 64), _pointwise),
     "conv": Operator("height,width,channels,outputs,rows,columns,stride", (49, 10, 1, 64, 10, 4, 2), _conv),
     "depthwise_conv": Operator("height,width,channels,rows,columns", (25, 5, 64, 3, 3), _depthwise),
+    "conv_1d": Operator("length,channels,outputs,taps", (64, 64, 64, 3), _conv_1d),
+    "conv_transpose": Operator("height,width,channels,outputs,rows,columns", (1, 33, 16, 16, 3, 3), _conv_transpose),
     "matmul": Operator("rows,inner,columns", (64, 64, 64), _matmul),
     "softmax": Operator("rows,columns", (64, 64), _softmax),
     "layer_normalization": Operator("rows,columns", (64, 64), _layer_normalization),
@@ -138,6 +154,8 @@ class Measured:
     stack_bytes: int
     macs: int
     elements: int
+    #: of the library's function for the same shape, compiled with the same compiler; where it was measured
+    cmsis_nn_instructions: int | None = None
 
     @property
     def each(self) -> float:
@@ -146,19 +164,30 @@ class Measured:
 
     def as_dict(self) -> dict[str, object]:
         unused = "elements" if self.macs else "macs"
-        return {k: v for k, v in asdict(self).items() if k != unused}
+        return {k: v for k, v in asdict(self).items() if k != unused and v is not None}
 
 
-def target_of(core: str) -> tuple[QemuTarget, str]:
-    """The emulated machine of a core, and the fastest instruction set that kernels are written for."""
+def target_of(core: str, compiler: str = "") -> tuple[QemuTarget, str]:
+    """The emulated machine of a core, and the fastest instruction set that kernels are written for.
+
+    `compiler` is the name of a clang, or empty for the core's GCC.
+    """
     if core == "rv32":
         return RV32, "scalar"
     board = boards.load(BOARDS[core])
-    return qemu.target_of(board), available_isa(board)
+    return replace(qemu.target_of(board), clang=compiler), available_isa(board)
 
 
-def measure(kernel: str, shape: tuple[int, ...], core: str) -> Measured:
-    """Count one call.
+def compilers(core: str) -> tuple[str, ...]:
+    """What a core's kernels are measured with if nothing is said: GCC, and for Helium also clang where there is one."""
+    newest = next((c for c in (*(f"clang-{n}" for n in range(22, 13, -1)), "clang") if shutil.which(c)), None)
+    return ("", newest) if core == "m55" and newest else ("",)
+
+
+def measure(
+    kernel: str, shape: tuple[int, ...], core: str, compiler: str = "", checkout: Path | None = None
+) -> Measured:
+    """Count one call; and one of CMSIS-NN, if there is a checkout of it and it has such a kernel.
 
     Raises:
         KeyError: if there is no such kernel.
@@ -166,7 +195,7 @@ def measure(kernel: str, shape: tuple[int, ...], core: str) -> Measured:
     """
     name, _, fmt = kernel.rpartition("_")
     sample = OPERATORS[name].sample(*shape)
-    target, isa = target_of(core)
+    target, isa = target_of(core, compiler)
     program = programs.program(sample, fmt, isa)
     functions = library_functions(program)
     with machine_for(target, functions, isa, count=True) as machine:
@@ -187,6 +216,7 @@ def measure(kernel: str, shape: tuple[int, ...], core: str) -> Measured:
         max(m.stack_bytes for _, m in calls),
         sum(c.macs for c in counts),
         sum(c.elements for c in counts),
+        cmsis_nn.count(checkout, target, kernel, shape) if checkout else None,
     )
 
 
@@ -203,45 +233,101 @@ def _flash(path: Path) -> int:
         return sum(s["sh_size"] for s in sections if s["sh_flags"] & SHF_ALLOC and s["sh_type"] == "SHT_PROGBITS")
 
 
-def everything(cores: Iterable[str]) -> Iterator[Measured]:
+def everything(cores: Iterable[str], compiler: str | None = None, checkout: Path | None = None) -> Iterator[Measured]:
     """Every kernel in its usual shape, in the formats that make sense on each core."""
     for name, operator in OPERATORS.items():
-        for fmt in operator.formats:
+        for fmt in FORMATS:
             for core in cores:
                 if fmt in ("s8", "s16") or core not in ("m0plus", "rv32"):
-                    yield measure(f"{name}_{fmt}", operator.shape, core)
+                    for one in compilers(core) if compiler is None else (compiler,):
+                        yield measure(f"{name}_{fmt}", operator.shape, core, one, checkout)
 
 
 def line(m: Measured) -> str:
     shape = ",".join(map(str, m.shape))
     per = "MAC" if m.macs else "element"
-    return (
-        f"{m.kernel:24} {shape:20} {m.core:7} {m.isa:7} {m.instructions:>10} {m.each:9.3f} per {per:8}"
+    compiler = "clang" if "clang" in m.compiler else "gcc"
+    ours = (
+        f"{m.kernel:24} {shape:20} {m.core:7} {m.isa:7} {compiler:6} {m.instructions:>10} {m.each:9.3f} per {per:8}"
         f"{m.flash_bytes:>6} B flash {m.stack_bytes:>4} B stack"
     )
+    if m.cmsis_nn_instructions is None:
+        return ours
+    theirs = m.cmsis_nn_instructions / (m.macs or m.elements)
+    return f"{ours}, CMSIS-NN {theirs:9.3f}, ratio {m.instructions / m.cmsis_nn_instructions:.2f}"
+
+
+def chosen(parser: argparse.ArgumentParser, kernel: str, shape: str | None) -> tuple[int, ...]:
+    """The shape to measure a kernel with; ends the program with a message if there is no such kernel or shape."""
+    name, _, fmt = kernel.rpartition("_")
+    if name not in OPERATORS or fmt not in FORMATS:
+        known = f"an operator ({', '.join(OPERATORS)}) and a format ({', '.join(FORMATS)})"
+        parser.error(f"--kernel: there is no {kernel!r}; a kernel is {known} joined by _: fully_connected_s8")
+    operator = OPERATORS[name]
+    if shape is None:
+        return operator.shape
+    numbers = shape.split(",")
+    if len(numbers) != len(operator.shape) or not all(n.strip().isdecimal() and int(n) > 0 for n in numbers):
+        usual = ",".join(map(str, operator.shape))
+        parser.error(f"--shape: {name} takes {operator.dimensions}, whole numbers above 0, e.g. {usual}; not {shape!r}")
+    return tuple(map(int, numbers))
+
+
+def available(cores: Sequence[str] | None, compiler: str | None) -> list[str]:
+    """Cores whose tools are installed; says on stderr which are not measured and why."""
+    found = []
+    for core in cores or CORES:
+        missing = qemu.missing(target_of(core, compiler or "")[0])
+        if missing:
+            print(f"{core}: NOT measured, {', '.join(missing)} is not installed", file=sys.stderr)
+        else:
+            found.append(core)
+    return found
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """What all counting commands understand."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--core", choices=CORES, action="append", help="may be repeated; default: all that can be run")
+    parser.add_argument("--compiler", help="gcc, or the name of a clang; default: gcc, on m55 also clang if installed")
+    parser.add_argument("--cmsis-nn", type=Path, metavar="DIR", help="a checkout of CMSIS-NN to compare with")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, checked."""
+    options = parser.parse_args()
+    if options.compiler and "gcc" in options.compiler:
+        options.compiler = ""
+    if options.cmsis_nn and not (options.cmsis_nn / "Include" / "arm_nnfunctions.h").is_file():
+        parser.error(f"--cmsis-nn: {options.cmsis_nn} has no Include/arm_nnfunctions.h")
+    return options
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Executed instructions of kernels.")
+    parser = arguments("Executed instructions of kernels.")
     parser.add_argument("--kernel", help="operator and format, e.g. fully_connected_s8")
     parser.add_argument("--shape", help="numbers with commas; which: " + _dimensions())
-    parser.add_argument("--core", choices=CORES, action="append", help="may be repeated; default: all that can be run")
     parser.add_argument("--json", action="store_true", help="objects as in bench/results.json")
-    given = parser.parse_args()
-    cores = given.core or [c for c in CORES if not qemu.missing(target_of(c)[0])]
-    if given.kernel is None:
-        found = everything(cores)
+    options = parsed(parser)
+    if options.shape and not options.kernel:
+        parser.error("--shape: say which --kernel")
+    shape = chosen(parser, options.kernel, options.shape) if options.kernel else ()
+    cores = available(options.core, options.compiler)
+    if options.kernel is None:
+        found = everything(cores, options.compiler, options.cmsis_nn)
     else:
-        name = given.kernel.rpartition("_")[0]
-        if name not in OPERATORS:
-            parser.error(f"--kernel: no such operator; known: {', '.join(OPERATORS)}")
-        operator = OPERATORS[name]
-        shape = tuple(map(int, given.shape.split(","))) if given.shape else operator.shape
-        if len(shape) != len(operator.shape):
-            parser.error(f"--shape: {name} takes {operator.dimensions}")
-        found = (measure(given.kernel, shape, core) for core in cores)
-    for m in found:
-        print(json.dumps(m.as_dict()) if given.json else line(m), flush=True)
+        found = (
+            measure(options.kernel, shape, core, one, options.cmsis_nn)
+            for core in cores
+            for one in (compilers(core) if options.compiler is None else (options.compiler,))
+        )
+    try:
+        for m in found:
+            print(json.dumps(m.as_dict()) if options.json else line(m), flush=True)
+    except DiagnosticError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

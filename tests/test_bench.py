@@ -22,7 +22,7 @@ def tools() -> None:
 def test_any_shape_of_any_kernel_can_be_counted(tools: None) -> None:
     for name, operator in kernels.OPERATORS.items():
         shape = tuple(min(d, 8) for d in operator.shape)
-        found = [kernels.measure(f"{name}_{fmt}", shape, "m4") for fmt in operator.formats]
+        found = [kernels.measure(f"{name}_{fmt}", shape, "m4") for fmt in kernels.FORMATS]
         assert all(m.instructions > 8 and m.flash_bytes > 20 and m.each > 0.5 for m in found), name
     again = kernels.measure("fully_connected_s8", (30, 20), "m4")
     assert again == kernels.measure("fully_connected_s8", (30, 20), "m4")

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +39,7 @@ class QemuTarget:
     """An emulated machine and how to compile for its core.
 
     `libraries` are the linker's options for the C library; `float_registers` says whether floats are passed in
-    registers of their own.
+    registers of their own. `clang` is the clang that compiles instead of GCC, which then only links.
     """
 
     machine: str
@@ -48,6 +48,7 @@ class QemuTarget:
     flags: tuple[str, ...]
     libraries: tuple[str, ...]
     float_registers: bool
+    clang: str = ""
 
     @property
     def name(self) -> str:
@@ -67,6 +68,11 @@ class QemuTarget:
     @property
     def compiler(self) -> str:
         """The cross compiler's name."""
+        return self.clang or self.linker
+
+    @property
+    def linker(self) -> str:
+        """The compiler that links."""
         return f"{self.triple}-gcc"
 
 
@@ -114,14 +120,15 @@ _PACKAGES = {
 def _tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        help_ = f"Debian, Ubuntu: apt install {_PACKAGES[name]}"
+        help_ = f"Debian, Ubuntu: apt install {_PACKAGES.get(name, name)}"
         raise DiagnosticError(Diagnostic("MQ601", name, f"{name} is not installed", help=help_))
     return found
 
 
 def missing(target: QemuTarget) -> tuple[str, ...]:
     """Tools that this target needs and that are not installed."""
-    return tuple(t for t in (target.compiler, target.emulator) if shutil.which(t) is None)
+    needed = dict.fromkeys((target.compiler, target.linker, target.emulator))
+    return tuple(t for t in needed if shutil.which(t) is None)
 
 
 @cache
@@ -181,14 +188,26 @@ def compile_objects(
         DiagnosticError: MQ601 without the compiler, MQ602 if something does not compile.
     """
     compiler = _tool(target.compiler)
-    command = [compiler, *flags, *target.flags, *(f"-I{i}" for i in includes), "-c"]
+    core = _clang_flags(target) if target.clang else target.flags
+    command = [compiler, *flags, *core, *(f"-I{i}" for i in includes), "-c"]
     headers = [h.read_text() for i in includes for h in sorted(i.glob("*.h"))]
-    fixed = hashlib.sha256("\0".join([_version(compiler), *flags, *target.flags, *headers]).encode()).hexdigest()
+    fixed = hashlib.sha256("\0".join([_version(compiler), *flags, *core, *headers]).encode()).hexdigest()
     made = [_cached(f"{s.stem}.o", [fixed, s.name, s.read_text()]) for s in sources]
     todo = [(s, m) for s, m in zip(sources, made, strict=True) if not m.exists()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda pair: _compile([*command, str(pair[0])], pair[1]), todo))
     return made
+
+
+@cache
+def _clang_flags(target: QemuTarget) -> tuple[str, ...]:
+    """What clang needs to compile for a core: GCC's options but one, and where the headers of the C library are."""
+    preprocess = [_tool(target.linker), *target.flags, "-E", "-Wp,-v", "-xc", os.devnull]
+    said = subprocess.run(preprocess, capture_output=True, text=True, check=True).stderr
+    found = [Path(line.strip()).resolve() for line in said.splitlines() if line.startswith(" /")]
+    folders = [f for f in found if "gcc" not in f.parts]  # clang has its own of those
+    own = [f for f in target.flags if f != "-mfp16-format=ieee"]
+    return (f"--target={target.triple}", *own, *(f"-isystem{f}" for f in folders))
 
 
 def link(target: QemuTarget, objects: Sequence[Path]) -> Path:
@@ -199,10 +218,13 @@ def link(target: QemuTarget, objects: Sequence[Path]) -> Path:
     """
     own = firmware() / "qemu"
     start = own / ("start_riscv.c" if target.riscv else "start_arm.c")
-    every = [*compile_objects(target, [start, own / "agent.c"], [own], ("-std=gnu99", "-O2")), *objects]
+    every = [
+        *compile_objects(replace(target, clang=""), [start, own / "agent.c"], [own], ("-std=gnu99", "-O2")),
+        *objects,
+    ]
     scripts = [own / f"{target.machine}.ld", own / "sections.ld"]
     command = [
-        _tool(target.compiler),
+        _tool(target.linker),
         *target.flags,
         *target.libraries,
         "-nostartfiles",
