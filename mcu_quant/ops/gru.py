@@ -127,8 +127,8 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W"),
-        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R"),
+        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W", groups=3 * d.directions),
+        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R", groups=3 * d.directions),
         b=null if outside is None else lo.constant(outside, "f32", hint=f"{op.name}:bias"),
         e=null if inside is None else lo.constant(inside[:, 2], "f32", hint=f"{op.name}:e"),
         h=h,

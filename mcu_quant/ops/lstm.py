@@ -119,8 +119,8 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W"),
-        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R"),
+        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W", groups=4 * d.directions),
+        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R", groups=4 * d.directions),
         b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else null,
         peephole=lo.constant(lo.weights_of(peephole), "f32", hint=f"{op.name}:P") if peephole else null,
         h=h,

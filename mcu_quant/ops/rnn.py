@@ -58,7 +58,15 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
 
 
 for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
-    register_kernel(Kernel(f"mq_rnn_{_name}", "rnn", counts=recurrent.counts, exact=_exact(_fmt) if _fmt else None))
+    register_kernel(
+        Kernel(
+            f"mq_rnn_{_name}",
+            "rnn",
+            counts=recurrent.counts,
+            exact=_exact(_fmt) if _fmt else None,
+            pack=gates.PACK.get(_name, {}),
+        )
+    )
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------
@@ -74,8 +82,8 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lo.call(
         kernel,
         x=x,
-        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W"),
-        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R"),
+        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W", groups=d.directions),
+        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R", groups=d.directions),
         b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else Symbol("NULL"),
         h=h,
         y=recurrent.sequence(lo, op, d, h, fmt),

@@ -37,3 +37,21 @@ ROWS_FOR_S8: Pack = partial(paired_rows, order=(0, 2, 1, 3))
 ROWS_FOR_S16: Pack = partial(paired_rows, order=(0, 1, 2, 3))
 #: For kernels that multiply a pair of rows with several vectors at once; firmware/include/mq_tile.h.
 PAIRS_FOR_S16: Pack = partial(paired_rows, order=(0, 1, 2, 3), pairs=1)
+
+
+def half_rows(matrix: Array, groups: int) -> Array:
+    """Rows of f16 in blocks of eight, two columns after two; firmware/include/mq_half_rows.h. [groups, rows, columns].
+
+    The rows that are left follow one by one.
+    """
+    rows, columns = len(matrix) // groups, matrix.shape[1]
+    pairs = -(-columns // 2)
+    padded = np.zeros((groups, rows, pairs * 2), matrix.dtype)
+    padded[..., :columns] = matrix.reshape(groups, rows, columns)
+    eights = rows // 8 * 8
+    blocks = padded[:, :eights].reshape(groups, rows // 8, 8, pairs, 2).swapaxes(2, 3).reshape(groups, -1)
+    return np.concatenate([blocks, padded[:, eights:].reshape(groups, -1)], axis=1)
+
+
+#: For kernels in f16 on cores that compute in f32.
+HALF_ROWS: Pack = half_rows
