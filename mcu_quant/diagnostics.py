@@ -296,6 +296,9 @@ class DiagnosticError(Exception):
         self.diagnostics: tuple[Diagnostic, ...] = items
         super().__init__("\n".join(str(d) for d in items))
 
+    def __reduce__(self) -> tuple[type[DiagnosticError], tuple[tuple[Diagnostic, ...]]]:
+        return DiagnosticError, (self.diagnostics,)  # so that it survives the way from another process
+
     @property
     def exit_status(self) -> int:
         """The highest of all."""
