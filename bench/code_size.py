@@ -26,7 +26,8 @@ from mcu_quant.boards import Board
 from mcu_quant.emulator.folder import read_interface
 from mcu_quant.emulator.library import headers, sources, variant
 from mcu_quant.footprint import C_FLAGS, deepest, linked
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.paths import PACKAGE, firmware
 from mcu_quant.precision import presets

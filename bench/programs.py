@@ -11,7 +11,8 @@ import onnx
 from mcu_quant import frontend, ops
 from mcu_quant.calibrate import calibrate
 from mcu_quant.data import Clip, Clips, Frame
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.ops import Fixed, Given, Sample
 from mcu_quant.passes import optimise
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan

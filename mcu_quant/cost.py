@@ -22,6 +22,7 @@ from mcu_quant.boards import READ_ONLY, Board, MemoryRegion, all_boards
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.ops import Counts, Kernel
 from mcu_quant.program import Call, Program, Purpose, Struct, Symbol
+from mcu_quant.variants import variant_isa
 
 TABLES = Path(__file__).resolve().parent / "tables"
 
@@ -319,7 +320,7 @@ def _entry(program: Program, call: Call, core: CoreEntry) -> tuple[KernelEntry, 
     A kernel that works on several formats is priced with the one whose multiplications cost most.
     """
     name = priced_name(call)
-    for isa in (program.isa, "scalar"):
+    for isa in dict.fromkeys((variant_isa(call.kernel, program.isa), "scalar")):
         if (name, isa) in table().kernels:
             return table().kernels[name, isa], False
     touched = {program.edges[b.edge].type.format for _, b in call.buffers()}

@@ -33,6 +33,11 @@ class TensorType:
         """Number of elements."""
         return prod(self.shape)
 
+    @property
+    def is_real(self) -> bool:
+        """A real number, stored in a format of the plan? Else it is a whole number or a truth value."""
+        return np.dtype(self.dtype).kind == "f"
+
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
 

@@ -33,7 +33,8 @@ from mcu_quant import frontend
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.ir import Array
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.precision import presets
 from mcu_quant.program import Program, Purpose

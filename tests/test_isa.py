@@ -17,7 +17,8 @@ from mcu_quant.emulator.library import sources
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.ops import OpLowering, OpSpec, Sample, given, weight
 from mcu_quant.precision.plan import PrecisionPlan
 from tests import helpers

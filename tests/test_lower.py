@@ -9,7 +9,8 @@ from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator, TensorType
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.metrics import snr_db
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
 from mcu_quant.program import Purpose

@@ -11,7 +11,7 @@ from mcu_quant import frontend
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator, TensorType
-from mcu_quant.lower import Target
+from mcu_quant.lowering import Target
 from mcu_quant.precision import presets
 from mcu_quant.precision.plan import CHOICES, OperatorPlan, PrecisionPlan, Range, from_toml, load, to_toml
 from tests import streaming_model

@@ -19,7 +19,8 @@ from mcu_quant.formats import QuantParams
 from mcu_quant.frontend.ports import ports
 from mcu_quant.interpret import execute
 from mcu_quant.ir import Array, Graph
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.pipelines import resolve
 from mcu_quant.precision import presets

@@ -27,7 +27,7 @@ from mcu_quant.boards import Board
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
 from mcu_quant.frontend.describe import describe
 from mcu_quant.ir import Graph, Operator
-from mcu_quant.lower import Target
+from mcu_quant.lowering import Target
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.plan import PrecisionPlan
@@ -131,7 +131,7 @@ def make_plan(request: PlanRequest, progress: Progress = quiet) -> PlanResult:
         DiagnosticError: of import, board, data and plan.
     """
     model, board = _model_and_board(request.source, request.board, progress)
-    planned = stages.choose(model, stages.target(board), request.precision, request.data, progress)
+    planned = stages.choose(model, stages.target(board), request.precision, request.data, progress, editable=True)
     types = {op.name: op.op for op in model.graph.operators}
     return PlanResult(planned.plan, types, planned.diagnostics)
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcu_quant import boards, data, formats, frontend, memory, ops, pipelines, qdq
-from mcu_quant.calibrate import calibrate
+from mcu_quant.calibrate import calibrate, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, raise_errors
 from mcu_quant.frontend import Imported
 from mcu_quant.frontend.ports import ports
 from mcu_quant.ir import Graph, Operator
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import plan as plans
@@ -151,9 +152,17 @@ class Planned:
 
 
 def choose(
-    model: Model, target: Target, request: PrecisionRequest, source: Path | None, progress: Progress = quiet
+    model: Model,
+    target: Target,
+    request: PrecisionRequest,
+    source: Path | None,
+    progress: Progress = quiet,
+    *,
+    editable: bool = False,
 ) -> Planned:
-    """Make or read a plan, lay the edits over it, check it, and calibrate if it has no ranges yet.
+    """Make or read a plan, lay the edits over it, check it, and calibrate if it has no ranges yet and needs some.
+
+    An `editable` plan gets ranges even if nothing in it needs them now.
 
     Raises:
         DiagnosticError: MQ301 to MQ305, MQ401, MQ403, MQ900: what can be found together is raised together.
@@ -168,7 +177,7 @@ def choose(
         plan = problems.attempt(partial(_edited, model, target, start, edits, where))
     problems.raise_all()
     assert plan is not None and frames is not None
-    return _calibrated(model, plan, frames, progress)
+    return _calibrated(model, plan, frames, progress, editable)
 
 
 def _start(model: Model, target: Target, request: PrecisionRequest) -> PrecisionPlan:
@@ -193,19 +202,18 @@ def _edited(
     return made
 
 
-def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Progress) -> Planned:
+def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Progress, editable: bool) -> Planned:
     """The plan with ranges, and the warnings that concern it."""
-    notes = [
-        d for d in frames.diagnostics if d.code != "MQ402" or (_needs_ranges(plan, model.graph) and not plan.ranges)
-    ]
+    needed = not plan.ranges and _needs_ranges(plan, model.graph)
+    notes = [d for d in frames.diagnostics if d.code != "MQ402" or needed]
     if plan.sha256 and plan.sha256 != model.sha256:
         message = "the plan was made for another version of this model: formats are taken over, and so are its ranges"
         help_ = "make a new plan: mcu-quant plan MODEL -o PLAN"
         notes.append(Diagnostic("MQ304", plan.model, message, help=help_, severity=Severity.WARNING))
     ranges, calibrated_on = plan.ranges, plan.calibrated_on
-    if not ranges:
+    if needed or (editable and not ranges):
         progress(f"calibrating on {frames.provenance}")
-        stats = calibrate(model.graph, frames)
+        stats = calibrate(model.graph, frames, enough(model.graph))
         ranges, calibrated_on = stats.ranges(), stats.calibrated_on
     made = PrecisionPlan(model.graph.name, plan.preset, plan.operators, ranges, calibrated_on, model.sha256)
     return Planned(made, frames, tuple(notes))

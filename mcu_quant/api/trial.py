@@ -24,7 +24,7 @@ from mcu_quant.emulator.qemu import QemuTarget
 from mcu_quant.emulator.qemu_folder import Executed, QemuFolderSession
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, TensorType
-from mcu_quant.lower import Target
+from mcu_quant.lowering import Target
 from mcu_quant.report.document import Document, differences
 
 #: Frames that `test_folder` streams unless asked for another number.

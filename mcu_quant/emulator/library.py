@@ -12,11 +12,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import platformdirs
@@ -24,6 +23,8 @@ from cffi import FFI
 
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.paths import firmware
+from mcu_quant.variants import sources as sources
+from mcu_quant.variants import variant as variant
 
 #: Floating-point results must not depend on the compiler's freedom to fuse or reorder.
 C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fno-strict-aliasing")
@@ -48,26 +49,6 @@ def host_compiler() -> str:
             help="install gcc (Debian, Ubuntu: apt install gcc), or set CC",
         )
     )
-
-
-@cache
-def sources() -> Mapping[str, Mapping[str, Path]]:
-    """C files of the firmware library: function name -> instruction set -> file."""
-    found: dict[str, dict[str, Path]] = {}
-    for path in sorted(firmware().glob("kernels/*/*__*.c")):
-        name, isa = path.stem.split("__")
-        found.setdefault(name, {})[isa] = path
-    return MappingProxyType(found)
-
-
-def variant(name: str, isa: str) -> Path:
-    """The file that implements a function for an instruction set, or the scalar one where there is no special one.
-
-    Raises:
-        KeyError: if the function has no file at all.
-    """
-    files = sources()[name]
-    return files.get(isa) or files["scalar"]
 
 
 def headers() -> list[Path]:

@@ -64,6 +64,11 @@ class Format:
         """Bytes of one stored value."""
         return int(self.dtype.itemsize)
 
+    @property
+    def type_code(self) -> int:
+        """How kernels on whole numbers name a type: bytes of an element, negative where it is unsigned."""
+        return self.bytes if self.dtype.kind == "i" else -self.bytes
+
     def params(self, low: float, high: float) -> QuantParams | None:
         """Scale and zero point that cover [low, high] (real values), or None for a float format.
 

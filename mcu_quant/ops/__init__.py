@@ -29,7 +29,7 @@ from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 
 if TYPE_CHECKING:
-    from mcu_quant.lower import Lowering
+    from mcu_quant.lowering import Lowering
     from mcu_quant.program import Call, Program
 
 # --- the C functions ---------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ class OpSpec:
 
 def is_real(graph: Graph, edge: str) -> bool:
     """Is an edge a real number, stored in a format of the plan? Else it is a whole number or a truth value."""
-    return np.dtype(graph.types[edge].dtype).kind == "f"
+    return graph.types[edge].is_real
 
 
 def has_choice(op: Operator, graph: Graph) -> bool:

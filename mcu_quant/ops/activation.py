@@ -16,7 +16,7 @@ import numpy as np
 from mcu_quant import fixed, formats, ops
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Operator, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,
@@ -28,7 +28,7 @@ from mcu_quant.ops import (
     register,
     register_kernel,
 )
-from mcu_quant.ops.whole import dtype_of, type_code
+from mcu_quant.ops.whole import dtype_of
 from mcu_quant.program import Call, Program, Struct
 
 
@@ -103,7 +103,7 @@ def cast(lo: Lowering, x: str, y: str) -> None:
     source = lo.read(x, "f32") if lo.is_real(x) else lo.read(x)
     target = lo.write(y, "f32") if lo.is_real(y) else lo.write(y)
     codes = [
-        0 if real else type_code(lo.type_of(o).format) for o, real in ((source, lo.is_real(x)), (target, lo.is_real(y)))
+        0 if real else lo.type_of(o).storage.type_code for o, real in ((source, lo.is_real(x)), (target, lo.is_real(y)))
     ]
     to_bool = int(lo.type_of(target).format == "b8")
     size = lo.type_of(source).size

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Operator, TensorType
-from mcu_quant.lower import Lowering, Operand
+from mcu_quant.lowering import Lowering, Operand
 from mcu_quant.ops import Canonical, Fixed, NodeContext, OpSpec, Sample, given, normalise_axis, register, weight
 from mcu_quant.ops.common.layout import positions
-from mcu_quant.ops.convert import convert
 from mcu_quant.ops.layout import carry, carrying, common_type, concatenate
 from mcu_quant.program import Access, Buffer, EdgeType
 
@@ -78,7 +77,7 @@ def _in_a_row(op: Operator, lo: Lowering, out: Buffer, want: EdgeType) -> None:
             flush()
             source = lo.read(name)
             assert isinstance(source, Buffer)
-            convert(lo, source, lo.part(out.edge, start, shape))
+            lo.move(source, lo.part(out.edge, start, shape))
         start += prod(shape)
     flush()
 

@@ -14,11 +14,10 @@ import numpy as np
 from mcu_quant import fixed, formats
 from mcu_quant.ir import Array
 from mcu_quant.ops import Counts, Kernel, register_kernel
-from mcu_quant.ops.copy import copy
-from mcu_quant.program import Argument, Buffer, Call, Program, Purpose, Scalar
+from mcu_quant.program import Call, Program, Scalar
 
 if TYPE_CHECKING:
-    from mcu_quant.lower import Lowering
+    pass
 
 FLOATS = ("f32", "f16")
 INTEGERS = ("s8", "s16")
@@ -102,35 +101,3 @@ for _source in FLOATS + INTEGERS:
 
 for _source in FLOATS:
     register_kernel(Kernel(f"mq_convert_{_source}_s8_frame", "convert", counts=_counts, exact=_exact_frame))
-
-
-def convert_frame(lo: Lowering, source: Buffer, destination: Buffer, scale: Buffer) -> None:
-    """Bring an edge of floats to s8 with the scale of this frame, which is written beside it."""
-    a = lo.type_of(source)
-    name = f"mq_convert_{a.format}_s8_frame"
-    lo.call(name, Purpose.CONVERT, f"{a} to s8, scale of the frame", x=source, y=destination, scale=scale, n=a.size)
-
-
-def convert(lo: Lowering, source: Buffer, destination: Buffer) -> None:
-    """Bring an edge into the type of another; a plain copy where both are the same."""
-    a, b = lo.type_of(source), lo.type_of(destination)
-    if a.format == b.format and a.quant == b.quant:
-        copy(lo, source, destination.edge)
-        return
-    if a.storage.exact and b.storage.exact:
-        from mcu_quant.ops.whole import type_code
-
-        codes = {"x_type": type_code(a.format), "y_type": type_code(b.format), "to_bool": int(b.format == "b8")}
-        p = lo.struct("mq_cast_params", n=a.size, **codes)
-        lo.call("mq_cast", Purpose.CONVERT, f"{a} to {b}", x=source, y=destination, p=p)
-        return
-    args: dict[str, Argument | int | float] = {"x": source, "y": destination, "n": a.size}
-    if a.quant and b.quant:
-        m, shift = fixed.multiplier(a.quant.scale / b.quant.scale)
-        args |= {"x_zero": a.quant.zero_point, "multiplier": m, "shift": shift, "y_zero": b.quant.zero_point}
-    elif b.quant:
-        args |= {"inverse_scale": float(np.float32(1.0 / b.quant.scale)), "zero": b.quant.zero_point}
-    elif a.quant:
-        args |= {"scale": float(np.float32(a.quant.scale)), "zero": a.quant.zero_point}
-    comment = f"{a} to {b}"
-    lo.call(f"mq_convert_{a.format}_{b.format}", Purpose.CONVERT, comment, **args)

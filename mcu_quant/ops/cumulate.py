@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,
@@ -32,7 +32,6 @@ from mcu_quant.ops import (
     register_kernel,
     same_as_input,
 )
-from mcu_quant.ops.whole import type_code
 from mcu_quant.program import Call, Program, Struct
 
 
@@ -94,7 +93,7 @@ def _lower(op: Operator, lo: Lowering) -> None:
         exclusive=a["exclusive"],
         reverse=a["reverse"],
         product=int(op.op == "CumProd"),
-        type=0 if real else type_code(lo.type_of(source).format),
+        type=0 if real else lo.type_of(source).storage.type_code,
     )
     lo.call(f"mq_cumulate_{'f32' if real else 'whole'}", x=source, y=lo.write(y, "f32" if real else None), p=p)
 

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from mcu_quant import fixed, formats, ops
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.lower import Lowering, Operand
+from mcu_quant.lowering import Lowering, Operand
 from mcu_quant.ops import (
     Canonical,
     Counts,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, Shape
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Canonical, Given, NodeContext, Sample, fixed, given, normalise_axis, register, weight
 from mcu_quant.ops.common.indexed import Positions, gather_at
 from mcu_quant.ops.layout import carrying, indices, lower_selection, operand, selection

@@ -17,7 +17,7 @@ import numpy as np
 
 from mcu_quant import fixed, fixed_functions, formats
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,

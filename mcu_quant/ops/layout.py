@@ -32,7 +32,7 @@ from mcu_quant.ops.common import layout
 from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, Program, Scalar, Struct, Symbol
 
 if TYPE_CHECKING:
-    from mcu_quant.lower import Lowering, Operand
+    from mcu_quant.lowering import Lowering, Operand
 
 # --- the kernels ---------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import numpy as np
 from mcu_quant import fixed
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
 from mcu_quant.ops import fixed as constant
 from mcu_quant.ops.common import gates, recurrent

@@ -14,7 +14,7 @@ import numpy as np
 
 from mcu_quant import fixed
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Counts,
     Formats,

@@ -14,7 +14,7 @@ import numpy as np
 
 from mcu_quant import formats
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, fixed, given, normalise_axis, register
 from mcu_quant.ops.common.layout import positions
 from mcu_quant.ops.layout import carry, carrying, covers, fill, move, operand

@@ -22,7 +22,7 @@ import numpy as np
 from mcu_quant import formats
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering, Operand
+from mcu_quant.lowering import Lowering, Operand
 from mcu_quant.ops import (
     Canonical,
     Counts,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Canonical, Formats, NodeContext, OpLowering, OpSpec, Sample, fixed, given, register
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mcu_quant import fixed
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
 from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.common.recurrent import Dims

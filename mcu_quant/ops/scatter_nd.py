@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, given, register, weight
 from mcu_quant.ops.common.layout import positions
 from mcu_quant.ops.layout import carry, carrying, common_type, indices, move

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Counts, Fixed, Given, Kernel, OpSpec, Sample, given, register, register_kernel
 from mcu_quant.ops.common.broadcast import LOOPS, steps_of
 from mcu_quant.ops.layout import carrying, common_type

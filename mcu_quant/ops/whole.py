@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mcu_quant import formats
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,
@@ -33,12 +32,6 @@ from mcu_quant.ops.common.broadcast import LOOPS, loops
 from mcu_quant.program import Call, Program, Struct, Symbol
 
 # --- types -----------------------------------------------------------------------------------------------------------
-
-
-def type_code(fmt: str) -> int:
-    """How the kernels name a type: bytes of an element, negative where it is unsigned."""
-    dtype = formats.get(fmt).dtype
-    return dtype.itemsize if dtype.kind == "i" else -dtype.itemsize
 
 
 def dtype_of(code: int) -> np.dtype[Any]:
@@ -182,9 +175,9 @@ def call_whole(lo: Lowering, name: str, a: str, b: str, y: str) -> None:
     p = lo.struct(
         "mq_whole_params",
         f=Symbol(f"mq_whole_{name}{'_unsigned' if unsigned else ''}"),
-        a_type=type_code(lo.type_of(left).format),
-        b_type=type_code(lo.type_of(right).format),
-        y_type=type_code(lo.type_of(out).format),
+        a_type=lo.type_of(left).storage.type_code,
+        b_type=lo.type_of(right).storage.type_code,
+        y_type=lo.type_of(out).storage.type_code,
     )
     lo.call("mq_whole", a=left, b=right, y=out, loops=broadcast(lo, a, b), p=p)
 

@@ -16,7 +16,8 @@ from mcu_quant import formats, ops
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator
-from mcu_quant.lower import Target, resolve
+from mcu_quant.lower import resolve
+from mcu_quant.lowering import Target
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range, unknown_format
 from mcu_quant.qdq import KINDS as QDQ
 from mcu_quant.qdq import Neighbours, is_quantised

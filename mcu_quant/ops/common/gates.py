@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcu_quant import fixed, formats, quantise
 from mcu_quant.ir import Array, Operator
-from mcu_quant.lower import Lowering
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops.common import packing
 from mcu_quant.ops.common.recurrent import HIDDEN, Dims, directions, from_h, matrix, step_matrix
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol

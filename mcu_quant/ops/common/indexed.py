@@ -12,7 +12,7 @@ from mcu_quant.ops import Counts, Kernel, register_kernel
 from mcu_quant.program import Access, Buffer, Call, Program, Struct
 
 if TYPE_CHECKING:
-    from mcu_quant.lower import Lowering, Operand
+    from mcu_quant.lowering import Lowering, Operand
 
 
 @dataclass(frozen=True, eq=False)

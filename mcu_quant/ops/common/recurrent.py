@@ -17,7 +17,7 @@ import numpy as np
 
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lower import Lowering, Operand
+from mcu_quant.lowering import Lowering, Operand
 from mcu_quant.ops import Canonical, Counts, NodeContext
 from mcu_quant.ops.activation import FUNCTIONS, Function
 from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, FieldValue, Program, Struct, Symbol
