@@ -1,8 +1,8 @@
 """Executed instructions of CMSIS-NN for the same shapes, in the same emulator: what `--cmsis-nn DIR` adds.
 
-DIR is a checkout of https://github.com/ARM-software/CMSIS-NN. It is compiled here with -O3 and called through its public
-functions, whole call included; what a user would do once per model (sums of weights, sizes of scratch buffers) is not
-counted. Data is noise and scales are ordinary ones: neither changes the count by more than the odd branch.
+DIR is a checkout of https://github.com/ARM-software/CMSIS-NN. It is compiled here with -O3 and called through its
+public functions, whole call included; what a user would do once per model (sums of weights, sizes of scratch buffers)
+is not counted. Data is noise and scales are ordinary ones: neither changes the count by more than the odd branch.
 """
 
 from __future__ import annotations

@@ -256,35 +256,47 @@ class Stretch:
 @dataclass(frozen=True)
 class Called:
     """What came of a call: its result's word, bytes of stack used, and instructions executed, of the whole call and
-    of each call that a watched function (`Machine(watch=...)`) made. Empty and 0 where nothing is counted."""
+    of each call that a watched function (`Machine(watch=...)`) made. Empty and 0 where nothing is counted.
+
+    `profile`, where it was asked for, has a row [address, executed, branched away] per instruction of the call.
+    """
 
     value: int
     stack_bytes: int
     instructions: int = 0
     stretches: tuple[Stretch, ...] = ()
+    profile: Array | None = None
 
 
 class Machine:
     """A running emulated core with a program of `link` on it. Use as a context manager, or call `close`.
 
     With `count`, every call tells how many instructions it executed; calls made by the function `watch` one by one.
+    With `profile`, it also tells which.
     """
 
-    def __init__(self, target: QemuTarget, elf: Path, *, count: bool = False, watch: str | None = None) -> None:
+    def __init__(
+        self, target: QemuTarget, elf: Path, *, count: bool = False, watch: str | None = None, profile: bool = False
+    ) -> None:
         self.target = target
+        self.elf = elf
         self.symbols, sizes = _symbols(elf)
         self._free = self.symbols["mq_free_start"]
         self._scratch = tempfile.TemporaryDirectory(prefix="mcu-quant-")
         self._records = Path(self._scratch.name) / "counts"
         self._seen = 0
-        self._count = count
+        self._snapshots = Path(self._scratch.name) / "profile" if profile else None
+        self._seen_of_snapshots = 0
+        self._agent = (self.symbols["mq_call"], self.symbols["mq_call"] + sizes["mq_call"])
+        self._count = count or profile
         command = [_tool(target.emulator), "-machine", target.machine, "-nodefaults", "-display", "none"]
         command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
         if target.riscv:
             command += ["-bios", "none"]
-        if count:
+        if self._count:
             ranges = [self._range(n, sizes) for n in ("mq_call", watch) if n]
-            command += ["-plugin", ",".join([str(plugin()), f"out={self._records}", *ranges])]
+            outputs = [f"out={self._records}", *([f"profile={self._snapshots}"] if self._snapshots else [])]
+            command += ["-plugin", ",".join([str(plugin()), *outputs, *ranges])]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
 
@@ -344,7 +356,22 @@ class Machine:
         room = self.symbols["mq_stack_top"] - self.symbols["mq_stack_bottom"]
         if stack >= room - 1024:
             raise DiagnosticError(Diagnostic("MQ603", function, f"uses more than the {room} bytes of stack"))
-        return Called(value, stack, *self._counted())
+        return Called(value, stack, *self._counted(), self._profiled())
+
+    def _profiled(self) -> Array | None:
+        """What the last call executed: the difference of the snapshots before and after it, less the caller's own."""
+        if not self._snapshots:
+            return None
+        with self._snapshots.open("rb") as stream:
+            stream.seek(self._seen_of_snapshots)
+            data = np.frombuffer(stream.read(), np.uint64)
+        self._seen_of_snapshots += data.nbytes
+        known = int(data[0])
+        before, after = data[1 : 1 + 3 * known].reshape(-1, 3), data[2 + 3 * known :].reshape(-1, 3)
+        found = after.copy()
+        found[:known, 1:] -= before[:, 1:]
+        low, high = self._agent
+        return found[(found[:, 1] > 0) & ((found[:, 0] < low) | (found[:, 0] >= high))]
 
     def _counted(self) -> tuple[int, tuple[Stretch, ...]]:
         """Instructions of the last call, and of each call that the watched function made."""

@@ -32,13 +32,15 @@ def kernel_objects(target: QemuTarget, functions: Iterable[str], isa: str = "sca
     return qemu.compile_objects(target, sources, includes)
 
 
-def machine_for(target: QemuTarget, functions: Iterable[str], isa: str = "scalar", *, count: bool = False) -> Machine:
+def machine_for(
+    target: QemuTarget, functions: Iterable[str], isa: str = "scalar", *, count: bool = False, profile: bool = False
+) -> Machine:
     """A running machine with these functions of the firmware library, for programs that call no others.
 
     Raises:
         DiagnosticError: MQ601 if a tool is missing, MQ602 if a kernel does not compile.
     """
-    return Machine(target, qemu.link(target, kernel_objects(target, functions, isa)), count=count)
+    return Machine(target, qemu.link(target, kernel_objects(target, functions, isa)), count=count, profile=profile)
 
 
 class QemuProgramSession(ProgramSession):
