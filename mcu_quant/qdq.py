@@ -12,6 +12,7 @@ from functools import partial
 from mcu_quant import ops
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.ops.quantize_linear import in_s8, quantised, stored_quant
 
 KINDS = ("QuantizeLinear", "DequantizeLinear", "FakeQuantise")
 
@@ -27,8 +28,6 @@ def scales(graph: Graph) -> Mapping[str, QuantParams]:
     That is what one of the three operators makes, or reads, if it has one scale and if whoever else reads it wants the
     same; and what is made of such edges by picking and moving values.
     """
-    from mcu_quant.ops.quantize_linear import in_s8, stored_quant
-
     found: dict[str, QuantParams] = {}
     results = set(graph.results)
     consumers = graph.consumers()
@@ -56,8 +55,6 @@ def _keeps_values(op: Operator) -> bool:
 
 def stored_inputs(graph: Graph) -> Mapping[str, Callable[[Array], Array]]:
     """Inputs that the model reads as whole numbers on a scale of its own, and what turns reals into them."""
-    from mcu_quant.ops.quantize_linear import quantised
-
     def onto(op: Operator, real: Array) -> Array:
         return quantised(op, real).astype(op.attributes["dtype"])
 
@@ -90,8 +87,6 @@ class Neighbours:
 
     def against_s8(self, op: Operator) -> str | None:
         """Why the scales of one of the three operators are none of an s8 edge, or None."""
-        from mcu_quant.ops.quantize_linear import in_s8
-
         return in_s8(op, self._graph)
 
     def whole_weights(self, op: Operator) -> bool:
