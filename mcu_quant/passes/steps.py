@@ -12,6 +12,7 @@ import numpy as np
 
 from mcu_quant import ops
 from mcu_quant.ir import Array, Operator
+from mcu_quant.passes.evaluate import evaluate
 
 #: A weight is at most this many steps off a whole number: rounding of floats, for 16 bits and more.
 _TOLERANCE = 2.0**-7
@@ -35,8 +36,6 @@ def of_moved(
     op: Operator, values: Mapping[str, Array], constants: Mapping[str, Array], steps: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Steps of the outputs of an operator that only moves values, all of its inputs being constants."""
-    from mcu_quant.passes.constants import evaluate
-
     if not ops.spec(op).carries:
         return {}
     return followed(op.inputs, values, lambda known: evaluate(op, {**constants, **known}) or {}, steps)
