@@ -1,7 +1,7 @@
 """Calibration: stream clips through the float graph with the state carried, and fold statistics of every edge.
 
-Memory does not grow with the data: values of a few frames are gathered side by side and folded together, all edges in
-one pass.
+Memory does not grow with the data, nor with the sum of all edges: values of small edges are gathered side by side for
+a few frames and folded together in one pass, large edges are folded as they are computed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mcu_quant import ops
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
-from mcu_quant.interpret import Stream
-from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.emulator.floats import float_stream
+from mcu_quant.ir import Array, Graph
 from mcu_quant.precision.plan import Range
 
 #: Enough for ranges to settle on speech models (docs/data.md); more is slower and rarely different.
@@ -28,8 +28,13 @@ MAX_FRAMES = 2000
 #: Bins of the histogram: bin b > 0 counts values with 2**(b - 127) <= |x| < 2**(b - 126), bin 0 zeros and subnormals.
 BINS = 255
 
-#: Values gathered before they are folded, over all edges.
+#: What `enough` allows: so much work, but never so few frames that chance decides.
+MAX_MACS = 30_000_000_000
+MIN_FRAMES = 8
+
+#: Values gathered before they are folded, over all edges, and the size from which an edge is folded by itself.
 GATHER = 1 << 20
+LARGE = 1 << 14
 
 Progress = Callable[[int, int], None]
 
@@ -102,6 +107,12 @@ def _edge(entry: Mapping[str, Any]) -> EdgeStats:
     return EdgeStats(**{**entry, "histogram": histogram})
 
 
+def enough(graph: Graph) -> int:
+    """Frames worth taking: `MAX_FRAMES`, and fewer of models whose single frame takes long."""
+    macs = sum(ops.spec(op).macs(op, graph) for op in graph.operators)
+    return min(MAX_FRAMES, max(MIN_FRAMES, MAX_MACS // max(1, macs)))
+
+
 def calibrate(
     graph: Graph, clips: Clips, max_frames: int | None = MAX_FRAMES, progress: Progress | None = None
 ) -> Stats:
@@ -113,23 +124,24 @@ def calibrate(
     Raises:
         DiagnosticError: MQ401 if the float model itself gives NaN or infinity on a clip.
     """
-    stream = Stream(graph)
-    tensors = _Tensors(graph)
-    folder: _Folder | None = None
+    stream = float_stream(graph)
+    inside = _Inside(graph)
+    folder = _Folder({name: graph.types[name].size for name in _float_edges(graph)})
     shares = _shares([len(clip) for clip in clips], max_frames)
     done, total = 0, sum(shares)
     for clip, share in zip(clips, shares, strict=True):
         stream.reset()
+        folder.clip = clip.name
         for feeds in islice(clip, share):
-            values = tensors.values(stream.run(feeds, tensors.taps))
-            folder = folder or _Folder({name: np.size(value) for name, value in values.items()})
-            folder.add(values, clip.name)
+            values = stream.run(feeds, inside.read, folder.add)
+            for name, value in inside.values(values):
+                folder.add(name, value)
+            folder.next_frame()
             done += 1
             if progress:
                 progress(done, total)
-        if folder:
-            folder.fold(clip.name)
-    if folder is None:
+        folder.fold()
+    if not done:
         raise DiagnosticError(Diagnostic("MQ401", "calibration", "there are no frames to calibrate on"))
     text = clips.provenance if total == clips.frame_count else f"{clips.provenance}; of these the first {total} frames"
     return Stats(folder.stats(), done, text)
@@ -147,103 +159,175 @@ def _shares(counts: Sequence[int], max_frames: int | None) -> list[int]:
     return shares
 
 
-class _Tensors:
-    """Which tensors are watched: float edges, and what operators keep inside."""
+class _Inside:
+    """What operators keep inside: LSTM's cells, for example."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._inside = [op for op in graph.operators if ops.spec(op).internals]
-        read = (i for op in self._inside for i in op.inputs if i and i not in graph.constants)
-        self._watched = tuple(dict.fromkeys(_float_edges(graph)))
-        #: edges to ask the interpreter for
-        self.taps = tuple(dict.fromkeys((*self._watched, *read)))
+        self._operators = [op for op in graph.operators if ops.spec(op).internals]
+        #: edges that these operators read
+        self.read = tuple(
+            dict.fromkeys(i for op in self._operators for i in op.inputs if i and i not in graph.constants)
+        )
 
-    def values(self, edges: Mapping[str, Array]) -> dict[str, Array]:
-        found = {name: edges[name] for name in self._watched}
-        for op in self._inside:
-            found.update(self._internals(op, edges))
-        return found
-
-    def _internals(self, op: Operator, edges: Mapping[str, Array]) -> dict[str, Array]:
-        internals = ops.spec(op).internals
-        assert internals is not None
+    def values(self, edges: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         constants = self._graph.constants
-        inputs = [None if not i else constants[i] if i in constants else edges[i] for i in op.inputs]
-        return {f"{op.name}:{tensor}": value for tensor, value in internals(op, inputs).items()}
+        for op in self._operators:
+            internals = ops.spec(op).internals
+            assert internals is not None
+            inputs = [None if not i else constants[i] if i in constants else edges[i] for i in op.inputs]
+            for tensor, value in internals(op, inputs).items():
+                yield f"{op.name}:{tensor}", value
 
 
 def _float_edges(graph: Graph) -> Iterator[str]:
     computed = (o for op in graph.operators for o in op.outputs if o)
-    for name in (*graph.inputs, *graph.state_inputs, *computed):
+    for name in dict.fromkeys((*graph.inputs, *graph.state_inputs, *computed)):
         if np.dtype(graph.types[name].dtype).kind == "f":
             yield name
 
 
+#: Sign and exponent of a float32: what is counted before both signs are added.
+_CODES = 512
+
+
+def _codes(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Sign and exponent field, 0 .. 511; the exponent is the bin: its power of two, biased by 127."""
+    return (values.view(np.uint32) >> np.uint32(23)).astype(np.intp)
+
+
+def _bins(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[..., 512] counts by sign and exponent to [..., 256] by exponent; the last bin is infinity and NaN."""
+    return counts[..., : BINS + 1] + counts[..., BINS + 1 :]
+
+
 class _Folder:
-    """Gathers frames of all tensors in one matrix [frames, values] and folds it, per tensor, when it is full."""
+    """Statistics of float edges by name, and of whatever else is added."""
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
-        self._names = tuple(sizes)
-        self._sizes = np.array([sizes[n] for n in self._names], np.int64)
-        self._starts = np.cumsum(self._sizes) - self._sizes
-        width = int(self._sizes.sum())
-        self._rows = np.zeros((max(1, GATHER // max(width, 1)), width), np.float32)
-        self._slices = [slice(int(a), int(a + n)) for a, n in zip(self._starts, self._sizes, strict=True)]
-        self._filled = self._frames = 0
-        count = len(self._names)
-        self._low, self._high = np.full(count, np.inf), np.full(count, -np.inf)
-        self._sum, self._square = np.zeros(count), np.zeros(count)
-        self._histogram = np.zeros(count * (BINS + 1), np.int64)
-        # the histogram of all tensors is one, each tensor's bins following those of the tensor before
-        self._first_bin = np.repeat(np.arange(count) * (BINS + 1), self._sizes)
+        self._order = tuple(sizes)
+        self._small = _Rows({n: size for n, size in sizes.items() if 0 < size < LARGE})
+        self._whole = {n: _Whole() for n in sizes if n not in self._small.slices}
+        #: name of the clip, for diagnostics
+        self.clip = ""
 
-    def add(self, values: Mapping[str, Array], clip: str) -> None:
-        """Take in one frame; `clip` names its clip for diagnostics."""
-        row = self._rows[self._filled]
-        for name, part in zip(self._names, self._slices, strict=True):
-            row[part] = values[name].reshape(-1)
-        self._filled += 1
-        if self._filled == len(self._rows):
-            self.fold(clip)
+    def add(self, name: str, value: Array) -> None:
+        """Take in an edge of this frame; what is no float is none of ours."""
+        if name in self._small.slices:
+            self._small.put(name, value)
+        elif value.dtype.kind == "f" and not self._whole.setdefault(name, _Whole()).add(value):
+            self.fold()  # a small edge that came before is to blame
+            raise self._not_finite([name])
 
-    def fold(self, clip: str) -> None:
-        """Fold what was gathered into the statistics.
+    def next_frame(self) -> None:
+        """All edges of a frame are in."""
+        if self._small.next():
+            self.fold()
+
+    def fold(self) -> None:
+        """Fold what was gathered.
 
         Raises:
             DiagnosticError: MQ401 if a value is not finite.
         """
+        bad = self._small.fold()
+        if bad:
+            raise self._not_finite(bad)
+
+    def _not_finite(self, names: Sequence[str]) -> DiagnosticError:
+        more = f", and {len(names) - 1} more tensors" if len(names) > 1 else ""
+        return DiagnosticError(
+            Diagnostic(
+                "MQ401",
+                names[0],
+                f"the float model gives NaN or infinity here on clip {self.clip!r}{more}",
+                help="compare the data's level with what the model was trained on (full_scale in the pipeline)",
+            )
+        )
+
+    def stats(self) -> dict[str, EdgeStats]:
+        """In the order of the graph, then what lies inside operators."""
+        found = {**self._small.stats(), **{name: whole.stats() for name, whole in self._whole.items()}}
+        return {name: found[name] for name in dict.fromkeys((*self._order, *found))}
+
+
+class _Whole:
+    """The statistics of one tensor, taken in at once, in parts that fit into the processor's cache."""
+
+    _PART = 1 << 16
+
+    def __init__(self) -> None:
+        self._count, self._low, self._high = 0, np.inf, -np.inf
+        self._sum = self._square = 0.0
+        self._counts = np.zeros(_CODES, np.int64)
+
+    def add(self, value: Array) -> bool:
+        """Fold the values of one frame; False if one of them is not finite."""
+        flat = np.ascontiguousarray(value, np.float32).reshape(-1)
+        for start in range(0, flat.size, self._PART):
+            part = flat[start : start + self._PART]
+            self._counts += np.bincount(_codes(part), minlength=_CODES)
+            self._sum += float(part.sum(dtype=np.float64))
+            self._square += float(np.einsum("v,v->", part, part, dtype=np.float64))
+            self._low = min(self._low, float(part.min()))
+            self._high = max(self._high, float(part.max()))
+        self._count += flat.size
+        return not _bins(self._counts)[BINS]
+
+    def stats(self) -> EdgeStats:
+        count, histogram = self._count, _bins(self._counts)[:BINS]
+        if not count:
+            return EdgeStats(0, 0.0, 0.0, 0.0, 0.0, histogram)
+        return EdgeStats(count, self._low, self._high, self._sum / count, self._square / count, histogram)
+
+
+class _Rows:
+    """Gathers frames of many small tensors in one matrix [frames, values], which is folded per tensor when full."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = np.array(list(sizes.values()), np.int64)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        width = int(self._sizes.sum())
+        self._rows = np.zeros((max(1, GATHER // max(width, 1)), width), np.float32)
+        ends = self._starts + self._sizes
+        self.slices = {n: slice(int(a), int(b)) for n, a, b in zip(sizes, self._starts, ends, strict=True)}
+        self._filled = self._frames = 0
+        count = len(sizes)
+        self._low, self._high = np.full(count, np.inf), np.full(count, -np.inf)
+        self._sum, self._square = np.zeros(count), np.zeros(count)
+        # the counts of all tensors are one array, each tensor's following those of the tensor before
+        self._counts = np.zeros(count * _CODES, np.int64)
+        self._first = np.repeat(np.arange(count) * _CODES, self._sizes)
+
+    def put(self, name: str, value: Array) -> None:
+        """One tensor of the current frame."""
+        self._rows[self._filled, self.slices[name]] = value.reshape(-1)
+
+    def next(self) -> bool:
+        """Begin another frame; True if there is no room for one."""
+        self._filled += 1
+        return self._filled == len(self._rows)
+
+    def fold(self) -> list[str]:
+        """Fold what was gathered into the statistics; names of tensors that are not finite."""
         rows = self._rows[: self._filled]
-        if not len(rows):
-            return
-        # the exponent field of a float32 is the bin: its power of two, biased by 127
-        exponents = (rows.view(np.uint32) >> 23) & 0xFF
-        bins = np.bincount((exponents + self._first_bin).ravel(), minlength=self._histogram.size)
-        self._reject_non_finite(bins.reshape(-1, BINS + 1)[:, BINS], clip)
-        self._histogram += bins
+        if not rows.size:
+            return []
+        codes = _codes(rows)
+        codes += self._first
+        self._counts += np.bincount(codes.ravel(), minlength=self._counts.size)
         self._low = np.minimum(self._low, np.minimum.reduceat(rows.min(axis=0), self._starts))
         self._high = np.maximum(self._high, np.maximum.reduceat(rows.max(axis=0), self._starts))
         self._sum += np.add.reduceat(rows.sum(axis=0, dtype=np.float64), self._starts)
         self._square += np.add.reduceat(np.einsum("fv,fv->v", rows, rows, dtype=np.float64), self._starts)
         self._frames += self._filled
         self._filled = 0
-
-    def _reject_non_finite(self, counts: NDArray[np.int64], clip: str) -> None:
-        where = np.flatnonzero(counts)
-        if not len(where):
-            return
-        more = f", and {len(where) - 1} more tensors" if len(where) > 1 else ""
-        raise DiagnosticError(
-            Diagnostic(
-                "MQ401",
-                self._names[where[0]],
-                f"the float model gives NaN or infinity here on clip {clip!r}{more}",
-                help="compare the data's level with what the model was trained on (full_scale in the pipeline)",
-            )
-        )
+        bad = _bins(self._counts.reshape(-1, _CODES))[:, BINS]
+        return [name for name, count in zip(self.slices, bad, strict=True) if count]
 
     def stats(self) -> dict[str, EdgeStats]:
         counts = self._sizes * self._frames
-        histograms = self._histogram.reshape(-1, BINS + 1)[:, :BINS]
+        histograms = _bins(self._counts.reshape(-1, _CODES))[:, :BINS]
         return {
             name: EdgeStats(
                 int(counts[i]),
@@ -251,7 +335,7 @@ class _Folder:
                 float(self._high[i]),
                 float(self._sum[i] / counts[i]),
                 float(self._square[i] / counts[i]),
-                histograms[i].copy(),
+                histograms[i],
             )
-            for i, name in enumerate(self._names)
+            for i, name in enumerate(self.slices)
         }

@@ -17,10 +17,10 @@ import numpy as np
 from mcu_quant import ops
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+from mcu_quant.emulator.floats import float_stream
 from mcu_quant.emulator.folder import InterfaceSession
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.frontend.stream import streamed_file
-from mcu_quant.interpret import Stream
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.metrics import Comparison, Difference
 from mcu_quant.program import Edge, Program, Role
@@ -156,9 +156,14 @@ def accuracy(
     `on_frame(feeds, outputs)` after each frame.
     """
     watched = dict(operators or {})
-    edges = list(dict.fromkeys(e for es in watched.values() for e in es))
-    floats = Stream(graph) if edges else None
+    edges = {e for es in watched.values() for e in es}
+    floats = float_stream(graph) if edges else None
     outputs, states, tapped = _Tally(), _Tally(), _Tally()
+
+    def tap(edge: str, value: Array) -> None:
+        if edge in edges:
+            tapped.add(edge, value, session.tap(edge))
+
     done = 0
     for clip, count in excerpts(clips, frames):
         reference.reset()
@@ -175,9 +180,7 @@ def accuracy(
             for name, value in session.states().items():
                 states.add(name, wanted[name], value)
             if floats:
-                real = floats.run(feeds, edges)
-                for edge in edges:
-                    tapped.add(edge, real[edge], session.tap(edge))
+                floats.run(feeds, watch=tap)
             if on_frame:
                 on_frame(feeds, made)
             done += 1

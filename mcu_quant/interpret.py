@@ -9,7 +9,8 @@ Used by calibration, by the tests of every rewrite, and as the yardstick for sin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,13 +18,20 @@ import numpy as np
 from mcu_quant import ops
 from mcu_quant.ir import Array, Graph, Operator, State
 
+Watch = Callable[[str, Array], None]
+"""Called with the name and the value of an edge as soon as it is there; the value is good until the call returns."""
 
-def execute(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+
+def execute(
+    graph: Graph, feeds: Mapping[str, Array], watch: Watch | None = None, keep: Collection[str] = ()
+) -> dict[str, Array]:
     """Compute every edge of a graph.
 
     Args:
         feeds: Value of every input, by name, and of any state piece (its edge name). Pieces without one start as the
             state's initial value says.
+        watch: Is shown every input, state piece and result. With it, memory stays that of the values that are still
+            needed: what no operator reads any more is dropped, and only `keep` is returned.
 
     Raises:
         KeyError: if an input is missing.
@@ -35,10 +43,27 @@ def execute(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     for name in graph.inputs:
         values[name] = _checked(graph, name, feeds[name])
     values |= {name: _checked(graph, name, feeds[name]) for name in graph.state_inputs if name in feeds}
+    unread = Counter(i for op in graph.operators for i in op.inputs)
+    if watch:
+        for name in (*graph.inputs, *graph.state_inputs):
+            watch(name, values[name])
     with np.errstate(over="ignore"):  # exp of a large number is inf, as in onnxruntime
         for op in graph.operators:
-            values |= _outputs(op, values)
-    return values
+            made = _outputs(op, values)
+            values |= made
+            if watch:
+                for name, value in made.items():
+                    watch(name, value)
+                _drop(op, values, unread, keep)
+    return {name: values[name] for name in keep} if watch else values
+
+
+def _drop(op: Operator, values: dict[str, Array], unread: Counter[str], keep: Collection[str]) -> None:
+    """Forget what nobody reads after this operator."""
+    unread.subtract(op.inputs)
+    for name in {*op.inputs, *op.outputs}:
+        if not unread[name] and name not in keep:
+            values.pop(name, None)
 
 
 def _outputs(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -53,12 +78,15 @@ def _checked(graph: Graph, name: str, value: Array) -> Array:
     return np.asarray(value, type_.dtype)
 
 
-def run(graph: Graph, feeds: Mapping[str, Array], taps: Collection[str] = ()) -> dict[str, Array]:
+def run(
+    graph: Graph, feeds: Mapping[str, Array], taps: Collection[str] = (), watch: Watch | None = None
+) -> dict[str, Array]:
     """Run one frame.
 
     Args:
         feeds: Inputs by name, and states by the name of the model's cache input; a state that is missing is initial.
         taps: Names of other edges to return.
+        watch: As in `execute`.
 
     Returns:
         Outputs, the new states under the names of the model's cache outputs (packed, as the model has them), and taps.
@@ -67,7 +95,8 @@ def run(graph: Graph, feeds: Mapping[str, Array], taps: Collection[str] = ()) ->
     for state in graph.states:
         if state.input in feeds:
             pieces |= _pieces(graph, state, feeds[state.input])
-    values = execute(graph, {**{n: feeds[n] for n in graph.inputs}, **pieces})
+    keep = {*graph.outputs, *taps, *(p.output for s in graph.states for p in s.pieces)}
+    values = execute(graph, {**{n: feeds[n] for n in graph.inputs}, **pieces}, watch, keep)
     found = {name: values[name] for name in (*graph.outputs, *taps)}
     return found | {state.output: pack(state, values) for state in graph.states}
 
@@ -99,8 +128,10 @@ class Stream:
         """Back to the first frame."""
         self.states = {}
 
-    def run(self, feeds: Mapping[str, Array], taps: Collection[str] = ()) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], taps: Collection[str] = (), watch: Watch | None = None
+    ) -> dict[str, Array]:
         """Run the next frame: as the function `run`, with the states carried."""
-        found = run(self.graph, {**feeds, **self.states}, taps)
+        found = run(self.graph, {**feeds, **self.states}, taps, watch)
         self.states = {state.input: found[state.output] for state in self.graph.states}
         return found

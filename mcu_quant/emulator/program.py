@@ -83,15 +83,32 @@ class ProgramSession:
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
         """One frame: copies of outputs by name, or of all in order; reals in float32, all else as the model has it."""
-        for name in self.program.inputs:
-            into = self._edges[name]
-            into[...] = np.asarray(feeds[name], into.dtype).reshape(into.shape)
+        self._feed(feeds)
         if self._verify:
             for i, (call, step) in enumerate(zip(self.program.calls, self._steps, strict=True)):
                 self._checked(i, call, step)
         else:
             for step in self._steps:
                 step()
+        return self._results(output_names)
+
+    def run_watched(
+        self, feeds: Mapping[str, Array], ready: Mapping[int, Sequence[str]], watch: Callable[[str, Array], None]
+    ) -> list[Array]:
+        """One frame, showing edges as they lie in memory: those in `ready[i]` after the first i calls."""
+        self._feed(feeds)
+        for i, step in enumerate((lambda: None, *self._steps)):
+            step()
+            for name in ready.get(i, ()):
+                watch(name, self._edges[self.program.holds[name]])
+        return self._results(None)
+
+    def _feed(self, feeds: Mapping[str, Array]) -> None:
+        for name in self.program.inputs:
+            into = self._edges[name]
+            into[...] = np.asarray(feeds[name], into.dtype).reshape(into.shape)
+
+    def _results(self, output_names: Sequence[str] | None) -> list[Array]:
         results = {n.removesuffix("@output"): self._edges[n] for n in self.program.outputs}
         return [results[n].copy() for n in (output_names or results)]
 
