@@ -6,10 +6,9 @@
  * (out=PATH): which range, `executed` when the last watched instruction was done, and `executed` now. The difference of
  * the two is what was executed outside of all ranges in between: a function called from there, to the instruction.
  *
- * With profile=PATH, whenever range 0 makes a record, a snapshot goes to that file: the number of known instructions,
- * and of each its address, how often it was executed so far, and how often something other than the instruction behind
- * it came next (a branch that was taken). The difference of two snapshots is what a call of range 0 executed, by
- * address.
+ * With profile=PATH, whenever range 0 makes a record, what was executed since the last one goes to that file: a number
+ * of instructions, and of each its address, how often it was executed, and how often something other than the
+ * instruction behind it came next (a branch that was taken).
  *
  * Nothing is added to the program that is counted. The count depends on nothing but the program and its input.
  * Distributions ship QEMU without the header of its plugin interface, so what is used of version 1 is declared here
@@ -80,6 +79,8 @@ typedef struct {
     uint64_t address;
     uint64_t executed;
     uint64_t left; /* for elsewhere */
+    uint64_t executed_before;
+    uint64_t left_before;
 } instruction_count_t;
 
 /* A straight run of instructions: where it begins and ends, and its last one. */
@@ -137,9 +138,21 @@ static void profile_block(block_t *block) {
     qemu_plugin_register_vcpu_tb_exec_cb(block, entered_run, READS_NO_REGISTERS, run);
 }
 
-static void snapshot(void) {
-    (void)fwrite(&count_of_counts, sizeof count_of_counts, 1, profile);
-    (void)fwrite(counts, sizeof counts[0], (size_t)count_of_counts, profile);
+static void write_profile(void) {
+    uint64_t changed = 0;
+    for (uint64_t i = 0; i < count_of_counts; i++) {
+        changed += counts[i].executed != counts[i].executed_before;
+    }
+    (void)fwrite(&changed, sizeof changed, 1, profile);
+    for (uint64_t i = 0; i < count_of_counts; i++) {
+        instruction_count_t *c = &counts[i];
+        if (c->executed != c->executed_before) {
+            const uint64_t row[] = {c->address, c->executed - c->executed_before, c->left - c->left_before};
+            (void)fwrite(row, sizeof row, 1, profile);
+            c->executed_before = c->executed;
+            c->left_before = c->left;
+        }
+    }
     (void)fflush(profile);
 }
 
@@ -153,7 +166,7 @@ static void watched(unsigned int cpu, void *data) {
         (void)fwrite(&record, sizeof record, 1, out);
         if (range == 0) {
             if (profile) {
-                snapshot();
+                write_profile();
             }
             (void)fflush(out); /* whoever reads along finds everything up to here */
         }

@@ -285,8 +285,8 @@ class Machine:
         self._scratch = tempfile.TemporaryDirectory(prefix="mcu-quant-")
         self._records = Path(self._scratch.name) / "counts"
         self._seen = 0
-        self._snapshots = Path(self._scratch.name) / "profile" if profile else None
-        self._seen_of_snapshots = 0
+        self._profiles = Path(self._scratch.name) / "profile" if profile else None
+        self._seen_of_profiles = 0
         self._agent = (self.symbols["mq_call"], self.symbols["mq_call"] + sizes["mq_call"])
         self._count = count or profile
         command = [_tool(target.emulator), "-machine", target.machine, "-nodefaults", "-display", "none"]
@@ -295,7 +295,7 @@ class Machine:
             command += ["-bios", "none"]
         if self._count:
             ranges = [self._range(n, sizes) for n in ("mq_call", watch) if n]
-            outputs = [f"out={self._records}", *([f"profile={self._snapshots}"] if self._snapshots else [])]
+            outputs = [f"out={self._records}", *([f"profile={self._profiles}"] if self._profiles else [])]
             command += ["-plugin", ",".join([str(plugin()), *outputs, *ranges])]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -359,19 +359,16 @@ class Machine:
         return Called(value, stack, *self._counted(), self._profiled())
 
     def _profiled(self) -> Array | None:
-        """What the last call executed: the difference of the snapshots before and after it, less the caller's own."""
-        if not self._snapshots:
+        """What the last call executed: the second of the two records that it made, less the caller's own."""
+        if not self._profiles:
             return None
-        with self._snapshots.open("rb") as stream:
-            stream.seek(self._seen_of_snapshots)
+        with self._profiles.open("rb") as stream:
+            stream.seek(self._seen_of_profiles)
             data = np.frombuffer(stream.read(), np.uint64)
-        self._seen_of_snapshots += data.nbytes
-        known = int(data[0])
-        before, after = data[1 : 1 + 3 * known].reshape(-1, 3), data[2 + 3 * known :].reshape(-1, 3)
-        found = after.copy()
-        found[:known, 1:] -= before[:, 1:]
+        self._seen_of_profiles += data.nbytes
+        found = data[2 + 3 * int(data[0]) :].reshape(-1, 3)
         low, high = self._agent
-        return found[(found[:, 1] > 0) & ((found[:, 0] < low) | (found[:, 0] >= high))]
+        return found[(found[:, 0] < low) | (found[:, 0] >= high)]
 
     def _counted(self) -> tuple[int, tuple[Stretch, ...]]:
         """Instructions of the last call, and of each call that the watched function made."""
