@@ -1,7 +1,8 @@
-"""ScatterND and ScatterElements in rounds: x with updates put, added, multiplied, ... at constant positions.
+"""ScatterND and ScatterElements in rounds: x with updates put, added, multiplied, ... at positions.
 
-Every scatter becomes ScatterND without a reduction and with every position at most once. With a reduction a round
-gathers what is there, computes with the updates, and puts the result back; positions that occur k times take k rounds.
+Every scatter to constant positions becomes ScatterND without a reduction and with every position at most once. With a
+reduction a round gathers what is there, computes with the updates, and puts the result back; positions that occur k
+times take k rounds. Positions that are computed at run time are limited to those that exist.
 
     ScatterElements   y[i, index[i, j], ...] op= updates[i, j, ...]      the index stands at `axis`
     Scatter           its name before opset 11
@@ -10,14 +11,17 @@ gathers what is there, computes with the updates, and puts the result back; posi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
-from mcu_quant.ops import Canonical, Fixed, NodeContext, OpSpec, Sample, given, normalise_axis, register
+from mcu_quant.lowering import Lowering
+from mcu_quant.ops import Canonical, Fixed, Given, NodeContext, OpSpec, Sample, given, normalise_axis, register
+from mcu_quant.ops.common.indexed import Positions, scatter_at
 from mcu_quant.ops.common.layout import positions
-from mcu_quant.ops.layout import indices
+from mcu_quant.ops.layout import carrying, common_type, indices
 
 #: How ONNX calls a reduction -> the operator that carries it out.
 REDUCTIONS = {"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
@@ -32,14 +36,15 @@ def reduction_of(op: Operator) -> str:
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """Rounds over flat positions."""
     index = node.constant(op.inputs[1])
-    if index is None:
-        return Canonical((Operator(op.name, "ScatterElements", op.inputs, op.outputs),))
     shape = node.shape(op.inputs[0])
     axis = normalise_axis(int(op.attributes.get("axis", 0)), len(shape))
+    attributes = {"axis": axis, "reduction": reduction_of(op)}
+    if index is None:
+        return Canonical((Operator(op.name, "ScatterElements", op.inputs, op.outputs, attributes),))
     at: list[Array] = list(np.indices(index.shape, sparse=True))
     at[axis] = np.where(index < 0, index + shape[axis], index)
     if ((at[axis] < 0) | (at[axis] >= shape[axis])).any():
-        return Canonical((Operator(op.name, "ScatterElements", op.inputs, op.outputs, {"outside": 1}),))
+        return Canonical((Operator(op.name, "ScatterElements", op.inputs, op.outputs, attributes),))
     return rounds(op, node, positions(shape)[tuple(at)])
 
 
@@ -114,17 +119,39 @@ def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType,
 
 
 def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
-    """Nothing is left of the operator in its canonical form.
+    """x with the updates in place."""
+    y = np.array(inputs[0])
+    at: list[Array] = list(np.indices(inputs[1].shape, sparse=True))
+    at[op.attributes["axis"]] = inputs[1]
+    y[tuple(at)] = inputs[2]
+    return (y,)
 
-    Raises:
-        NotImplementedError: always.
-    """
-    raise NotImplementedError(op.op)
+
+def index_in_range(op: Operator, graph: Graph) -> str | None:
+    """Every constant index of ScatterElements lies inside its axis."""
+    return "one lies outside" if op.inputs[1] in graph.constants else None
 
 
-def constant_index(op: Operator, graph: Graph) -> str | None:
-    """The indices of ScatterElements are constants inside their axis."""
-    return "one lies outside" if "outside" in op.attributes else "they are computed at run time"
+def no_reduction(op: Operator, graph: Graph) -> str | None:
+    """With indices that are computed at run time, ScatterElements replaces values: no other reduction than "none"."""
+    reduction = op.attributes["reduction"]
+    return None if reduction == "none" else f"the reduction is {reduction!r}"
+
+
+def scatter(op: Operator, lo: Lowering, where: Positions, run: int) -> None:
+    """Lower an operator of x, indices that are computed at run time, and updates."""
+    (x, index, updates), y = op.inputs, op.outputs[0]
+    want = common_type(lo, (x, updates), y)
+    source = lo.read(updates, want.format, want.quant)
+    scatter_at(lo, source, index, lo.update(y, x, want), where, run)
+
+
+def _lower(op: Operator, lo: Lowering) -> None:
+    shape, taken, axis = lo.shape(op.inputs[0]), lo.shape(op.inputs[1]), op.attributes["axis"]
+    stride = [prod(shape[a + 1 :]) for a in range(len(shape))]
+    at = [np.zeros(1, np.int64) if a == axis else i for a, i in enumerate(np.indices(taken, sparse=True))]
+    base = np.broadcast_to(sum(i * s for i, s in zip(at, stride, strict=True)), taken)
+    scatter(op, lo, Positions(base, prod(taken), (shape[axis],), (stride[axis],)), 1)
 
 
 SCATTER_ELEMENTS = register(
@@ -134,13 +161,18 @@ SCATTER_ELEMENTS = register(
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(constant_index,),
-        mixed=True,
+        constraints=(index_in_range, no_reduction),
+        carries=True,
         family="layout",
+        lowerings=carrying(_lower),
         samples=(
             Sample("ScatterElements", (given(3, 3), indices([1, 0, 2], [0, 2, 1]), given(2, 3))),
             Sample("ScatterElements", (given(1, 5), indices([1, -2]), given(1, 2)), {"axis": 1}, name="axis"),
             Sample("ScatterElements", (given(1, 5), indices([1, 1, 4]), given(1, 3)), {"axis": 1, "reduction": "add"}),
+            Sample("ScatterElements", (given(3, 4), Given((2, 3), -3, 3, "int64"), given(2, 3)), name="computed"),
+            Sample(
+                "ScatterElements", (given(2, 5), Given((2, 1), 0, 5, "int32"), given(2, 1)), {"axis": 1}, name="one"
+            ),
             Sample("Scatter", (given(1, 5), Fixed(np.array([[1, 3]])), given(1, 2)), {"axis": 1}, opset=10),
         ),
     )

@@ -1,21 +1,24 @@
-"""ScatterND: x with the updates put at constant positions. Attribute `reduction`, "none".
+"""ScatterND: x with the updates put at positions. Attribute `reduction`, "none".
 
-y = x, then y[index[b..]] = updates[b..] for every row index[b..] of the indices, which stay input 1.
+y = x, then y[index[b..]] = updates[b..] for every row index[b..] of the indices, which stay input 1. Constant indices
+are proven to lie inside; one that is computed at run time and lies outside takes the nearest position that exists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
-from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, given, register, weight
+from mcu_quant.ops import Canonical, Given, NodeContext, OpSpec, Sample, given, register, weight
+from mcu_quant.ops.common.indexed import Positions
 from mcu_quant.ops.common.layout import positions
 from mcu_quant.ops.layout import carry, carrying, common_type, indices, move
-from mcu_quant.ops.scatter import REDUCTIONS, reduction_of, rounds
+from mcu_quant.ops.scatter import REDUCTIONS, reduction_of, rounds, scatter
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
@@ -58,11 +61,6 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     return (y,)
 
 
-def constant_index(op: Operator, graph: Graph) -> str | None:
-    """The indices of ScatterND are constants."""
-    return None if op.inputs[1] in graph.constants else "they are computed at run time"
-
-
 def index_in_range(op: Operator, graph: Graph) -> str | None:
     """Every index of ScatterND lies inside its axis."""
     index, shape = graph.constant(op.inputs[1]), graph.shape(op.inputs[0])
@@ -73,7 +71,7 @@ def index_in_range(op: Operator, graph: Graph) -> str | None:
 
 
 def no_reduction(op: Operator, graph: Graph) -> str | None:
-    """ScatterND replaces values: no other reduction than "none"."""
+    """With indices that are computed at run time, ScatterND replaces values: no other reduction than "none"."""
     reduction = op.attributes["reduction"]
     return None if reduction == "none" else f"the reduction is {reduction!r}"
 
@@ -89,6 +87,12 @@ def unique_index(op: Operator, graph: Graph) -> str | None:
 
 def _lower(op: Operator, lo: Lowering) -> None:
     (x, index, updates), y = op.inputs, op.outputs[0]
+    if not lo.is_constant(index):
+        shape, taken = lo.shape(x), lo.shape(index)
+        rows, depth = prod(taken[:-1]), taken[-1]
+        stride = tuple(prod(shape[axis + 1 :]) for axis in range(depth))
+        scatter(op, lo, Positions(np.zeros(rows), rows, shape[:depth], stride), prod(shape[depth:]))
+        return
     untouched = np.full(lo.shape(x), -1)
     placed = reference(op, [untouched, lo.weights_of(index), positions(lo.shape(updates))])[0]
     if (placed >= 0).all():
@@ -108,7 +112,7 @@ SCATTER_ND = register(
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(constant_index, index_in_range, no_reduction, unique_index),
+        constraints=(index_in_range, no_reduction, unique_index),
         carries=True,
         family="layout",
         lowerings=carrying(_lower),
@@ -120,6 +124,8 @@ SCATTER_ND = register(
             Sample("ScatterND", (given(3, 2), indices([0]), weight(1, 2)), name="constant-updates"),
             Sample("ScatterND", (given(4, 3), indices([1], [1], [2]), given(3, 3)), {"reduction": "mul"}, name="mul"),
             Sample("ScatterND", (given(2, 2), indices([1], [0]), given(2, 2)), name="everything"),
+            Sample("ScatterND", (given(5, 3), Given((2, 1), -5, 5, "int64"), given(2, 3)), name="computed"),
+            Sample("ScatterND", (weight(3, 4), Given((1, 2), 0, 3, "int64"), given(1)), name="computed-element"),
         ),
     )
 )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from mcu_quant import formats
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (

@@ -49,13 +49,39 @@ def _exact_gather(x: Array, position: Array, p: dict[str, Any]) -> Array:
     return x.ravel()[np.add.outer(position.astype(np.int64), np.arange(p["run"])).ravel()]
 
 
+def _exact_scatter(x: Array, position: Array, y: Array, p: dict[str, Any]) -> Array:
+    written = y.flatten()
+    for at, run in zip(position, x.reshape(p["count"], p["run"]), strict=True):  # of several the last one stays
+        written[at : at + p["run"]] = run
+    return written
+
+
 register_kernel(Kernel("mq_positions", "indexed", counts=_positions_counts, exact=_exact_positions))
 for _bits in (8, 16, 32, 64):
     register_kernel(Kernel(f"mq_gather_at_{_bits}", "indexed", counts=_gather_counts, exact=_exact_gather))
+    register_kernel(Kernel(f"mq_scatter_at_{_bits}", "indexed", counts=_gather_counts, exact=_exact_scatter))
 
 
 def gather_at(lo: Lowering, x: Operand, index: str, y: Buffer, where: Positions, run: int) -> None:
     """y = runs of x from the positions that an edge of indices gives."""
+    position = _positions(lo, index, where)
+    bits = lo.type_of(x).storage.bytes * 8
+    lo.call(f"mq_gather_at_{bits}", x=x, position=position, y=y, p=_runs(lo, where, run))
+
+
+def scatter_at(lo: Lowering, x: Operand, index: str, y: Buffer, where: Positions, run: int) -> None:
+    """Runs of x to the positions of y that an edge of indices gives; y is updated."""
+    position = _positions(lo, index, where)
+    bits = lo.type_of(x).storage.bytes * 8
+    lo.call(f"mq_scatter_at_{bits}", x=x, position=position, y=y, p=_runs(lo, where, run))
+
+
+def _runs(lo: Lowering, where: Positions, run: int) -> Struct:
+    return lo.struct("mq_gather_at_params", count=int(np.size(where.base)), run=run)
+
+
+def _positions(lo: Lowering, index: str, where: Positions) -> Buffer:
+    """The flat positions that an edge of indices gives."""
 
     def table(name: str, values: Array) -> Any:
         return lo.constant(np.asarray(values), "s32", hint=f"{lo.op.name}:{name}", comment="offsets", kind="table")
@@ -72,6 +98,4 @@ def gather_at(lo: Lowering, x: Operand, index: str, y: Buffer, where: Positions,
         step=table("step", np.array(where.step)),
     )
     lo.call("mq_positions", index=lo.read(index, "i32"), position=Buffer(position, Access.WRITE), p=p)
-    bits = lo.type_of(x).storage.bytes * 8
-    runs = lo.struct("mq_gather_at_params", count=count, run=run)
-    lo.call(f"mq_gather_at_{bits}", x=x, position=Buffer(position, Access.READ), y=y, p=runs)
+    return Buffer(position, Access.READ)

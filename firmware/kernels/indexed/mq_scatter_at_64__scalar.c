@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_indexed.h"
+
+void mq_scatter_at_64(const void *x, const int32_t *position, void *y, const mq_gather_at_params *p) {
+    const int64_t *from = (const int64_t *)x;
+    for (uint32_t i = 0; i < p->count; i++) {
+        int64_t *to = (int64_t *)y + position[i];
+        for (uint32_t r = 0; r < p->run; r++) {
+            to[r] = *from++;
+        }
+    }
+}
