@@ -228,3 +228,29 @@ def test_wrong_state_pairs(tmp_path):
     assert "float32[1,8]" in found[0].message
     again = problems(path, states=[("h2", "h"), ("h2", "x")])
     assert codes(again) == ["MQ109", "MQ109"]
+
+
+# --- whose fault it is ------------------------------------------------------------------------------------------------
+
+
+def sound(tmp_path):
+    return save(model([node("Relu", "x", "y", name="act")], {"x": [1, 4]}, {"y": [1, 4]}), tmp_path)
+
+
+def test_what_a_library_stumbles_over_is_a_fault_of_the_model(tmp_path, monkeypatch):
+    def stumble(*_, **__):
+        raise RuntimeError("no such shape")
+
+    monkeypatch.setattr("onnxscript.optimizer.fold_constants", stumble)
+    [found] = problems(sound(tmp_path))
+    assert found.code == "MQ111" and "RuntimeError: no such shape" in found.message
+
+
+@pytest.mark.parametrize("ours", ["integer_products._is_product", "bind._open", "convert._operator"])
+def test_a_defect_of_ours_is_no_fault_of_the_model(tmp_path, monkeypatch, ours):
+    def defect(*_, **__):
+        raise NameError("name 'Sample' is not defined")
+
+    monkeypatch.setattr(f"mcu_quant.frontend.{ours}", defect)
+    with pytest.raises(NameError):
+        load(sound(tmp_path))

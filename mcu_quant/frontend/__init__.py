@@ -9,8 +9,7 @@ Dimensions are bound to numbers (`bind`), local functions and control flow disap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 import onnx
 import onnx_ir
 
-from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
+from mcu_quant.diagnostics import Diagnostic, raise_errors
+from mcu_quant.frontend import libraries
 from mcu_quant.frontend.bind import Binding, bind_inputs
 from mcu_quant.frontend.convert import canonicalise, raw_graph
 from mcu_quant.frontend.expand import expand
@@ -105,29 +105,23 @@ def _values(
     wanted.CopyFrom(proto)
     del wanted.graph.output[:]
     wanted.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    with _libraries_refuse(proto.graph.name):
-        model = onnx_ir.from_proto(expand(wanted))
-        prepare(model)
+    model = libraries.to_ir(expand(wanted))
+    prepare(model)
     bind_inputs(model, bind, pipeline)
-    with _libraries_refuse(proto.graph.name):
-        fold(model)
+    fold(model)
     tensors = [onnx_ir.convenience.get_const_tensor(v) for v in model.graph.outputs]
     return {n: None if t is None else t.numpy() for n, t in zip(names, tensors, strict=True)}
 
 
 def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int]) -> Imported:
     """Everything but the states."""
-    with _libraries_refuse(name):
-        model = onnx_ir.from_proto(expand(in_qdq_form(proto)))
-        prepare(model)
+    model = libraries.to_ir(expand(in_qdq_form(proto)))
+    prepare(model)
     bindings = bind_inputs(model, bind, pipeline)
-    with _libraries_refuse(name):
-        folded = fold(model)
-        rewrites, refused = unfold(model)
+    folded = fold(model)
+    rewrites, refused = unfold(model)
     raw, problems = raw_graph(model, name)
-    with _libraries_refuse(name):
-        reasons = contradictions(model)
-    raise_errors(_contradicting(problems, reasons))
+    raise_errors(_contradicting(problems, contradictions(model)))
     graph, more = canonicalise(raw, opset(proto))
     raise_errors([*problems, *(refused.get(d.where, d) if d.code == "MQ107" else d for d in more)])
     graph = replace(graph, rewrites=(*rewrites, *graph.rewrites))
@@ -147,14 +141,3 @@ def _contradicting(lost: Sequence[Diagnostic], reasons: Mapping[str, str]) -> li
     shapes = {d.where: f"; {d.message}" for d in lost}
     help_ = "bind the dimensions to sizes that fit together (--bind), or export the model again"
     return [Diagnostic("MQ111", node, reason + shapes.get(node, ""), help=help_) for node, reason in reasons.items()]
-
-
-@contextmanager
-def _libraries_refuse(where: str) -> Iterator[None]:
-    """A valid model goes through the ONNX libraries; one that a library stumbles over breaks a rule it relies on."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        message = f"the ONNX libraries cannot take it apart: {type(error).__name__}: {reason[:400]}"
-        raise DiagnosticError(Diagnostic("MQ111", where, message, help="export the model again")) from error

@@ -13,12 +13,9 @@ from typing import Any
 import onnx
 import onnx.defs
 import onnx.helper
-import onnx.inliner
-import onnx.shape_inference
-import onnx_ir
-from onnx_ir.passes.common import InlinePass
 
 from mcu_quant import ops
+from mcu_quant.frontend import libraries
 
 #: Bodies are defined by operators that have bodies themselves, a few levels deep.
 _LEVELS = 10
@@ -37,9 +34,7 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
         for i, (node, schema) in enumerate(found):
             if not _holds_graphs(node):
                 _define(model, node, schema, types, f"{node.op_type}_{i}")
-        inner = onnx_ir.from_proto(model)
-        InlinePass()(inner)
-        model = _with_graphs_inlined(onnx_ir.to_proto(inner))
+        model = _with_graphs_inlined(libraries.inlined(model))
     return model
 
 
@@ -52,7 +47,7 @@ def _with_graphs_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     kinds = sorted({(node.domain, node.op_type) for node, _ in _definable(model) if _holds_graphs(node)})
     if not kinds:
         return model
-    return onnx.inliner.inline_selected_functions(model, kinds, inline_schema_functions=True)
+    return libraries.with_bodies(model, kinds)
 
 
 def _definable(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, Any]]:
@@ -85,7 +80,7 @@ def _versions(model: onnx.ModelProto) -> dict[str, int]:
 
 def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
     """Types of all values, on which some bodies depend."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = libraries.with_shapes(model).graph
     found = {v.name: v.type for v in (*graph.input, *graph.output, *graph.value_info)}
     constants = {t.name: onnx.helper.make_tensor_type_proto(t.data_type, t.dims) for t in graph.initializer}
     return {**found, **constants}

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import onnx
 import onnx.shape_inference
 import onnx_ir
-import onnxscript.optimizer
-from onnx_ir.passes.common import (
-    InlinePass,
-    LiftConstantsToInitializersPass,
-    NameFixPass,
-    RemoveInitializersFromInputsPass,
-)
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, NameFixPass
+
+from mcu_quant.frontend import libraries
 
 #: How shape inference reports a node.
 _INFERENCE_ERROR = re.compile(r"\(op_type:\w+, node name: (.*?)\): (.*)")
@@ -29,8 +23,8 @@ _NO_LIMIT = sys.maxsize
 
 def prepare(model: onnx_ir.Model) -> None:
     """Inline local functions, turn inputs that only carry a default value into constants, name all nodes. In place."""
-    InlinePass()(model)
-    RemoveInitializersFromInputsPass()(model)
+    libraries.inline(model)
+    libraries.defaults_as_constants(model)
     _name_nodes(model)
 
 
@@ -66,15 +60,11 @@ def fold(model: onnx_ir.Model) -> int:
         for output in node.outputs:
             output.shape = None
     before = _count(model)
-    with _quiet():
-        for _ in range(_ROUNDS):
-            size = _count(model)
-            onnxscript.optimizer.fold_constants(
-                model, onnx_shape_inference=True, should_fold=_forgets_nothing, output_size_limit=_NO_LIMIT
-            )
-            onnxscript.optimizer.remove_unused_nodes(model)
-            if _count(model) == size:
-                break
+    for _ in range(_ROUNDS):
+        size = _count(model)
+        libraries.fold_constants(model, _forgets_nothing, _NO_LIMIT)
+        if _count(model) == size:
+            break
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     NameFixPass()(model)
     return before - _count(model)
@@ -88,7 +78,7 @@ def _forgets_nothing(node: onnx_ir.Node) -> bool:
 def contradictions(model: onnx_ir.Model) -> dict[str, str]:
     """Where types or shapes contradict each other: the reason in ONNX's words, by the name of the node."""
     try:
-        onnx.shape_inference.infer_shapes(onnx_ir.to_proto(model), strict_mode=True, data_prop=True)
+        onnx.shape_inference.infer_shapes(libraries.to_proto(model), strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         found = _INFERENCE_ERROR.findall(str(error))
         return {name: " ".join(reason.replace("[ShapeInferenceError]", "").split()) for name, reason in found}
@@ -97,15 +87,3 @@ def contradictions(model: onnx_ir.Model) -> dict[str, str]:
 
 def _count(model: onnx_ir.Model) -> int:
     return sum(1 for _ in onnx_ir.traversal.RecursiveGraphIterator(model.graph))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The optimiser warns of nodes it does not fold (those with several outputs); `passes.constants` folds them."""
-    logger = logging.getLogger("onnxscript")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.shape_inference
 
 from mcu_quant.diagnostics import Diagnostic, did_you_mean, raise_errors
+from mcu_quant.frontend import libraries
 from mcu_quant.frontend.read import node_name, opset, read
 from mcu_quant.ir import Array
 
@@ -132,7 +132,7 @@ def _read(node: onnx.NodeProto, slot: _Slot) -> str:
 
 
 def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    inferred = libraries.with_shapes(model).graph
     found = {v.name: v.type for v in (*inferred.value_info, *inferred.input, *inferred.output)}
     for tensor in model.graph.initializer:
         found[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
