@@ -24,7 +24,7 @@ from bench.models import MODELS
 from mcu_quant import boards, calibrate, codegen, data, frontend, memory
 from mcu_quant.boards import Board
 from mcu_quant.emulator.folder import read_interface
-from mcu_quant.emulator.library import headers, sources, variant
+from mcu_quant.emulator.library import headers
 from mcu_quant.footprint import C_FLAGS, deepest, linked
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
@@ -32,6 +32,7 @@ from mcu_quant.passes import optimise
 from mcu_quant.paths import PACKAGE, firmware
 from mcu_quant.precision import presets
 from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.variants import sources, variant
 
 PRESETS = ("f32", "f16", "s8")
 

@@ -27,11 +27,11 @@ from mcu_quant.boards import available_isa
 from mcu_quant.codegen import library_functions
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
-from mcu_quant.emulator.library import variant
 from mcu_quant.emulator.qemu import RV32, QemuTarget
 from mcu_quant.emulator.qemu_program import QemuProgramSession, kernel_objects, machine_for
 from mcu_quant.ops import Sample, given, weight
 from mcu_quant.program import Program, Purpose
+from mcu_quant.variants import variant
 
 #: A board with each core; what is measured is the core.
 BOARDS = {

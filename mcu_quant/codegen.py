@@ -17,12 +17,13 @@ import jinja2
 import numpy as np
 
 from mcu_quant import formats
-from mcu_quant.emulator.library import declarations, headers, sources, variant
+from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
 from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol, scale_edge
+from mcu_quant.variants import sources, variant
 
 
 @dataclass(frozen=True, eq=False)

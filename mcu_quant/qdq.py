@@ -55,6 +55,7 @@ def _keeps_values(op: Operator) -> bool:
 
 def stored_inputs(graph: Graph) -> Mapping[str, Callable[[Array], Array]]:
     """Inputs that the model reads as whole numbers on a scale of its own, and what turns reals into them."""
+
     def onto(op: Operator, real: Array) -> Array:
         return quantised(op, real).astype(op.attributes["dtype"])
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from mcu_quant import ops
-from mcu_quant.emulator.library import sources
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph
@@ -21,6 +20,7 @@ from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.ops import OpLowering, OpSpec, Sample, given, weight
 from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.variants import sources
 from tests import helpers
 
 VARIANTS = {isa: {n for n, files in sources().items() if isa in files} for isa in ("dsp",)}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mcu_quant import formats, memory, ops
-from mcu_quant.emulator.library import sources
 from mcu_quant.formats import ScaleKind
 from mcu_quant.interpret import execute
 from mcu_quant.ops import OpLowering, OpSpec, Sample
 from mcu_quant.precision.plan import CHOICES
+from mcu_quant.variants import sources
 from tests import helpers
 
 SAMPLES = helpers.samples()

@@ -18,14 +18,15 @@ from mcu_quant.codegen import library_functions
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.folder import FolderSession, read_interface
-from mcu_quant.emulator.library import sources
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.emulator.qemu import RV32, Machine, QemuTarget
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
 from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
-from mcu_quant.lower import Target, lower
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.ops import Sample, given, weight
 from mcu_quant.program import Program
+from mcu_quant.variants import sources
 from tests import helpers
 from tests.test_codegen import program as small_program
 from tests.test_codegen import write_folder

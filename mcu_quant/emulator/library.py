@@ -23,8 +23,7 @@ from cffi import FFI
 
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.paths import firmware
-from mcu_quant.variants import sources as sources
-from mcu_quant.variants import variant as variant
+from mcu_quant.variants import sources, variant
 
 #: Floating-point results must not depend on the compiler's freedom to fuse or reorder.
 C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fno-strict-aliasing")

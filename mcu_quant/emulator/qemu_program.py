@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.emulator import qemu
-from mcu_quant.emulator.library import headers, library, variant
+from mcu_quant.emulator.library import headers, library
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.emulator.qemu import Called, Machine, QemuTarget, as_bytes
 from mcu_quant.paths import firmware
 from mcu_quant.program import Access, Buffer, Call, Constant, Program, Role, Scalar, Struct, Symbol
+from mcu_quant.variants import variant
 
 
 def kernel_objects(target: QemuTarget, functions: Iterable[str], isa: str = "scalar") -> list[Path]:

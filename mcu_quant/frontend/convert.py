@@ -15,8 +15,8 @@ from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
-from mcu_quant.passes.evaluate import evaluate
 from mcu_quant.passes.edit import settled
+from mcu_quant.passes.evaluate import evaluate
 from mcu_quant.passes.quantised import pair_quantisation
 from mcu_quant.passes.steps import followed, of_moved
 
