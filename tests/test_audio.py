@@ -1,16 +1,18 @@
 """Front ends: against definitions, against scipy, and against what trained models have in their own graphs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from scipy import fft
+from scipy import fft, signal
 
-from mcu_quant import pipelines
+from mcu_quant import data, pipelines
 from mcu_quant.data import audio, wav
-from mcu_quant.data.audio import Affine, Dct, FrontEnd, Log, Mel, Stages, Stft
+from mcu_quant.data.audio import Affine, Dct, Emphasis, FrontEnd, Log, Mel, Stages, Stft
+from mcu_quant.ir import TensorType
 from mcu_quant.metrics import snr_db
 
 
@@ -27,8 +29,8 @@ def test_raw_is_the_block_as_float32(block: np.ndarray) -> None:
 @pytest.mark.parametrize("name", ["none", "hann", "sqrt-hann", "hamming"])
 def test_stft_is_its_definition(block: np.ndarray, name: str) -> None:
     stft = Stft(name, length=100, hop=30, fft=128, value="complex")
-    made = FrontEnd(Stages(stft), 512, 16000)(block)
-    shape = Stages(stft).output_shape(512)
+    made = FrontEnd(Stages(stft=stft), 512, 16000)(block)
+    shape = Stages(stft=stft).output_shape(512)
     assert made.shape == shape == (14, 65, 2)
     n, k, t = np.arange(100), 17, 5
     x = np.sum(audio.window(name, 100) * block[t * 30 + n] * np.exp(-2j * np.pi * k * n / 128))
@@ -44,19 +46,19 @@ def test_windows() -> None:
 
 
 def test_magnitude_and_power(block: np.ndarray) -> None:
-    pair = FrontEnd(Stages(Stft(value="complex")), 512, 16000)(block)
-    magnitude = FrontEnd(Stages(Stft(value="magnitude")), 512, 16000)(block)
-    power = FrontEnd(Stages(Stft(value="power")), 512, 16000)(block)
+    pair = FrontEnd(Stages(stft=Stft(value="complex")), 512, 16000)(block)
+    magnitude = FrontEnd(Stages(stft=Stft(value="magnitude")), 512, 16000)(block)
+    power = FrontEnd(Stages(stft=Stft(value="power")), 512, 16000)(block)
     assert magnitude == pytest.approx(np.hypot(pair[..., 0], pair[..., 1]), rel=1e-5)
     assert power == pytest.approx(magnitude**2, rel=1e-5)
 
 
 def test_bins_first_only_turns_the_result(block: np.ndarray) -> None:
     stft = Stft("hann", length=128, hop=64)
-    made = FrontEnd(Stages(stft), 512, 16000)(block)
-    turned = FrontEnd(Stages(stft, bins_first=True), 512, 16000)(block)
+    made = FrontEnd(Stages(stft=stft), 512, 16000)(block)
+    turned = FrontEnd(Stages(stft=stft, bins_first=True), 512, 16000)(block)
     assert np.array_equal(turned, made.T)
-    assert turned.shape == Stages(stft, bins_first=True).output_shape(512)
+    assert turned.shape == Stages(stft=stft, bins_first=True).output_shape(512)
 
 
 @pytest.mark.parametrize("scale", ["htk", "slaney"])
@@ -106,9 +108,40 @@ def test_logarithm(base: str, wanted: float) -> None:
 
 
 def test_affine_comes_last(block: np.ndarray) -> None:
-    plain = FrontEnd(Stages(Stft("hann"), log=Log(floor=1e-6)), 512, 16000)(block)
-    scaled = FrontEnd(Stages(Stft("hann"), log=Log(floor=1e-6), affine=Affine(0.1, 2.0)), 512, 16000)(block)
+    plain = FrontEnd(Stages(stft=Stft("hann"), log=Log(floor=1e-6)), 512, 16000)(block)
+    scaled = FrontEnd(Stages(stft=Stft("hann"), log=Log(floor=1e-6), affine=Affine(0.1, 2.0)), 512, 16000)(block)
     assert scaled == pytest.approx(plain * 0.1 + 2.0, abs=1e-5)
+
+
+def test_affine_can_have_limits(block: np.ndarray) -> None:
+    limited = FrontEnd(Stages(affine=Affine(2.0, 0.5, low=0.0, high=1.0)), 512, 16000)(block)
+    assert np.array_equal(limited, np.clip(2.0 * block + 0.5, 0.0, 1.0).astype(np.float32))
+    assert limited.min() == 0.0 and limited.max() == 1.0
+
+
+def test_emphasis_is_a_filter_from_rest(block: np.ndarray) -> None:
+    made = FrontEnd(Stages(emphasis=Emphasis(0.97)), 512, 16000)(block)
+    assert made == pytest.approx(signal.lfilter([1.0, -0.97], [1.0], block), abs=1e-6)
+
+
+def test_a_range_raises_what_lies_below_it() -> None:
+    spectrum = np.array([[1e3, 1e-9], [1.0, 1e-4]])
+    assert audio.logarithm(spectrum, Log("10", range=6.0)) == pytest.approx(np.array([[3.0, -3.0], [0.0, -3.0]]))
+
+
+@pytest.mark.parametrize(("centre", "mode"), [("reflect", "even"), ("zeros", "zeros")])
+def test_centred_frames_are_scipys(block: np.ndarray, centre: str, mode: str) -> None:
+    """Frame t is centred on sample 32 t; scipy divides by the sum of the window."""
+    stft = Stft("hann", 128, 32, 128, "complex", centre=centre)
+    made = FrontEnd(Stages(stft=stft), 512, 16000)(block)
+    wanted = (
+        signal.stft(block, window=audio.window("hann", 128), nperseg=128, noverlap=96, boundary=mode, padded=False)[2].T
+        * audio.window("hann", 128).sum()
+    )
+    assert made.shape == (17, 65, 2) == Stages(stft=stft).output_shape(512)
+    assert made[..., 0] + 1j * made[..., 1] == pytest.approx(wanted, abs=1e-4)
+    cut = Stft("hann", 128, 32, 128, "complex", centre=centre, drop_last=True)
+    assert np.array_equal(FrontEnd(Stages(stft=cut), 512, 16000)(block), made[:-1])
 
 
 # --- against trained models ------------------------------------------------------------------------------------------
@@ -160,3 +193,50 @@ def test_keyword_models_understand_their_front_end(shared: Path, model: str, lab
         scores = session.run(None, {name: _features(model, _second(path))})[0]
         right += labels[int(np.argmax(scores))] == path.stem.split("_")[0]
     assert right >= least
+
+
+def test_log_mels_are_those_of_the_front_end_model(shared: Path) -> None:
+    """speech_embedding reads what speech_embedding_melspec makes, / 10 + 2: windows of 400 in frames of 512."""
+    session = onnxruntime.InferenceSession(shared / "models" / "speech_embedding_melspec.onnx")
+    recording = wav.read(shared / "audio" / "valentini" / "noisy" / "p232_005.wav")
+    pipeline = pipelines.ready_made()["speech_embedding"]
+    for start in (0, 20000):
+        samples = recording.samples(start, start + 12512) * pipeline.full_scale
+        wanted = session.run(None, {"input": samples[None].astype(np.float32)})[0].reshape(76, 32) / 10.0 + 2.0
+        made = FrontEnd(pipeline.inputs[0].stages, 12400, 16000)(samples[56:-56])
+        assert snr_db(wanted, made) > 110.0
+
+
+def test_the_wake_word_is_found_in_a_stream(shared: Path) -> None:
+    session = onnxruntime.InferenceSession(shared / "models" / "mlperf_tiny_sww_int8_qdq.onnx")
+    (port,) = session.get_inputs()
+    pipeline, scale = pipelines.ready_made()["mlperf_tiny_sww"], 1.0 / 256.0
+
+    def most(path: Path) -> int:
+        """Largest score of the wake word, -128 .. 127; the model's own scale is checked with its other tests."""
+        shape = {port.name: TensorType((1, 30, 1, 40))}
+        frames = (frame[port.name] for clip in data.load(path, pipeline, shape) for frame in clip)
+        stored = (np.clip(np.rint(f / scale) - 128, -128, 127).astype(np.int8) for f in frames)
+        return max(int(session.run(None, {port.name: x})[0][0, 0]) for x in stored)
+
+    assert most(shared / "audio" / "kws_stream_marvin_10s.wav") > 100
+    assert most(shared / "audio" / "kws" / "yes_g.wav") < -100
+
+
+def test_turns_end_where_sentences_end(shared: Path) -> None:
+    """Whole utterances are ends of turns, the same ones cut short are not, on average and nearly always."""
+    session = onnxruntime.InferenceSession(shared / "models" / "smart_turn_v3_2_int8_qdq.onnx")
+    pipeline = pipelines.ready_made()["smart_turn"]
+
+    def probability(samples: np.ndarray) -> float:
+        heard = np.pad(samples, (128000, 0))[-128000:]
+        (block,) = data.blocks(lambda a, b: heard[a:b], 128000, replace(pipeline.block, history="none"))
+        features = FrontEnd(pipeline.inputs[0].stages, 128000, 16000)(block)
+        return float(session.run(None, {"input_features": features[None]})[0][0, 0])
+
+    whole, cut = [], []
+    for path in sorted((shared / "audio" / "valentini" / "clean").glob("*.wav"))[:5]:
+        samples = wav.read(path).samples(0, len(wav.read(path)))
+        whole.append(probability(samples))
+        cut.append(probability(samples[: samples.size * 6 // 10]))
+    assert np.mean(whole) > 0.9 and np.mean(cut) < 0.5

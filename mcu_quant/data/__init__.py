@@ -252,8 +252,17 @@ def blocks(samples: Samples, size: int, block: Block) -> Iterator[Floats]:
         made = np.zeros(block.length)
         part = samples(max(start, 0), min(start + block.length, size))
         made[max(-start, 0) : max(-start, 0) + part.size] = part
-        peak = np.max(np.abs(made)) if block.normalise == "peak" else 0.0
-        yield made / peak if peak > 0.0 else made
+        yield _normalised(made, block.normalise)
+
+
+def _normalised(block: Floats, how: str) -> Floats:
+    """A block on its own level: "peak" 1, or "variance" 1 around 0; silence stays as it is."""
+    if how == "peak":
+        peak = np.max(np.abs(block))
+        return block / peak if peak > 0.0 else block
+    if how == "variance":
+        return np.asarray((block - block.mean()) / np.sqrt(block.var() + 1e-7))
+    return block
 
 
 # --- arrays --------------------------------------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 """Audio front ends in numpy: from a block of samples to the array that a model reads.
 
 A front end is a chain of stages, each of them optional and each a frozen value whose fields are the keys of a pipeline
-file: `Stft`, `Mel`, `Log`, `Dct`, `Affine`. None of them is the raw block; `Stft` alone is a spectrum; all of them are
-MFCCs. Everything is computed in float64 and given as float32.
+file: `Emphasis`, `Stft`, `Mel`, `Log`, `Dct`, `Affine`. None of them is the raw block; `Stft` alone is a spectrum; with
+`Mel`, `Log` and `Dct` it makes MFCCs. Everything is computed in float64 and given as float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,21 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Emphasis:
+    """y[n] = x[n] - coefficient * x[n - 1]; nothing is before the block."""
+
+    coefficient: float
+
+
+@dataclass(frozen=True)
 class Stft:
     """X[t, k] = sum_n window[n] x[t * hop + n] exp(-2 pi i k n / fft), k = 0 .. fft / 2.
 
     Lengths in samples. `length` defaults to the whole block (one frame of analysis), `hop` and `fft` to `length`; a
     longer `fft` pads with zeros at the end. A window is periodic unless `symmetric`.
+
+    `centre` "reflect" or "zeros" puts half a window before the block and half behind it, mirrored or silent, so that
+    frame t is centred on sample t * hop (librosa, torch). `drop_last` leaves out the last frame (Whisper).
     """
 
     window: str = "none"
@@ -32,11 +42,13 @@ class Stft:
     fft: int = 0
     value: str = "magnitude"
     symmetric: bool = False
+    centre: str = "none"
+    drop_last: bool = False
 
     def resolved(self, block: int) -> Stft:
         """The same with every default spelled out for a block of so many samples."""
         length = self.length or block
-        return Stft(self.window, length, self.hop or length, self.fft or length, self.value, self.symmetric)
+        return replace(self, length=length, hop=self.hop or length, fft=self.fft or length)
 
     @property
     def bins(self) -> int:
@@ -44,8 +56,15 @@ class Stft:
         return self.fft // 2 + 1
 
     def frames(self, block: int) -> int:
-        """Frames of analysis that lie wholly inside the block."""
-        return 0 if block < self.length else 1 + (block - self.length) // self.hop
+        """Frames of analysis that lie wholly inside the block and what is put around it."""
+        around = 0 if self.centre == "none" else 2 * self.margin
+        whole = 0 if block + around < self.length else 1 + (block + around - self.length) // self.hop
+        return max(0, whole - self.drop_last)
+
+    @property
+    def margin(self) -> int:
+        """Samples put on either side of a block whose frames are centred."""
+        return self.length // 2
 
 
 @dataclass(frozen=True)
@@ -66,11 +85,15 @@ class Mel:
 
 @dataclass(frozen=True)
 class Log:
-    """log_base(max(x, floor) + offset); `base` is "e", "2" or "10"."""
+    """log_base(max(x, floor) + offset); `base` is "e", "2" or "10".
+
+    With `range`, results are raised to no less than the block's largest minus that: 8 at base 10 is 80 dB.
+    """
 
     base: str = "e"
     floor: float = 0.0
     offset: float = 0.0
+    range: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,16 +109,19 @@ class Dct:
 
 @dataclass(frozen=True)
 class Affine:
-    """x * scale + offset, the last stage."""
+    """x * scale + offset, limited to low .. high: the last stage."""
 
     scale: float = 1.0
     offset: float = 0.0
+    low: float = -np.inf
+    high: float = np.inf
 
 
 @dataclass(frozen=True)
 class Stages:
     """A front end as written in a pipeline file. `mel` needs `stft`, `dct` needs `mel`."""
 
+    emphasis: Emphasis | None = None
     stft: Stft | None = None
     mel: Mel | None = None
     log: Log | None = None
@@ -176,7 +202,8 @@ def dct_matrix(dct: Dct, size: int) -> Floats:
 def logarithm(x: Floats, log: Log) -> Floats:
     """The stage `Log`, element by element."""
     functions = {"e": np.log, "2": np.log2, "10": np.log10}
-    return np.asarray(functions[log.base](np.maximum(x, log.floor) + log.offset))
+    y = np.asarray(functions[log.base](np.maximum(x, log.floor) + log.offset))
+    return np.maximum(y, y.max() - log.range) if log.range else y
 
 
 class FrontEnd:
@@ -192,6 +219,8 @@ class FrontEnd:
     def __call__(self, block: Floats) -> Array:
         """What the model reads, float32, of shape `stages.output_shape(block.size)`."""
         y: Floats = np.asarray(block, np.float64)
+        if self._stages.emphasis is not None:
+            y = np.append(y[:1], y[1:] - self._stages.emphasis.coefficient * y[:-1])
         if self._stft is not None:
             y = self._spectrum(y, self._stft)
         if self._mel is not None:
@@ -201,13 +230,17 @@ class FrontEnd:
         if self._dct is not None:
             y = y @ self._dct
         if self._stages.affine is not None:
-            y = y * self._stages.affine.scale + self._stages.affine.offset
+            affine = self._stages.affine
+            y = np.clip(y * affine.scale + affine.offset, affine.low, affine.high)
         if self._stages.bins_first:
             y = y.swapaxes(0, 1)
         return np.ascontiguousarray(y, np.float32)
 
     def _spectrum(self, block: Floats, stft: Stft) -> Floats:
-        frames = np.lib.stride_tricks.sliding_window_view(block, stft.length)[:: stft.hop]
+        count = stft.frames(block.size)
+        if stft.centre != "none":
+            block = np.pad(block, stft.margin, "reflect" if stft.centre == "reflect" else "constant")
+        frames = np.lib.stride_tricks.sliding_window_view(block, stft.length)[:: stft.hop][:count]
         spectrum = np.fft.rfft(frames * self._window, stft.fft)
         if stft.value == "complex":
             return np.stack([spectrum.real, spectrum.imag], axis=-1)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mcu_quant import schemas
-from mcu_quant.data.audio import Affine, Dct, Log, Mel, Stages, Stft
+from mcu_quant.data.audio import Affine, Dct, Emphasis, Log, Mel, Stages, Stft
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from mcu_quant.ir import Shape
 
@@ -149,6 +149,7 @@ def _build(document: Mapping[str, Any], name: str) -> Pipeline:
 
 def _stages(table: Mapping[str, Any]) -> Stages:
     return Stages(
+        emphasis=Emphasis(**table["emphasis"]) if "emphasis" in table else None,
         stft=Stft(**table["stft"]) if "stft" in table else None,
         mel=Mel(**table["mel"]) if "mel" in table else None,
         log=Log(**table["log"]) if "log" in table else None,
@@ -183,7 +184,10 @@ def _input_conflicts(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, st
         return
     if stages.stft:
         stft = stages.stft.resolved(length)
-        if stft.length > length:
+        if stft.centre == "reflect" and length <= stft.margin:
+            yield f"{at}.stft.centre", f"a block of {length} cannot be mirrored for a window of {stft.length}", ""
+            return
+        if stft.length > length and stft.centre == "none":
             yield f"{at}.stft.length", f"a window of {stft.length} does not fit a block of {length}", ""
             return
         if stft.fft < stft.length:
