@@ -65,6 +65,21 @@ def test_slices_of_length_zero_disappear(tmp_path):
     assert kinds(imported(tmp_path, made)) == ["Relu"]
 
 
+def test_what_is_made_of_nothing_is_known(tmp_path):
+    """A cache of no frames that is padded to two, and the sum of no elements."""
+    nodes = [
+        node("Slice", "x end end two", "none"),
+        node("Pad", "none pads", "zeros"),
+        node("ReduceSum", "none two", "sum", keepdims=1),
+        node("Concat", "zeros x", "joined", axis=2),
+        node("Add", "joined sum", "shifted"),
+        node("Relu", "shifted", "y"),
+    ]
+    constants = {"end": [4], "two": [2], "pads": [0, 0, 2, 0, 0, 0]}
+    made = model(nodes, {"x": [1, 3, 4]}, {"y": [1, 3, 6]}, constants)
+    assert set(kinds(imported(tmp_path, made))) <= {"Pad", "Concat", "Relu"}
+
+
 def test_slices_beyond_the_ends(tmp_path):
     big, low = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     nodes = [node("Slice", "x a b axes", "s"), node("Slice", "s c d axes steps", "y")]

@@ -52,7 +52,21 @@ def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]
         constants=constants,
         rewrites=tuple(Rewrite("float32 instead of " + t, f"{n} values") for t, n in sorted(rewrites.items())),
     )
-    return graph, [*_unknown_shapes(graph), *_unknown_types(graph)]
+    return _empty_known(graph), [*_unknown_shapes(graph), *_unknown_types(graph)]
+
+
+def _empty_known(graph: Graph) -> Graph:
+    """What is computed without elements is known before anything runs, so that what is made of it can be folded."""
+    made = {o for op in graph.operators for o in op.outputs} - set(graph.outputs)
+    empty = {n: np.zeros(t.shape, t.dtype) for n, t in graph.types.items() if t.size == 0 and n in made}
+    if not empty:
+        return graph
+    kept = [replace(op, outputs=tuple("" if o in empty else o for o in op.outputs)) for op in graph.operators]
+    return replace(
+        graph,
+        operators=tuple(op for op in kept if any(op.outputs)),
+        constants={**graph.constants, **empty},
+    )
 
 
 def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:

@@ -18,7 +18,7 @@ import onnx_ir
 
 from mcu_quant.frontend.convert import canonicalise, raw_graph
 from mcu_quant.frontend.fold import fold
-from mcu_quant.frontend.loops import Sliced, Steps, opset_of
+from mcu_quant.frontend.known_loops import Sliced, Steps, opset_of
 from mcu_quant.frontend.nodes import Writer, discard
 from mcu_quant.frontend.states import Pairing, with_states
 from mcu_quant.ir import Graph, Operator, eliminate_dead

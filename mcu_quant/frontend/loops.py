@@ -1,75 +1,31 @@
 """Scan and Loop with a known number of steps: a recurrent layer where the body is one, else the steps one by one.
 
 Cases, cited in the code:
-1. Scan, as of opset 9: as many steps as the scanned axes are long, forwards or backwards; any axes, any states.
-2. Loop with a constant number of steps and a condition that stays true (or is false from the start).
-3. The body is a recurrent layer (`layers.py`): the layer takes the place of the loop, however many steps it has.
-4. Otherwise each step becomes nodes of its own, `NAME@STEP`. A loop in a body comes apart in the next round.
+1. The body is a recurrent layer (`layers.py`): the layer takes the place of the loop, however many steps it has.
+2. Otherwise each step becomes nodes of its own, `NAME@STEP`. A loop in a body comes apart in the next round.
 
-Refused, with the reason: numbers of steps that depend on data, more than `MOST_NODES` nodes, Scan of opset 8.
+Refused, with the reason: what `known_loops.py` refuses, and more than `MOST_NODES` nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir
 
 from mcu_quant.diagnostics import Diagnostic
 from mcu_quant.frontend.fold import fold
+from mcu_quant.frontend.known_loops import Steps, Unknown, opset_of, steps_of
+from mcu_quant.frontend.layers import as_layers
 from mcu_quant.frontend.nodes import Writer, discard
 from mcu_quant.frontend.read import ONNX_DOMAINS
-from mcu_quant.ir import Array, Rewrite
+from mcu_quant.ir import Rewrite
 
 #: Nodes that all steps of all loops of a model may become.
 MOST_NODES = 2000
-_FIRST_SCAN = 9
 #: Loops in loops.
 _DEEPEST = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Carried:
-    """A value that goes from step to step: what it starts as, its name in the body before and after, the result."""
-
-    initial: onnx_ir.Value
-    before: onnx_ir.Value
-    after: onnx_ir.Value
-    final: onnx_ir.Value
-
-
-@dataclass(frozen=True, eq=False)
-class Sliced:
-    """A sequence of which each step sees one slice (`whole` outside, `part` in the body), or the other way round."""
-
-    whole: onnx_ir.Value
-    part: onnx_ir.Value
-    axis: int
-    backwards: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """A loop with a known number of steps. `index` is what the body calls the number of the step."""
-
-    node: onnx_ir.Node
-    body: onnx_ir.Graph
-    count: int
-    carried: tuple[Carried, ...]
-    scanned: tuple[Sliced, ...] = ()
-    stacked: tuple[Sliced, ...] = ()
-    index: onnx_ir.Value | None = None
-    condition: onnx_ir.Value | None = None
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """Why a loop stays, and what to do about it."""
-
-    reason: str
-    help: str
 
 
 def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
@@ -84,7 +40,7 @@ def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
     for _ in range(_DEEPEST):
         made = 0
         for node in [n for n in model.graph if n.op_type in ("Scan", "Loop") and n.domain in ONNX_DOMAINS]:
-            steps = _steps(node, opset_of(model))
+            steps = steps_of(node, opset_of(model))
             done = steps if isinstance(steps, Unknown) else _replace(model, steps, room)
             if isinstance(done, Unknown):
                 refused[str(node.name)] = Diagnostic("MQ107", str(node.name), done.reason, help=done.help)
@@ -99,15 +55,8 @@ def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
     return rewrites, refused
 
 
-def opset_of(model: onnx_ir.Model) -> int:
-    """Version of the ONNX operators that the model uses."""
-    return max((v for d, v in model.opset_imports.items() if d in ONNX_DOMAINS), default=1)
-
-
 def _replace(model: onnx_ir.Model, steps: Steps, room: int) -> tuple[Rewrite, int] | Unknown:
-    """Cases 3 and 4: what was done, and how many nodes of the room that took."""
-    from mcu_quant.frontend.layers import as_layers
-
+    """Cases 1 and 2: what was done, and how many nodes of the room that took."""
     kind, name = steps.node.op_type, str(steps.node.name)
     writer = Writer(name, opset_of(model))
     layers = as_layers(steps, writer, model)
@@ -137,7 +86,7 @@ def _put(model: onnx_ir.Model, steps: Steps, writer: Writer, results: dict[onnx_
 
 
 def _unrolled(model: onnx_ir.Model, steps: Steps) -> tuple[Writer, dict[onnx_ir.Value, onnx_ir.Value]]:
-    """Case 4."""
+    """Case 2."""
     writer = Writer(str(steps.node.name), opset_of(model))
     states = [c.initial for c in steps.carried]
     parts: list[list[onnx_ir.Value]] = [[] for _ in steps.stacked]
@@ -191,105 +140,3 @@ def _copy(
     copy.remove(nodes)
     writer.nodes += nodes
     return [constants.get(v, v) if v not in inner else given[inner[v]] for v in outputs]
-
-
-# --- how many steps --------------------------------------------------------------------------------------------------
-
-
-def _steps(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
-    return _scan(node, opset) if node.op_type == "Scan" else _loop(node)
-
-
-def _scan(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
-    """Case 1."""
-    if opset < _FIRST_SCAN:
-        return Unknown("Scan of opset 8 has a batch axis and lengths of its own", "export with opset 9 or later")
-    body = node.attributes["body"].as_graph()
-    scans = node.attributes["num_scan_inputs"].as_int()
-    states, stacks = len(body.inputs) - scans, len(body.outputs) - (len(body.inputs) - scans)
-    inputs = [v for v in node.inputs if v is not None]
-    wholes = inputs[states:]
-    if any(v.shape is None or not all(isinstance(d, int) for d in v.shape) for v in wholes):
-        return Unknown("Scan: the shape of what it scans is not known", "bind its dimensions (--bind)")
-    axes = [a % len(v.shape or ()) for a, v in zip(_ints(node, "scan_input_axes", scans), wholes, strict=True)]
-    lengths = {d for v, a in zip(wholes, axes, strict=True) if v.shape and isinstance(d := v.shape[a], int)}
-    if len(lengths) != 1:
-        return Unknown(f"Scan: what it scans has {sorted(lengths)} steps", "make all scanned axes equally long")
-    backwards = _ints(node, "scan_input_directions", scans)
-    carried = zip(inputs[:states], body.inputs[:states], body.outputs[:states], node.outputs[:states], strict=True)
-    return Steps(
-        node,
-        body,
-        lengths.pop(),
-        tuple(Carried(*c) for c in carried),
-        tuple(
-            Sliced(whole, part, axis, bool(back))
-            for whole, part, axis, back in zip(wholes, body.inputs[states:], axes, backwards, strict=True)
-        ),
-        tuple(
-            Sliced(whole, part, axis % (_rank(part) + 1) if axis < 0 else axis, bool(back))
-            for whole, part, axis, back in zip(
-                node.outputs[states:],
-                body.outputs[states:],
-                _ints(node, "scan_output_axes", stacks),
-                _ints(node, "scan_output_directions", stacks),
-                strict=True,
-            )
-        ),
-    )
-
-
-def _rank(value: onnx_ir.Value) -> int:
-    return 0 if value.shape is None else len(value.shape)
-
-
-def _ints(node: onnx_ir.Node, name: str, count: int) -> list[int]:
-    """A list attribute, zeros where it is absent."""
-    attribute = node.attributes.get(name)
-    return [0] * count if attribute is None else list(attribute.as_ints())
-
-
-def _loop(node: onnx_ir.Node) -> Steps | Unknown:
-    """Case 2."""
-    body = node.attributes["body"].as_graph()
-    limit, start = (_known(v) for v in node.inputs[:2])
-    if start is not None and not start.any():
-        count = 0
-    elif node.inputs[0] is None or limit is None:
-        return Unknown("Loop: the number of its steps depends on data at run time", "bind what decides it (--bind)")
-    elif node.inputs[1] is not None and start is None:
-        return Unknown("Loop: whether it runs depends on data at run time", "bind what decides it (--bind)")
-    elif not _stays_true(body):
-        return Unknown("Loop: when it ends depends on data at run time", "export it with a fixed number of steps")
-    else:
-        count = max(0, int(limit.reshape(-1)[0]))
-    initial = [v for v in node.inputs[2:] if v is not None]
-    n = len(initial)
-    carried = zip(initial, body.inputs[2:], body.outputs[1 : n + 1], node.outputs[:n], strict=True)
-    stacked = zip(node.outputs[n:], body.outputs[n + 1 :], strict=True)
-    return Steps(
-        node,
-        body,
-        count,
-        tuple(Carried(*c) for c in carried),
-        (),
-        tuple(Sliced(whole, part, 0) for whole, part in stacked),
-        body.inputs[0],
-        body.inputs[1],
-    )
-
-
-def _stays_true(body: onnx_ir.Graph) -> bool:
-    """Is the condition for the next step the one for this step, or true?"""
-    value = body.outputs[0]
-    while (maker := value.producer()) is not None and maker.op_type in ("Identity", "Cast"):
-        source = maker.inputs[0]
-        assert source is not None
-        value = source
-    known = _known(value)
-    return value is body.inputs[1] or (known is not None and bool(known.all()))
-
-
-def _known(value: onnx_ir.Value | None) -> Array | None:
-    tensor = None if value is None else onnx_ir.convenience.get_const_tensor(value)
-    return None if tensor is None else np.asarray(tensor.numpy())

@@ -1,0 +1,167 @@
+"""Scan and Loop as a known number of steps: what goes from step to step, what is taken apart and put together.
+
+Cases, cited in the code:
+1. Scan, as of opset 9: as many steps as the scanned axes are long, forwards or backwards; any axes, any states.
+2. Loop with a constant number of steps and a condition that stays true (or is false from the start).
+
+Refused, with the reason: numbers of steps that depend on data, Scan of opset 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir
+
+from mcu_quant.frontend.read import ONNX_DOMAINS
+from mcu_quant.ir import Array
+
+_FIRST_SCAN = 9
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """A value that goes from step to step: what it starts as, its name in the body before and after, the result."""
+
+    initial: onnx_ir.Value
+    before: onnx_ir.Value
+    after: onnx_ir.Value
+    final: onnx_ir.Value
+
+
+@dataclass(frozen=True, eq=False)
+class Sliced:
+    """A sequence of which each step sees one slice (`whole` outside, `part` in the body), or the other way round."""
+
+    whole: onnx_ir.Value
+    part: onnx_ir.Value
+    axis: int
+    backwards: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A loop with a known number of steps. `index` is what the body calls the number of the step."""
+
+    node: onnx_ir.Node
+    body: onnx_ir.Graph
+    count: int
+    carried: tuple[Carried, ...]
+    scanned: tuple[Sliced, ...] = ()
+    stacked: tuple[Sliced, ...] = ()
+    index: onnx_ir.Value | None = None
+    condition: onnx_ir.Value | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Why a loop stays, and what to do about it."""
+
+    reason: str
+    help: str
+
+
+def opset_of(model: onnx_ir.Model) -> int:
+    """Version of the ONNX operators that the model uses."""
+    return max((v for d, v in model.opset_imports.items() if d in ONNX_DOMAINS), default=1)
+
+
+def steps_of(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
+    """The steps of a Scan or Loop, or why they are not known."""
+    return _scan(node, opset) if node.op_type == "Scan" else _loop(node)
+
+
+def _scan(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
+    """Case 1."""
+    if opset < _FIRST_SCAN:
+        return Unknown("Scan of opset 8 has a batch axis and lengths of its own", "export with opset 9 or later")
+    body = node.attributes["body"].as_graph()
+    scans = node.attributes["num_scan_inputs"].as_int()
+    states, stacks = len(body.inputs) - scans, len(body.outputs) - (len(body.inputs) - scans)
+    inputs = [v for v in node.inputs if v is not None]
+    wholes = inputs[states:]
+    if any(v.shape is None or not all(isinstance(d, int) for d in v.shape) for v in wholes):
+        return Unknown("Scan: the shape of what it scans is not known", "bind its dimensions (--bind)")
+    axes = [a % len(v.shape or ()) for a, v in zip(_ints(node, "scan_input_axes", scans), wholes, strict=True)]
+    lengths = {d for v, a in zip(wholes, axes, strict=True) if v.shape and isinstance(d := v.shape[a], int)}
+    if len(lengths) != 1:
+        return Unknown(f"Scan: what it scans has {sorted(lengths)} steps", "make all scanned axes equally long")
+    backwards = _ints(node, "scan_input_directions", scans)
+    carried = zip(inputs[:states], body.inputs[:states], body.outputs[:states], node.outputs[:states], strict=True)
+    return Steps(
+        node,
+        body,
+        lengths.pop(),
+        tuple(Carried(*c) for c in carried),
+        tuple(
+            Sliced(whole, part, axis, bool(back))
+            for whole, part, axis, back in zip(wholes, body.inputs[states:], axes, backwards, strict=True)
+        ),
+        tuple(
+            Sliced(whole, part, axis % (_rank(part) + 1) if axis < 0 else axis, bool(back))
+            for whole, part, axis, back in zip(
+                node.outputs[states:],
+                body.outputs[states:],
+                _ints(node, "scan_output_axes", stacks),
+                _ints(node, "scan_output_directions", stacks),
+                strict=True,
+            )
+        ),
+    )
+
+
+def _rank(value: onnx_ir.Value) -> int:
+    return 0 if value.shape is None else len(value.shape)
+
+
+def _ints(node: onnx_ir.Node, name: str, count: int) -> list[int]:
+    """A list attribute, zeros where it is absent."""
+    attribute = node.attributes.get(name)
+    return [0] * count if attribute is None else list(attribute.as_ints())
+
+
+def _loop(node: onnx_ir.Node) -> Steps | Unknown:
+    """Case 2."""
+    body = node.attributes["body"].as_graph()
+    limit, start = (_known(v) for v in node.inputs[:2])
+    if start is not None and not start.any():
+        count = 0
+    elif node.inputs[0] is None or limit is None:
+        return Unknown("Loop: the number of its steps depends on data at run time", "bind what decides it (--bind)")
+    elif node.inputs[1] is not None and start is None:
+        return Unknown("Loop: whether it runs depends on data at run time", "bind what decides it (--bind)")
+    elif not _stays_true(body):
+        return Unknown("Loop: when it ends depends on data at run time", "export it with a fixed number of steps")
+    else:
+        count = max(0, int(limit.reshape(-1)[0]))
+    initial = [v for v in node.inputs[2:] if v is not None]
+    n = len(initial)
+    carried = zip(initial, body.inputs[2:], body.outputs[1 : n + 1], node.outputs[:n], strict=True)
+    stacked = zip(node.outputs[n:], body.outputs[n + 1 :], strict=True)
+    return Steps(
+        node,
+        body,
+        count,
+        tuple(Carried(*c) for c in carried),
+        (),
+        tuple(Sliced(whole, part, 0) for whole, part in stacked),
+        body.inputs[0],
+        body.inputs[1],
+    )
+
+
+def _stays_true(body: onnx_ir.Graph) -> bool:
+    """Is the condition for the next step the one for this step, or true?"""
+    value = body.outputs[0]
+    while (maker := value.producer()) is not None and maker.op_type in ("Identity", "Cast"):
+        source = maker.inputs[0]
+        assert source is not None
+        value = source
+    known = _known(value)
+    return value is body.inputs[1] or (known is not None and bool(known.all()))
+
+
+def _known(value: onnx_ir.Value | None) -> Array | None:
+    tensor = None if value is None else onnx_ir.convenience.get_const_tensor(value)
+    return None if tensor is None else np.asarray(tensor.numpy())
