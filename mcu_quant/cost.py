@@ -22,7 +22,7 @@ from mcu_quant.boards import READ_ONLY, Board, MemoryRegion, all_boards
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.ops import Counts, Kernel
 from mcu_quant.program import Call, Program, Purpose, Struct, Symbol
-from mcu_quant.variants import variant_isa
+from mcu_quant.variants import ISAS
 
 TABLES = Path(__file__).resolve().parent / "tables"
 
@@ -315,12 +315,12 @@ def _call_cost(program: Program, call: Call, kernel: Kernel, core: CoreEntry, pe
 
 
 def _entry(program: Program, call: Call, core: CoreEntry) -> tuple[KernelEntry, bool]:
-    """The entry for this kernel and instruction set, or for its scalar variant; else that of its formats.
+    """The entry of the fastest variant that was counted and that this instruction set runs; else that of its formats.
 
     A kernel that works on several formats is priced with the one whose multiplications cost most.
     """
     name = priced_name(call)
-    for isa in dict.fromkeys((variant_isa(call.kernel, program.isa), "scalar")):
+    for isa in reversed(ISAS[: ISAS.index(program.isa) + 1]):
         if (name, isa) in table().kernels:
             return table().kernels[name, isa], False
     touched = {program.edges[b.edge].type.format for _, b in call.buffers()}
