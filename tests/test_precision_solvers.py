@@ -87,6 +87,7 @@ def drawn(seed: int, groups: int = 4, candidates: int = 3) -> Problem:
                             "loss": chance.random() * 4.0 ** -sizes[f],
                             "flash": sizes[f] * chance.randint(1, 9),
                             "cycles": chance.randint(1, 20),
+                            "ram": float(sizes[f] * chance.randint(0, 2)),
                             **{f"ram@{p}": sizes[f] * chance.randint(1, 5) for p in alive},
                         },
                         reads=f,
@@ -111,7 +112,15 @@ def drawn(seed: int, groups: int = 4, candidates: int = 3) -> Problem:
         for f in formats
     ]
     peaks = {"ram": tuple(f"ram@{p}" for p in range(3))}
-    return Problem(tuple(made), {"cycles": 1.0, "flash": 0.1}, {}, tuple(nets), tuple(shared), peaks, {"flash": 3.0})
+    return Problem(
+        tuple(made),
+        {"cycles": 1.0, "flash": 0.1},
+        {},
+        tuple(nets),
+        tuple(shared),
+        peaks,
+        {"flash": 3.0, "ram": 2.0, "ram@0": 1.0},
+    )
 
 
 def choices(problem: Problem):

@@ -145,19 +145,22 @@ class _Program:
 
     # --- limits and objective --------------------------------------------------------------------------------------
 
-    def parts(self, name: str) -> tuple[tuple[str, float], ...]:
-        """The resources that make up one, with what is spent of each whatever is chosen."""
-        base = self.problem.base
-        if name not in self.problem.peaks:
-            return ((name, base.get(name, 0.0)),)
-        parts = self.problem.peaks[name]
-        return tuple((p, base.get(name, 0.0) + base.get(p, 0.0)) for p in parts) or ((name, base.get(name, 0.0)),)
+    def parts(self, name: str) -> list[tuple[Terms, float]]:
+        """Terms, and what is spent whatever is chosen, of a resource; of a peak, for each of its parts."""
+        base, own = self.problem.base, self.resources.get(name, {})
+        made = []
+        for part in self.problem.peaks.get(name, ()):
+            terms = dict(own)
+            for variable, amount in self.resources.get(part, {}).items():
+                terms[variable] = terms.get(variable, 0.0) + amount
+            made.append((terms, base.get(name, 0.0) + base.get(part, 0.0)))
+        return made or [(dict(own), base.get(name, 0.0))]
 
     def limit(self, name: str, limit: float, over: int | None = None) -> None:
         """R <= limit, or R <= limit (1 + variable `over`); in shares of the limit, so that rows are alike in size."""
         size = abs(limit) or 1.0
-        for part, base in self.parts(name):
-            terms = {v: a / size for v, a in self.resources.get(part, {}).items()}
+        for spent, base in self.parts(name):
+            terms = {v: a / size for v, a in spent.items()}
             if over is not None:
                 terms[over] = -1.0
             self.rows.add(terms, -inf, (limit - base) / size)
@@ -168,11 +171,9 @@ class _Program:
         for name, weight in objective.items():
             if name in self.problem.peaks:
                 top = self.variable(upper=inf)
-                scale = max(
-                    (abs(a) for p, _ in self.parts(name) for a in self.resources.get(p, {}).values()), default=1
-                )
-                for part, base in self.parts(name):
-                    below = {v: -a / scale for v, a in self.resources.get(part, {}).items()}
+                scale = max((abs(a) for spent, _ in self.parts(name) for a in spent.values()), default=1.0)
+                for spent, base in self.parts(name):
+                    below = {v: -a / scale for v, a in spent.items()}
                     self.rows.add({top: 1.0, **below}, base / scale, inf)
                 terms[top] = terms.get(top, 0.0) + weight * scale
                 continue

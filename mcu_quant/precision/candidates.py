@@ -1,0 +1,69 @@
+"""Ways to compute each operator on a target: what the planner chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mcu_quant import formats, ops
+from mcu_quant.diagnostics import DiagnosticError
+from mcu_quant.formats import ScaleKind
+from mcu_quant.ir import Graph, Operator
+from mcu_quant.lower import resolve
+from mcu_quant.lowering import Target
+from mcu_quant.ops import OpLowering
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
+
+
+@dataclass(frozen=True)
+class Way:
+    """A line of the plan that leads to one lowering, under the name that `--set` takes ("s16:weights=s16")."""
+
+    name: str
+    line: OperatorPlan
+    #: how inputs are read and outputs are stored; "s8-frame" for a scale that is found per frame
+    reads: str
+    stores: str
+    #: mean width of activations and weights
+    bits: float
+
+
+def ways(op: Operator, graph: Graph, target: Target) -> tuple[Way, ...]:
+    """All ways to compute an operator, each lowering and kind of scale once, in the order of its specification."""
+    return tuple(_ways(op, graph, target))
+
+
+def _ways(op: Operator, graph: Graph, target: Target) -> Iterator[Way]:
+    alone = replace(graph, operators=(op,))
+    for low in ops.spec(op).lowerings:
+        for scale in low.scales:
+            line = next((line for line in _lines(low, scale) if _resolved(alone, op, line, target) is low), None)
+            if line is not None:
+                yield _way(low, line)
+
+
+def _lines(low: OpLowering, scale: ScaleKind) -> Iterator[OperatorPlan]:
+    """Lines that may lead to a lowering, the shortest first."""
+    short = OperatorPlan(low.format, scale=scale)
+    yield short
+    if low.formats.weight:
+        yield replace(short, weights=low.formats.weight)
+    yield replace(short, output=low.formats.output)
+    yield replace(short, weights=low.formats.weight, output=low.formats.output)
+
+
+def _resolved(alone: Graph, op: Operator, line: OperatorPlan, target: Target) -> OpLowering | None:
+    try:
+        return resolve(alone, PrecisionPlan("", "", {op.name: line}), target)[op.name][1]
+    except DiagnosticError:
+        return None
+
+
+def _way(low: OpLowering, line: OperatorPlan) -> Way:
+    parts = [line.format]
+    parts += [f"weights={line.weights}"] if line.weights else []
+    parts += [f"output={line.output}"] if line.output else []
+    parts += [f"scale={line.scale}"] if line.scale is not ScaleKind.STATIC else []
+    reads = low.formats.input if line.scale is ScaleKind.STATIC else f"{low.formats.input}-{line.scale}"
+    widths = [formats.get(low.format).bytes, formats.get(low.formats.weight or low.format).bytes]
+    return Way(":".join(parts), line, reads, low.formats.output, 8.0 * sum(widths) / len(widths))

@@ -1,0 +1,172 @@
+"""Plans tried on clips: the kernels that ship, compiled for this machine, streamed with the state carried.
+
+The loss of a plan is the noise of the model's outputs against the same program in f32: |error|^2 / |output|^2, of the
+output that is worst off. The f32 program itself equals onnxruntime to rounding, which every build verifies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import islice
+from math import inf, isfinite, log10
+from pathlib import Path
+
+import numpy as np
+
+from mcu_quant import ops
+from mcu_quant.compare import excerpts
+from mcu_quant.data import Clips, Frame
+from mcu_quant.emulator.library import cache_folder
+from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.ir import Array, Graph
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
+from mcu_quant.paths import PACKAGE, firmware
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, to_toml
+from mcu_quant.version import VERSION
+
+#: Work of one session that plans of a model share, in nanoseconds of this machine as estimated from counts: it decides
+#: how many frames are streamed, so that it must not depend on how busy the machine is.
+WORK_NS = 100e9
+MAC_NS, CALL_NS = 1.0, 1500.0
+
+#: Frames are never fewer per clip, since a state needs some to move; and never more, since losses have settled then.
+FEWEST_FRAMES, MOST_FRAMES = 8, 600
+
+
+def decibels(loss: float) -> float:
+    """A loss as the signal-to-noise ratio that people know; infinite where there is none."""
+    return -10.0 * log10(loss) if loss > 0.0 else inf
+
+
+def loss_of(snr_db: float) -> float:
+    """The inverse of `decibels`."""
+    return float(10.0 ** (-snr_db / 10.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What plans of one model are tried on.
+
+    `clips` are the frames of each clip; `start` is the plan that single operators are changed in, and whose ranges
+    every plan has.
+    """
+
+    graph: Graph
+    target: Target
+    start: PrecisionPlan
+    clips: tuple[tuple[Frame, ...], ...]
+
+    @staticmethod
+    def of(graph: Graph, target: Target, start: PrecisionPlan, clips: Clips, plans: int) -> Trial:
+        """A trial on the beginning of each clip, as long as so many plans leave time for."""
+        macs = sum(ops.spec(op).macs(op, graph) for op in graph.operators)
+        frame_ns = MAC_NS * macs + CALL_NS * len(graph.operators)
+        frames = min(MOST_FRAMES, int(WORK_NS / (max(1, plans) * frame_ns)))
+        frames = max(FEWEST_FRAMES * len(clips), frames)
+        taken = tuple(tuple(islice(clip, count)) for clip, count in excerpts(clips, frames))
+        return Trial(graph, target, start, taken)
+
+    @property
+    def frames(self) -> int:
+        """Frames of all clips together."""
+        return sum(map(len, self.clips))
+
+    def with_line(self, operator: str, line: OperatorPlan) -> PrecisionPlan:
+        """The start with one operator changed."""
+        return self.with_lines({operator: line})
+
+    def with_lines(self, lines: Mapping[str, OperatorPlan]) -> PrecisionPlan:
+        """The start with operators changed."""
+        return replace(self.start, operators={**self.start.operators, **lines})
+
+    @cached_property
+    def reference(self) -> tuple[tuple[Array, ...], ...]:
+        """Outputs in f32: per clip, per real output, [frames, values] in float64."""
+        plan = replace(self.start, operators={n: OperatorPlan("f32") for n in self.start.operators})
+        return tuple(self._outputs(plan))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Outputs that are real numbers."""
+        return tuple(n for n in self.graph.outputs if ops.is_real(self.graph, n))
+
+    def _outputs(self, plan: PrecisionPlan) -> Iterator[tuple[Array, ...]]:
+        session = ProgramSession(lower(self.graph, plan, self.target))
+        for clip in self.clips:
+            session.reset()
+            made = [session.run(list(self.outputs), feeds) for feeds in clip]
+            yield tuple(
+                np.stack([np.ravel(frame[i]) for frame in made]).astype(float) for i in range(len(self.outputs))
+            )
+
+    def loss(self, plan: PrecisionPlan) -> float:
+        """The loss of a plan: that of its worst output, infinite where that is not finite."""
+        error, signal = np.zeros(len(self.outputs)), np.zeros(len(self.outputs))
+        for wanted, made in zip(self.reference, self._outputs(plan), strict=True):
+            for i, (w, m) in enumerate(zip(wanted, made, strict=True)):
+                with np.errstate(invalid="ignore", over="ignore"):
+                    error[i] += np.sum((m - w) ** 2)
+                signal[i] += np.sum(w**2)
+        worst = max((e / s if s > 0.0 else inf * e if e > 0.0 else 0.0 for e, s in zip(error, signal, strict=True)))
+        return float(worst) if isfinite(worst) else inf
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything that decides losses but the plan: this tool, the graph, the frames, the ranges."""
+        found = hashlib.sha256(f"{VERSION} {tool_digest()} {self.target}\n{self.graph}".encode())
+        graph = self.graph
+        constants = [*graph.constants.items(), *((f"{n}:steps", a) for n, a in graph.steps.items())]
+        for name, array in [*sorted(constants), *((s.input, s.initial) for s in graph.states)]:
+            found.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        for clip in self.clips:
+            for frame in clip:
+                for name, value in sorted(frame.items()):
+                    found.update(name.encode() + np.ascontiguousarray(value).tobytes())
+            found.update(b"end of clip")
+        found.update(to_toml(self.start).encode())
+        return found.hexdigest()
+
+
+@cache
+def tool_digest() -> str:
+    """Of every source that decides what a program computes: the package's own and the firmware's."""
+    found = hashlib.sha256()
+    for folder, pattern in ((PACKAGE, "*.py"), (firmware(), "*.[ch]")):
+        for path in sorted(folder.rglob(pattern)):
+            found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+class Scores:
+    """Losses that were measured before, by content: kept in a file per trial, whoever asks."""
+
+    def __init__(self, trial: Trial, folder: Path | None = None) -> None:
+        self.path = (folder or cache_folder() / "scores") / f"{trial.digest[:32]}.json"
+        self._known: dict[str, float] = {}
+        if self.path.is_file():
+            self._known = {k: inf if v is None else v for k, v in json.loads(self.path.read_text()).items()}
+
+    @staticmethod
+    def key(lines: Mapping[str, OperatorPlan]) -> str:
+        """What a loss is kept under: the lines in which a plan differs from the trial's start."""
+        changed = PrecisionPlan("", "", {n: replace(lines[n], reason="") for n in sorted(lines)})
+        return hashlib.sha256(to_toml(changed).encode()).hexdigest()[:32]
+
+    def get(self, lines: Mapping[str, OperatorPlan]) -> float | None:
+        """The loss of a plan that was measured, or None."""
+        return self._known.get(self.key(lines))
+
+    def add(self, measured: Sequence[tuple[Mapping[str, OperatorPlan], float]]) -> None:
+        """Keep losses."""
+        self._known |= {self.key(lines): loss for lines, loss in measured}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({k: None if v == inf else v for k, v in sorted(self._known.items())}, indent=0)
+        with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False) as made:
+            made.write(text)
+        Path(made.name).replace(self.path)  # atomic: two processes may plan at once

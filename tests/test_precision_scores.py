@@ -1,0 +1,204 @@
+"""What the planner knows of each operator: its ways, what they cost on a board, what they lose on clips."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from bench.models import mask_lstm
+from mcu_quant import boards, calibrate, cost, data, frontend, memory
+from mcu_quant.api import stages
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+from mcu_quant.lower import lower, resolve
+from mcu_quant.lowering import Target
+from mcu_quant.passes import optimise
+from mcu_quant.precision import parallel, presets
+from mcu_quant.precision.candidates import ways
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
+from mcu_quant.precision.pricing import CALLER, FLOAT, price
+from mcu_quant.precision.problem import CYCLES, FLASH, RAM, Problem
+from mcu_quant.precision.sensitivity import Request, direct
+from mcu_quant.precision.trial import Scores, Trial, decibels, loss_of
+
+BOARD = "nucleo_f446re"
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory) -> Trial:
+    """A masking LSTM on made-up frames."""
+    graph = optimise(frontend.load(mask_lstm(tmp_path_factory.mktemp("model") / "mask.onnx")).graph)
+    clips = data.load(None, None, {n: graph.types[n] for n in graph.inputs})
+    target = stages.target(boards.load(BOARD))
+    ranges = calibrate.calibrate(graph, clips, max_frames=60).ranges()
+    start = presets.make(graph, "f32", target, ranges=ranges)
+    made = Trial.of(graph, target, start, clips, plans=20)
+    return replace(made, clips=tuple(clip[:24] for clip in made.clips[:2]))
+
+
+@pytest.fixture(scope="module")
+def known(trial) -> dict:
+    return {op.name: ways(op, trial.graph, trial.target) for op in presets.planned(trial.graph)}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """Scores go to a folder of the test; compiled kernels stay where they are."""
+    monkeypatch.setattr("mcu_quant.precision.trial.cache_folder", lambda: tmp_path)
+
+
+# --- ways ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_way_is_the_only_one_that_leads_to_its_lowering(trial, known):
+    for op, found in known.items():
+        names = [w.name for w in found]
+        assert len(set(names)) == len(names)
+        lines = {w.line for w in found}
+        resolved = [resolve(trial.graph, trial.with_line(op, line), trial.target)[op][1] for line in lines]
+        assert len({(id(low), line.scale) for low, line in zip(resolved, lines, strict=True)}) == len(found)
+
+
+def test_the_name_of_a_way_is_what_set_takes(trial, known):
+    for op, found in known.items():
+        for way in found:
+            (edit,) = presets.parse_edits([f"{op}={way.name}"])
+            made = presets.edit(trial.start, trial.graph, [edit]).operators[op]
+            assert replace(made, reason="") == way.line
+
+
+def test_a_board_without_half_precision_has_no_way_in_it(trial, known):
+    for op in presets.planned(trial.graph):
+        found = ways(op, trial.graph, Target(f16=False))
+        assert {w.name.split(":")[0] for w in found} == {"f32", "s16", "s8"}
+        assert not any("f16" in (w.reads, w.stores) for w in found)
+        assert any("f16" in (w.reads, w.stores) for w in known[op.name])
+
+
+# --- prices --------------------------------------------------------------------------------------------------------
+
+
+def problem_of(trial, known, board) -> Problem:
+    prices = price(trial.graph, known, trial, board)
+    losses = {(op, w.name): 0.0 for op, found in known.items() for w in found}
+    groups = prices.groups(trial.graph, known, losses)
+    return Problem(groups, {CYCLES: 1.0}, {}, prices.nets, prices.shared, {RAM: prices.points})
+
+
+def measured(trial, known, choice, board) -> dict[str, float]:
+    lines = {op: next(w.line for w in found if w.name == choice[op]) for op, found in known.items()}
+    program = lower(trial.graph, trial.with_lines(lines), trial.target)
+    placed = memory.plan(program)
+    return {
+        CYCLES: cost.estimate(program, board).cycles,
+        FLASH: program.weights_bytes,
+        RAM: placed.arena_bytes + placed.state_bytes,
+    }
+
+
+@pytest.mark.parametrize("fmt", ["f32", "f16", "s16", "s8"])
+def test_prices_of_uniform_plans_are_what_their_programs_take(trial, known, fmt):
+    board = boards.load(BOARD)
+    problem = problem_of(trial, known, board)
+    choice = {op: next((w.name for w in found if w.name == fmt), found[0].name) for op, found in known.items()}
+    priced, found = problem.totals({**choice, CALLER: FLOAT}), measured(trial, known, choice, board)
+    assert priced[CYCLES] == pytest.approx(found[CYCLES], rel=1e-3)
+    assert priced[RAM] == pytest.approx(found[RAM], rel=0.1, abs=64)
+    code = priced[FLASH] - found[FLASH]
+    assert 0 < code < 12_000, "flash is weights and the code of the kernels"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prices_of_mixed_plans_are_near_what_their_programs_take(trial, known, seed):
+    board = boards.load(BOARD)
+    problem = problem_of(trial, known, board)
+    chance = random.Random(seed)
+    choice = {op: chance.choice(found).name for op, found in known.items()}
+    priced, found = problem.totals({**choice, CALLER: FLOAT}), measured(trial, known, choice, board)
+    assert priced[CYCLES] == pytest.approx(found[CYCLES], rel=0.02)
+    assert found[RAM] <= priced[RAM] + 64
+
+
+# --- losses --------------------------------------------------------------------------------------------------------
+
+
+def test_direct_scores_are_what_one_changed_operator_does_to_the_outputs(trial, known):
+    table = direct.score(Request(trial.graph, known, trial, jobs=1))
+    assert set(table.scores) == {(op, w.name) for op, found in known.items() for w in found}
+    lstm = next(op.name for op in trial.graph.operators if op.op == "LSTM")
+    assert table.scores[lstm, "f32"] == 0.0
+    assert 0.0 < table.scores[lstm, "f16"] < table.scores[lstm, "s8"] < 1.0
+    assert table.scores[lstm, "s8"] == trial.loss(trial.with_line(lstm, OperatorPlan("s8")))
+
+
+def test_the_state_is_carried_through_a_clip_and_not_between_clips(trial):
+    lstm = next(op.name for op in trial.graph.operators if op.op == "LSTM")
+    plan = trial.with_line(lstm, OperatorPlan("s8"))
+    (a, b) = trial.clips
+    swapped = replace(trial, clips=(b, a))
+    assert swapped.loss(plan) == pytest.approx(trial.loss(plan), rel=1e-9)
+    joined = replace(trial, clips=((*a, *b),))
+    assert joined.loss(plan) != pytest.approx(trial.loss(plan), rel=1e-9)
+
+
+def test_losses_are_measured_once(trial, monkeypatch):
+    plans = [{op.name: OperatorPlan("s8")} for op in presets.planned(trial.graph)]
+    first = parallel.losses(trial, [*plans, *plans], jobs=1)
+    calls: list[PrecisionPlan] = []
+    monkeypatch.setattr(Trial, "loss", lambda self, plan: calls.append(plan))
+    again = replace(trial)
+    assert parallel.losses(again, plans, jobs=1) == first[: len(plans)]
+    assert calls == []
+    reasoned = [{n: replace(line, reason="because")} for lines in plans for n, line in lines.items()]
+    assert parallel.losses(again, reasoned, jobs=1) == first[: len(plans)]
+    assert calls == []
+
+
+def test_losses_of_other_frames_or_ranges_are_others(trial):
+    fewer = replace(trial, clips=trial.clips[:1])
+    narrow = replace(trial.start, ranges={n: r for n, r in list(trial.start.ranges.items())[1:]})
+    digests = {t.digest for t in (trial, fewer, replace(trial, start=narrow), replace(trial, target=Target()))}
+    assert len(digests) == 4
+    assert trial.digest == replace(trial).digest
+
+
+def test_an_infinite_loss_is_kept_too(trial, tmp_path):
+    Scores(trial).add([({"a": OperatorPlan("f16")}, math.inf)])
+    assert Scores(trial).get({"a": OperatorPlan("f16")}) == math.inf
+    assert Scores(trial).get({"a": OperatorPlan("s8")}) is None
+
+
+def test_processes_find_what_one_process_finds(trial, monkeypatch):
+    plans = [{op.name: OperatorPlan(fmt)} for op in presets.planned(trial.graph) for fmt in ("s8", "f16")]
+    alone = [trial.loss(trial.with_lines(p)) for p in plans]
+    monkeypatch.setattr(parallel, "ALONE_SECONDS", 0.0)
+    said: list[str] = []
+    assert parallel.losses(trial, plans, jobs=2, progress=said.append) == alone
+    assert said[-1].startswith(f"measuring plans: {len(plans)} of {len(plans)}")
+
+
+def test_what_goes_to_processes_and_back_survives(trial):
+    there = pickle.loads(pickle.dumps(trial))
+    assert there.digest == trial.digest
+    assert isinstance(there.graph.types, MappingProxyType)
+    error = DiagnosticError([Diagnostic("MQ402", "x", "no range"), Diagnostic("MQ303", "y", "no kernel")])
+    back = pickle.loads(pickle.dumps(error))
+    assert back.diagnostics == error.diagnostics
+    assert str(back) == str(error)
+
+
+def test_decibels_and_losses_are_inverse():
+    assert decibels(loss_of(30.0)) == pytest.approx(30.0)
+    assert loss_of(30.0) == pytest.approx(1e-3)
+    assert decibels(0.0) == math.inf
+
+
+def test_an_output_that_is_not_finite_is_an_infinite_loss(trial, monkeypatch):
+    broken = tuple(tuple(np.full_like(a, np.nan) for a in clip) for clip in trial.reference)
+    monkeypatch.setattr(Trial, "_outputs", lambda self, plan: iter(broken))
+    assert trial.loss(trial.start) == math.inf
