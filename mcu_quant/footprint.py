@@ -227,6 +227,12 @@ def estimated(folder: Path, board: Board) -> Footprint:
     )
 
 
+def code_bytes(core: str) -> dict[str, int]:
+    """Flash of each function of the firmware library on a core, by name; of a Cortex-M4 where it was not compiled."""
+    cores = _table()["cores"]
+    return {name: sizes["flash_bytes"] for name, sizes in (cores.get(core) or cores["cortex-m4"])["functions"].items()}
+
+
 def _schedule_bytes(core: dict[str, Any], calls: int) -> int:
     """`run` and `reset` without the kernels: a fixed part and so many bytes per call, fitted."""
     size: int = round(core["schedule_bytes"] + core["call_bytes"] * calls)

@@ -90,16 +90,25 @@ def _matching(op: Operator, graph: Graph, choice: OperatorPlan, target: Target) 
     fits = [
         low
         for low in usable
-        if choice.weights in (None, low.formats.weight) and choice.scale in low.scales and _storable(low, target)
+        if choice.weights in (None, low.formats.weight)
+        and choice.input in (None, low.formats.input, *low.inputs)
+        and choice.scale in low.scales
+        and _storable(low, target)
     ]
     if not fits:
-        have = "; ".join(f"weights {low.formats.weight}, scale {'/'.join(low.scales)}" for low in usable)
-        wanted = f"weights {choice.weights or 'as the format implies'}, scale {choice.scale}"
+        have = "; ".join(_described(low) for low in usable)
+        read = f"input {choice.input}, " if choice.input else ""
+        wanted = f"{read}weights {choice.weights or 'as the format implies'}, scale {choice.scale}"
         return Diagnostic(
             "MQ303", op.name, f"{op.op} in {choice.format} has no kernel with {wanted}", help=f"there is: {have}"
         )
     exact = [low for low in fits if choice.output in (None, low.formats.output)]
     return (exact or fits)[0]
+
+
+def _described(low: OpLowering) -> str:
+    read = f"input {'/'.join(low.inputs)}, " if low.inputs else ""
+    return f"{read}weights {low.formats.weight}, scale {'/'.join(low.scales)}"
 
 
 def _storable(low: OpLowering, target: Target) -> bool:

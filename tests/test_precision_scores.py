@@ -20,7 +20,7 @@ from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.precision import parallel, presets
 from mcu_quant.precision.candidates import ways
-from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, from_toml, to_toml
 from mcu_quant.precision.pricing import CALLER, FLOAT, price
 from mcu_quant.precision.problem import CYCLES, FLASH, RAM, Problem
 from mcu_quant.precision.sensitivity import Request, direct
@@ -61,7 +61,7 @@ def test_every_way_is_the_only_one_that_leads_to_its_lowering(trial, known):
         assert len(set(names)) == len(names)
         lines = {w.line for w in found}
         resolved = [resolve(trial.graph, trial.with_line(op, line), trial.target)[op][1] for line in lines]
-        assert len({(id(low), line.scale) for low, line in zip(resolved, lines, strict=True)}) == len(found)
+        assert len({(id(low), line.scale, line.input) for low, line in zip(resolved, lines, strict=True)}) == len(found)
 
 
 def test_the_name_of_a_way_is_what_set_takes(trial, known):
@@ -105,7 +105,7 @@ def measured(trial, known, choice, board) -> dict[str, float]:
 def test_prices_of_uniform_plans_are_what_their_programs_take(trial, known, fmt):
     board = boards.load(BOARD)
     problem = problem_of(trial, known, board)
-    choice = {op: next((w.name for w in found if w.name == fmt), found[0].name) for op, found in known.items()}
+    choice = {op: next((w.name for w in found if w.line.format == fmt), found[0].name) for op, found in known.items()}
     priced, found = problem.totals({**choice, CALLER: FLOAT}), measured(trial, known, choice, board)
     assert priced[CYCLES] == pytest.approx(found[CYCLES], rel=1e-3)
     assert priced[RAM] == pytest.approx(found[RAM], rel=0.1, abs=64)
@@ -132,8 +132,9 @@ def test_direct_scores_are_what_one_changed_operator_does_to_the_outputs(trial, 
     assert set(table.scores) == {(op, w.name) for op, found in known.items() for w in found}
     lstm = next(op.name for op in trial.graph.operators if op.op == "LSTM")
     assert table.scores[lstm, "f32"] == 0.0
-    assert 0.0 < table.scores[lstm, "f16"] < table.scores[lstm, "s8"] < 1.0
-    assert table.scores[lstm, "s8"] == trial.loss(trial.with_line(lstm, OperatorPlan("s8")))
+    coarse = table.scores[lstm, "s8:input=s8"]
+    assert 0.0 < table.scores[lstm, "f16"] < table.scores[lstm, "s8:input=s16"] < coarse < 1.0
+    assert coarse == trial.loss(trial.with_line(lstm, OperatorPlan("s8", input="s8")))
 
 
 def test_the_state_is_carried_through_a_clip_and_not_between_clips(trial):
@@ -161,7 +162,7 @@ def test_losses_are_measured_once(trial, monkeypatch):
 
 def test_losses_of_other_frames_or_ranges_are_others(trial):
     fewer = replace(trial, clips=trial.clips[:1])
-    narrow = replace(trial.start, ranges={n: r for n, r in list(trial.start.ranges.items())[1:]})
+    narrow = replace(trial.start, ranges=dict(list(trial.start.ranges.items())[1:]))
     digests = {t.digest for t in (trial, fewer, replace(trial, start=narrow), replace(trial, target=Target()))}
     assert len(digests) == 4
     assert trial.digest == replace(trial).digest
@@ -202,3 +203,16 @@ def test_an_output_that_is_not_finite_is_an_infinite_loss(trial, monkeypatch):
     broken = tuple(tuple(np.full_like(a, np.nan) for a in clip) for clip in trial.reference)
     monkeypatch.setattr(Trial, "_outputs", lambda self, plan: iter(broken))
     assert trial.loss(trial.start) == math.inf
+
+
+# --- the input of a recurrent layer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("read", "kernel"), [("s8", "mq_lstm_s8"), ("s16", "mq_lstm_s16_s8")])
+def test_the_plan_says_how_a_recurrent_layer_reads_its_input(trial, read, kernel):
+    lstm = next(op.name for op in trial.graph.operators if op.op == "LSTM")
+    plan = trial.with_line(lstm, OperatorPlan("s8", input=read))
+    program = lower(trial.graph, from_toml(to_toml(plan)), trial.target)
+    assert kernel in {call.kernel for call in program.calls}
+    with pytest.raises(DiagnosticError, match="input f16"):
+        lower(trial.graph, trial.with_line(lstm, OperatorPlan("s8", input="f16")), trial.target)

@@ -73,7 +73,7 @@ precision = _all(
         "edits",
         multiple=True,
         metavar="OPERATOR=FORMAT",
-        help="Change operators by name, pattern or type; may add :weights=s16, :output=f32 or :scale=frame.",
+        help="Change operators by name, pattern or type; may add :input=s16, :weights=s16, :output=f32, :scale=frame.",
     ),
 )
 

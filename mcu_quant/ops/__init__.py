@@ -104,6 +104,8 @@ class OpLowering:
     applies: Callable[[Operator, Graph], str | None] | None = None
     #: when the scale of an integer input may be found
     scales: tuple[ScaleKind, ...] = (ScaleKind.STATIC,)
+    #: formats in which the plan may have its first input read, where there is a choice beside `formats.input`
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ GRU = register(
             OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 60.0),
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 40.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 70.0, _integer),
-            OpLowering("s8", Formats("s8", "s8", "s8", "s16"), _lower_integer, 35.0, _integer),
+            OpLowering("s8", Formats("s8", "s8", "s8", "s16"), _lower_integer, 35.0, _integer, inputs=("s8", "s16")),
         ),
         samples=(
             _sample(1, 1, 64, 154, "real"),

@@ -218,7 +218,7 @@ LSTM = register(
             OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 60.0),
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 40.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 65.0, _integer),
-            OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 29.0, _integer),
+            OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 29.0, _integer, inputs=("s8", "s16")),
         ),
         samples=(
             _sample(1, 1, 257, 128, "real"),

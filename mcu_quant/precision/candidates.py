@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from mcu_quant import formats, ops
 from mcu_quant.diagnostics import DiagnosticError
@@ -36,15 +37,16 @@ def ways(op: Operator, graph: Graph, target: Target) -> tuple[Way, ...]:
 def _ways(op: Operator, graph: Graph, target: Target) -> Iterator[Way]:
     alone = replace(graph, operators=(op,))
     for low in ops.spec(op).lowerings:
-        for scale in low.scales:
-            line = next((line for line in _lines(low, scale) if _resolved(alone, op, line, target) is low), None)
+        for scale, read in product(low.scales, low.inputs or (None,)):
+            lines = _lines(low, scale, read)
+            line = next((line for line in lines if _resolved(alone, op, line, target) is low), None)
             if line is not None:
                 yield _way(low, line)
 
 
-def _lines(low: OpLowering, scale: ScaleKind) -> Iterator[OperatorPlan]:
+def _lines(low: OpLowering, scale: ScaleKind, read: str | None) -> Iterator[OperatorPlan]:
     """Lines that may lead to a lowering, the shortest first."""
-    short = OperatorPlan(low.format, scale=scale)
+    short = OperatorPlan(low.format, scale=scale, input=read)
     yield short
     if low.formats.weight:
         yield replace(short, weights=low.formats.weight)
@@ -61,9 +63,11 @@ def _resolved(alone: Graph, op: Operator, line: OperatorPlan, target: Target) ->
 
 def _way(low: OpLowering, line: OperatorPlan) -> Way:
     parts = [line.format]
+    parts += [f"input={line.input}"] if line.input else []
     parts += [f"weights={line.weights}"] if line.weights else []
     parts += [f"output={line.output}"] if line.output else []
     parts += [f"scale={line.scale}"] if line.scale is not ScaleKind.STATIC else []
-    reads = low.formats.input if line.scale is ScaleKind.STATIC else f"{low.formats.input}-{line.scale}"
+    read = line.input or low.formats.input
+    reads = read if line.scale is ScaleKind.STATIC else f"{read}-{line.scale}"
     widths = [formats.get(low.format).bytes, formats.get(low.formats.weight or low.format).bytes]
     return Way(":".join(parts), line, reads, low.formats.output, 8.0 * sum(widths) / len(widths))

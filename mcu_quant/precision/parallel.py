@@ -28,8 +28,14 @@ def quiet(_: str) -> None:
     """Progress that nobody watches."""
 
 
-def _proxy(proxy: MappingProxyType[Any, Any]) -> tuple[type[MappingProxyType[Any, Any]], tuple[dict[Any, Any]]]:
-    return MappingProxyType, (dict(proxy),)
+def _read_only(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(content)
+
+
+def _proxy(
+    proxy: MappingProxyType[Any, Any],
+) -> tuple[Callable[[dict[Any, Any]], MappingProxyType[Any, Any]], tuple[dict[Any, Any]]]:
+    return _read_only, (dict(proxy),)
 
 
 #: Graphs and plans hold read-only mappings, which the standard library does not send to other processes by itself.

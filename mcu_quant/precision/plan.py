@@ -27,7 +27,8 @@ class OperatorPlan:
     """How one operator is computed.
 
     `format` is what it computes in. `weights` and `output` default to what the format implies: s8 weights for s8 and
-    s16, and an output stored as computed. `scale` says when the scale of its integer input is found.
+    s16, and an output stored as computed. `input` is the format a recurrent layer reads its X in, beside that of its
+    state. `scale` says when the scale of its integer input is found.
     """
 
     format: str
@@ -35,6 +36,7 @@ class OperatorPlan:
     weights: str | None = None
     output: str | None = None
     scale: ScaleKind = ScaleKind.STATIC
+    input: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class PrecisionPlan:
 
 _HEAD = """\
 # Precision plan of mcu-quant. Edit formats and build again: mcu-quant build MODEL --board BOARD --plan THIS_FILE
-# An operator's line may also set weights = "s8" | "s16", output = FORMAT, scale = "static" | "frame" | "frame-pow2".
+# An operator's line may also set weights = "s8" | "s16", output = FORMAT, scale = "static" | "frame" | "frame-pow2",
+# and, of a recurrent layer in s8, input = "s8" | "s16".
 # [ranges] holds the smallest and largest value of each edge in calibration: no data is needed to build again.
 """
 
@@ -95,7 +98,8 @@ def to_toml(plan: PrecisionPlan) -> str:
 
 def _line(choice: OperatorPlan) -> str:
     scale = None if choice.scale is ScaleKind.STATIC else str(choice.scale)
-    keys = {"weights": choice.weights, "output": choice.output, "scale": scale, "reason": choice.reason}
+    parts = {"input": choice.input, "weights": choice.weights, "output": choice.output}
+    keys = {**parts, "scale": scale, "reason": choice.reason}
     pairs = [f"{key} = {_quoted(value)}" for key, value in keys.items() if value]
     return "{ " + ", ".join([f"format = {_quoted(choice.format)}", *pairs]) + " }"
 
@@ -150,6 +154,7 @@ def _choice(line: Mapping[str, Any]) -> OperatorPlan:
     return OperatorPlan(
         format=line["format"],
         reason=line.get("reason", ""),
+        input=line.get("input"),
         weights=line.get("weights"),
         output=line.get("output"),
         scale=ScaleKind(line.get("scale", "static")),
@@ -168,7 +173,7 @@ def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagno
     """Checked apart from the schema, because a wrong format has a code of its own."""
     operators = document.get("operators")
     for name, line in operators.items() if isinstance(operators, dict) else ():
-        for key in ("format", "weights", "output"):
+        for key in ("format", "input", "weights", "output"):
             word = line.get(key) if isinstance(line, dict) else None
             found = unknown_format(word, f"{where}: operators.{name}.{key}") if isinstance(word, str) else None
             if found:

@@ -211,6 +211,7 @@ class Edit:
     weights: str | None = None
     output: str | None = None
     scale: ScaleKind = ScaleKind.STATIC
+    input: str | None = None
 
 
 #: OPERATOR=FORMAT, then any number of :KEY=VALUE. Names of operators may hold "=" and ":" themselves.
@@ -218,7 +219,7 @@ _EDIT = re.compile(r"(?P<operators>.+?)=(?P<format>\w+)(?P<more>(?::\w+=[\w-]+)*
 
 
 def parse_edits(texts: Sequence[str]) -> tuple[Edit, ...]:
-    """Edits from `OPERATOR=FORMAT[:weights=s16][:output=f32][:scale=frame]`.
+    """Edits from `OPERATOR=FORMAT[:input=s16][:weights=s16][:output=f32][:scale=frame]`.
 
     OPERATOR is a name, a pattern with * and ? over names, or an operator type ("LSTM").
 
@@ -238,21 +239,21 @@ def parse_edits(texts: Sequence[str]) -> tuple[Edit, ...]:
         problems += found
         if not found:
             scale = ScaleKind(more.get("scale", "static"))
-            edits.append(
-                Edit(text, match["operators"], match["format"], more.get("weights"), more.get("output"), scale)
-            )
+            parts = (more.get("weights"), more.get("output"), scale, more.get("input"))
+            edits.append(Edit(text, match["operators"], match["format"], *parts))
     raise_errors(problems)
     return tuple(edits)
 
 
 def _edit_problems(text: str, fmt: str, more: Mapping[str, str]) -> Iterator[Diagnostic]:
     where = f"--set {text}"
-    for word in dict.fromkeys((fmt, more.get("weights", fmt), more.get("output", fmt))):
+    for word in dict.fromkeys((fmt, *(more.get(part, fmt) for part in ("input", "weights", "output")))):
         found = unknown_format(word, where)
         if found:
             yield found
-    for key in more.keys() - {"weights", "output", "scale"}:
-        yield Diagnostic("MQ900", where, f"there is no setting {key!r}", help="there are weights, output and scale")
+    for key in more.keys() - {"input", "weights", "output", "scale"}:
+        help_ = "there are input, weights, output and scale"
+        yield Diagnostic("MQ900", where, f"there is no setting {key!r}", help=help_)
     if "scale" in more and more["scale"] not in list(ScaleKind):
         known = did_you_mean(more["scale"], list(ScaleKind))
         yield Diagnostic("MQ900", where, f"there is no scale kind {more['scale']!r}", help=known)
@@ -271,7 +272,7 @@ def edit(plan: PrecisionPlan, graph: Graph, edits: Sequence[Edit]) -> PrecisionP
         if isinstance(found, Diagnostic):
             problems.append(found)
             continue
-        line = OperatorPlan(one.format, f"--set {one.text}", one.weights, one.output, one.scale)
+        line = OperatorPlan(one.format, f"--set {one.text}", one.weights, one.output, one.scale, one.input)
         operators.update(dict.fromkeys(found, line))
     raise_errors(problems)
     return replace(plan, operators=operators)

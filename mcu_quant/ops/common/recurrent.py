@@ -403,13 +403,14 @@ def dims(op: Operator, lo: Lowering) -> Dims:
 def integer_input(lo: Lowering, op: Operator) -> tuple[Operand, EdgeType, str]:
     """X as an integer layer reads it, its type, and the suffix of the kernel for it.
 
-    With s8 weights and states, an input that is not stored in s8 is read in s16: it is converted anyway, and features
-    with a heavy tail (magnitudes of a spectrum) lose more in 8 bits than everything else in the layer together.
+    The plan may say which (`OperatorPlan.input`). If it does not, an input that is not stored in s8 is read in s16 even
+    with s8 weights and states: it is converted anyway, and features with a heavy tail (magnitudes of a spectrum) lose
+    more in 8 bits than everything else in the layer together.
     """
     assert lo.formats
     name, fmt = op.inputs[0], lo.formats.input
     converted = lo.is_constant(name) or lo.stored(name).format != fmt
-    x = lo.read(name, "s16" if converted else fmt)
+    x = lo.read(name, lo.choice.input or ("s16" if converted else fmt))
     type_ = lo.type_of(x)
     if lo.formats.weight == "s16":
         return x, type_, "s16s16"
