@@ -51,8 +51,19 @@ def host_compiler() -> str:
 
 
 def headers() -> list[Path]:
-    """Headers of all kernel families."""
-    return sorted(firmware().glob("kernels/*/*.h"))
+    """Headers of all kernel families, each after those that it includes."""
+    found = {path.name: path for path in sorted(firmware().glob("kernels/*/*.h"))}
+    ordered: dict[str, Path] = {}
+
+    def visit(name: str) -> None:
+        if name in found and name not in ordered:
+            for included in re.findall(r'#include "(\w+\.h)"', found[name].read_text()):
+                visit(included)
+            ordered[name] = found[name]
+
+    for name in found:
+        visit(name)
+    return list(ordered.values())
 
 
 def declarations(files: Iterable[Path]) -> str:

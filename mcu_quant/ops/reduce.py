@@ -2,25 +2,27 @@
 
 Attributes: `kind` (a key of `KINDS`), `axes` (ascending, not negative, at least one), `keepdims` (bool). All of ONNX's
 ReduceX are this operator. A kernel reduces one run of neighbouring axes; axes apart become reductions one after the
-other, and a reduction over no axis the function that is left of it.
+other, and a reduction over no axis the function that is left of it. Whole numbers and truth values have the kinds of
+`common/reduce_whole.py`; of them a mean is a division after the sum, L1 a sum of magnitudes, and so on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from mcu_quant import fixed, formats
+from mcu_quant import fixed, formats, ops
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
     Canonical,
     Counts,
     Formats,
+    Given,
     Kernel,
     NodeContext,
     OpLowering,
@@ -32,6 +34,7 @@ from mcu_quant.ops import (
     register_kernel,
 )
 from mcu_quant.ops import fixed as constant
+from mcu_quant.ops.common.reduce_whole import FUNCTIONS, lower_whole, reduced
 from mcu_quant.program import Call, Program, Scalar, Struct, Symbol
 
 
@@ -55,7 +58,7 @@ class Kind:
 
 
 def _logsumexp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
-    largest = x.max(axis=axis, keepdims=True)
+    largest = x.max(axis=axis, keepdims=True, initial=np.finfo(np.float32).min)
     total = largest + np.log(np.exp(x - largest).sum(axis=axis, keepdims=True))
     return np.asarray(total if keepdims else total.squeeze(axis))
 
@@ -63,8 +66,8 @@ def _logsumexp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
 KINDS = {
     "sum": Kind(np.sum, integer=True),
     "mean": Kind(np.mean, integer=True),
-    "max": Kind(np.max, "mq_fold_max", -np.inf, integer=True),
-    "min": Kind(np.min, "mq_fold_min", np.inf, integer=True),
+    "max": Kind(lambda x, **over: np.max(x, initial=-np.inf, **over), "mq_fold_max", -np.inf, integer=True),
+    "min": Kind(lambda x, **over: np.min(x, initial=np.inf, **over), "mq_fold_min", np.inf, integer=True),
     "prod": Kind(np.prod, "mq_fold_product", 1.0),
     "l1": Kind(lambda x, **over: np.abs(x).sum(**over), "mq_fold_abs", of_one="Abs"),
     "l2": Kind(lambda x, **over: np.sqrt((x * x).sum(**over)), "mq_fold_square", finish="mq_fn_sqrt", of_one="Abs"),
@@ -80,14 +83,20 @@ KINDS = {
 def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
     """Reduced axes become 1, or disappear."""
     assert types[0]
-    axes, keep = op.attributes["axes"], op.attributes["keepdims"]
-    shape = tuple(1 if a in axes else n for a, n in enumerate(types[0].shape) if keep or a not in axes)
-    return (TensorType(shape, types[0].dtype),)
+    return (_reduced_type(types[0], op.attributes["axes"], op.attributes["keepdims"]),)
+
+
+def _reduced_type(x: TensorType, axes: Sequence[int], keep: bool) -> TensorType:
+    shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keep or a not in axes)
+    return TensorType(shape, x.dtype)
 
 
 def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """Numpy's reduction of that name."""
-    kind = KINDS[op.attributes["kind"]]
+    kind, x = KINDS[op.attributes["kind"]], np.asarray(inputs[0])
+    if x.dtype.kind != "f":
+        axes, keep = tuple(op.attributes["axes"]), bool(op.attributes["keepdims"])
+        return (reduced(op.attributes["kind"], x, axes, keep),)
     value = kind.f(inputs[0], axis=tuple(op.attributes["axes"]), keepdims=bool(op.attributes["keepdims"]))
     return (np.asarray(value, np.float32),)
 
@@ -103,8 +112,28 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
         axes = tuple(range(len(shape)))
     if not axes:
         return Canonical((_of_one(op, kind, node),))
-    keep = bool(op.attributes.get("keepdims", 1))
-    return _chain(op, kind, axes, keep, node.type(op.inputs[0]))
+    keep, type_ = bool(op.attributes.get("keepdims", 1)), node.type(op.inputs[0])
+    if ops.is_real(node.graph, op.inputs[0]) or kind in FUNCTIONS or kind not in _OF_WHOLE:
+        return _chain(op, kind, axes, keep, type_)
+    return _of_whole(op, kind, axes, keep, type_)
+
+
+#: Kinds of reductions of whole numbers that are a sum, and something before or after it.
+_OF_WHOLE = ("l1", "mean", "sumsquare")
+
+
+def _of_whole(op: Operator, kind: str, axes: tuple[int, ...], keep: bool, x: TensorType) -> Canonical:
+    """Magnitudes or squares, then their sum; the sum, then its division by the number of elements, towards 0."""
+    first, count = f"{op.name}:{kind}", f"{op.name}:count"
+    if kind == "mean":
+        made = _chain(Operator(first, "ReduceSum", op.inputs, (first,)), "sum", axes, keep, x)
+        elements = np.array(prod(x.shape[a] for a in axes)).astype(x.dtype)
+        division = Operator(op.name, "Div", (first, count), op.outputs)
+        types = {**made.types, first: _reduced_type(x, axes, keep), count: TensorType((), x.dtype)}
+        return Canonical((*made.operators, division), {count: elements}, types)
+    each = Operator(first, "Abs" if kind == "l1" else "Mul", op.inputs[:1] * (1 if kind == "l1" else 2), (first,))
+    made = _chain(replace(op, inputs=(first,)), "sum", axes, keep, x)
+    return Canonical((each, *made.operators), {}, {**made.types, first: x})
 
 
 def _of_one(op: Operator, kind: str, node: NodeContext) -> Operator:
@@ -146,6 +175,12 @@ def runs(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]:
 def constant_axes(op: Operator, graph: Graph) -> str | None:
     """The axes are constants."""
     return "the axes are computed at run time" if len(op.inputs) > 1 and op.inputs[1] else None
+
+
+def whole_kind(op: Operator, graph: Graph) -> str | None:
+    """Of whole numbers there are sums, means, products, extremes, L1 and sums of squares; the others take reals."""
+    kind = op.attributes["kind"]
+    return None if ops.is_real(graph, op.inputs[0]) or kind in FUNCTIONS else f"{op.inputs[0]!r} is whole"
 
 
 def extent(shape: Shape, axes: Sequence[int]) -> tuple[int, int, int]:
@@ -245,6 +280,11 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     lo.call(f"mq_reduce_sum_{fmt}", x=x, y=y, p=p)
 
 
+def _lower_whole(op: Operator, lo: Lowering) -> None:
+    size = extent(lo.shape(op.inputs[0]), op.attributes["axes"])
+    lower_whole(lo, op.attributes["kind"], (op.inputs[0], op.outputs[0]), size)
+
+
 def _applies(fmt: str) -> Callable[[Operator, Graph], str | None]:
     """Integer kernels: some kinds, and as many values as a 32-bit sum holds whatever they are."""
     # with a zero point a term reaches from one end of the format to the other
@@ -283,6 +323,13 @@ def _samples() -> tuple[Sample, ...]:
         Sample("ReduceLogSumExp", (given(2, 3, 2, 5, low=-30.0, high=30.0), constant([1, 3]))),
         Sample("ReduceMax", (given(1, 64),), {"axes": [0]}, opset=11),
         Sample("ReduceMin", (given(5, 1, 2), constant([0, 1]))),
+        *(
+            Sample(f"Reduce{name}", (Given((2, 3, 4), -9, 9, dtype), constant([0, 2])), name=dtype)
+            for name in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "SumSquare")
+            for dtype in ("int32", "int64")
+        ),
+        Sample("ReduceMax", (Given((2, 9), 0, 200, "uint8"), constant([1])), {"keepdims": 0}, name="uint8"),
+        Sample("ReduceMin", (Given((2, 9), 0, 1.2, "bool"), constant([1])), opset=20, name="bool"),
     )
 
 
@@ -295,7 +342,8 @@ REDUCE = register(
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(constant_axes,),
+        constraints=(constant_axes, whole_kind),
+        exact=_lower_whole,
         family="reduction",
         lowerings=(
             OpLowering("f32", Formats("f32", "f32"), _lower_float, sample_snr_db=120.0),
