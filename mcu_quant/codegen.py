@@ -17,12 +17,13 @@ import jinja2
 import numpy as np
 
 from mcu_quant import formats
+from mcu_quant.c_text import Names, elements, float_literal, wrapped
 from mcu_quant.emulator.library import declarations, headers
-from mcu_quant.formats import ScaleKind
+from mcu_quant.interface import interface
 from mcu_quant.ir import Array
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
-from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol, scale_edge
+from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
 from mcu_quant.variants import sources, variant
 
 
@@ -60,123 +61,6 @@ class Context:
     operators: tuple[tuple[str, str, str, str], ...] = ()
     frame: str = ""
     version: str = ""
-
-
-# --- names ---------------------------------------------------------------------------------------------------------
-
-
-def c_identifier(name: str) -> str:
-    """A C identifier that a reader recognises: the ONNX name with everything else turned into single underscores."""
-    made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
-    return made if made and not made[0].isdigit() else f"n{made}"
-
-
-_C_WORDS = """
-auto break case char const continue default do double else enum extern float for goto if inline int long register
-restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-"""
-
-
-class Names:
-    """C identifiers for ONNX names: recognisable, valid, unique, and the same every time."""
-
-    LONGEST = 40
-    #: words of C, and names the generated functions use themselves
-    TAKEN = frozenset(_C_WORDS.split()) | {"m", "arena", "state", "main", "NULL"}
-
-    def __init__(self, known: Iterable[str] = ()) -> None:
-        self._of: dict[tuple[str, str], str] = {}
-        self._used: set[str] = set(self.TAKEN)
-        self._common = _common_path(known)
-
-    def __call__(self, name: str, kind: str = "") -> str:
-        """The C identifier of a name: the same for the same name and kind, never one given before."""
-        key = (kind, name)
-        if key not in self._of:
-            made = self._fresh(self._short(name))
-            self._used.add(made.lower())
-            self._of[key] = made
-        return self._of[key]
-
-    def _short(self, name: str) -> str:
-        """As many of the last parts of a path-like name as fit, without what all names share or exporters append."""
-        parts = _path(name)
-        if len(parts) > len(self._common) and parts[: len(self._common)] == self._common:
-            parts = parts[len(self._common) :]
-        kept: list[str] = []
-        for part in reversed(parts):
-            if kept and len("_".join([part, *kept])) > self.LONGEST:
-                break
-            kept.insert(0, part)
-        return c_identifier("_".join(kept) or name)[: 2 * self.LONGEST]
-
-    def _fresh(self, name: str) -> str:
-        candidate, n = name, 2
-        while candidate.lower() in self._used:
-            candidate, n = f"{name}_{n}", n + 1
-        return candidate
-
-
-def _path(name: str) -> list[str]:
-    """Parts of a name that is a path in most exporters; PyTorch's `_output_0` says nothing."""
-    return [p for p in re.split(r"[/.;:@#]+", re.sub(r"_output_\d+", "", name)) if p]
-
-
-def _common_path(names: Iterable[str]) -> list[str]:
-    """Leading parts that every path among the names shares ("model" in "model/a/b" and "model/c")."""
-    paths = [p for p in map(_path, names) if len(p) > 1]
-    shared: list[str] = []
-    for level in zip(*(p[:-1] for p in paths), strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return shared
-
-
-# --- literals ------------------------------------------------------------------------------------------------------
-
-
-def float_literal(value: float) -> str:
-    """The shortest C literal of an f32."""
-    x = np.float32(value)
-    if np.isinf(x):
-        return "INFINITY" if x > 0 else "-INFINITY"
-    if np.isnan(x):
-        raise ValueError("a NaN has no literal")
-    text = np.format_float_positional(x, unique=True, trim="0") if 1e-4 <= abs(x) < 1e7 or x == 0 else str(x)
-    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
-
-
-def _elements(constant_format: str, array: Array) -> list[str]:
-    flat = np.ravel(array)
-    if constant_format == "f16":
-        return [f"0x{v:04x}" for v in flat.view(np.uint16).tolist()]
-    if constant_format == "f32":
-        return [float_literal(v) for v in flat.tolist()]
-    if constant_format in ("s64", "i64"):
-        return [f"INT64_C({v})" if v != -(2**63) else "INT64_MIN" for v in flat.tolist()]
-    if constant_format == "u64":
-        return [f"UINT64_C({v})" for v in flat.tolist()]
-    if constant_format == "u32":
-        return [f"{v}u" for v in flat.tolist()]
-    if constant_format == "b8":
-        return [str(int(v)) for v in flat.tolist()]
-    # the most negative 32-bit number has no literal of its own
-    return [str(v) if v != -(2**31) else "INT32_MIN" for v in flat.tolist()]
-
-
-def _wrapped(items: Sequence[str], width: int = 116) -> list[str]:
-    lines: list[str] = []
-    line = ""
-    for item in items:
-        piece = f"{item}, "
-        if len(line) + len(piece) > width:
-            lines.append(line.rstrip())
-            line = ""
-        line += piece
-    if line:
-        lines.append(line.rstrip())
-    return lines
 
 
 # --- the library's part --------------------------------------------------------------------------------------------
@@ -348,7 +232,7 @@ class _Writer:
                 "size": c.array.size,
                 "shape": "x".join(map(str, c.array.shape)),
                 "comment": f"{c.name}: {c.format}[{','.join(map(str, c.array.shape))}]{c.comment and ', ' + c.comment}",
-                "lines": _wrapped(_elements(c.format, c.array)),
+                "lines": wrapped(elements(c.format, c.array)),
             }
             for c in self.program.constants.values()
         ]
@@ -369,7 +253,7 @@ class _Writer:
                     "uniform": uniform,
                     "value": int(raw[0]) if uniform and raw.size else 0,
                     "type": edge.type.storage.c_type,
-                    "lines": [] if uniform else _wrapped(_elements(edge.type.format, s.initial)),
+                    "lines": [] if uniform else wrapped(elements(edge.type.format, s.initial)),
                     "size": edge.type.size,
                 }
             )
@@ -387,66 +271,6 @@ class _Writer:
             }
             for n in names
         ]
-
-
-def _runs(index: Array) -> list[list[int]]:
-    """An index array as [start, count, step] runs, which is short for everything that slices make."""
-    flat = [int(i) for i in index]
-    runs: list[list[int]] = []
-    for i in flat:
-        if runs:
-            start, count, step = runs[-1]
-            if count == 1:
-                runs[-1] = [start, 2, i - start]
-                continue
-            if i == start + count * step:
-                runs[-1][1] += 1
-                continue
-        runs.append([i, 1, 1])
-    return runs
-
-
-def _port(program: Program, name: str) -> dict[str, Any]:
-    type_ = program.edges[name].type
-    return {"name": name.removesuffix("@output"), "shape": list(type_.shape), "format": type_.format}
-
-
-def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, Any]:
-    """Where everything lies in the generated code, as data: what the emulator reads to drive a folder and tap edges."""
-    edges = {}
-    for name, edge in program.edges.items():
-        root = program.edges[edge.root]
-        if root.role in (Role.INPUT, Role.OUTPUT):
-            continue
-        table = memory.state_offsets if root.role is Role.STATE else memory.offsets
-        if root.name not in table:
-            continue
-        quant = edge.type.quant
-        edges[name] = {
-            "region": "state" if root.role is Role.STATE else "arena",
-            "offset": table[root.name] + edge.offset_bytes,
-            "shape": list(edge.type.shape),
-            "format": edge.type.format,
-            "scale": quant.scale if quant else None,
-            "zero_point": quant.zero_point if quant else 0,
-            "scale_edge": scale_edge(name) if quant and quant.kind is not ScaleKind.STATIC else None,
-            "scratch": root.role is Role.SCRATCH,
-        }
-    return {
-        "prefix": prefix,
-        "inputs": [_port(program, n) for n in program.inputs],
-        "outputs": [_port(program, n) for n in program.outputs],
-        "states": [
-            {"edge": s.edge, "input": s.model_input, "output": s.model_output, "index": _runs(s.index)}
-            for s in program.states
-        ],
-        "steps": [
-            {"kernel": c.kernel, "operator": c.operator, "purpose": c.purpose.value, "writes": list(c.writes)}
-            for c in program.calls
-        ],
-        "edges": edges,
-        "holds": {k: v for k, v in program.holds.items() if v in edges},
-    }
 
 
 # --- the folder ----------------------------------------------------------------------------------------------------
@@ -518,12 +342,24 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "steps": writer.steps(context.kinds),
         "constants": writer.constants(),
         "resets": writer.resets(),
+        "usage": _usage(context.prefix, memory, [p["name"] for p in inputs + outputs]),
         "functions": functions,
         "kernel_headers": sorted({header_of(f) for f in functions}),
         "library_sources": [n for n in library if n.endswith(".c")],
         "vectors": _vector_rows(context.vectors, writer),
         "frames": context.vectors.frames,
     }
+
+
+def _usage(prefix: str, memory: MemoryPlan, ports: Sequence[str]) -> list[tuple[str, str]]:
+    """The three statements of an application, padded to the same width, each with what it is for."""
+    rows = [
+        (f"static {prefix}_t model;", f"all its memory: {memory.arena_bytes} B arena, {memory.state_bytes} B state"),
+        (f"{prefix}_reset(&model);", "before the first frame, and whenever the stream starts anew"),
+        (f"{prefix}_run({', '.join(['&model', *ports])});", "once per frame"),
+    ]
+    width = max(len(statement) for statement, _ in rows)
+    return [(statement.ljust(width), why) for statement, why in rows]
 
 
 def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, Any]]]:
@@ -533,7 +369,7 @@ def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, 
                 "name": f"{writer.prefix}_{kind}_{writer.parameter(n)}",
                 "type": formats.natural(str(a.dtype)).c_type,
                 "size": int(a.size),
-                "lines": _wrapped(_elements(formats.natural(str(a.dtype)).name, a)),
+                "lines": wrapped(elements(formats.natural(str(a.dtype)).name, a)),
             }
             for n, a in arrays.items()
         ]

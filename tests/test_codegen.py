@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mcu_quant import codegen, memory
-from mcu_quant.codegen import float_literal
+from mcu_quant.c_text import Names, float_literal
 from mcu_quant.emulator.folder import FolderSession
 from mcu_quant.emulator.library import WARNINGS
 from mcu_quant.emulator.program import ProgramSession
@@ -200,11 +200,11 @@ def test_float_literals_are_exact(value: float) -> None:
 
 
 def test_names_are_valid_unique_and_recognisable() -> None:
-    names = codegen.Names(["net/a", "net/b/c"])
+    names = Names(["net/a", "net/b/c"])
     assert names("net/b/c/MatMul_output_0") == "b_c_MatMul"
     onnx = ["a/b:0", "a/b;0", "a.b.0", "int", "3d", "ü", "model/encoder/0/reparam_conv/Conv_output_0", "m", "M"]
     made = [names(n) for n in onnx]
     assert len({n.lower() for n in made}) == len(onnx)
-    assert all(n.isidentifier() and n not in codegen.Names.TAKEN for n in made)
+    assert all(n.isidentifier() and n not in Names.TAKEN for n in made)
     assert made[0] == "a_b_0" and made[6].endswith("reparam_conv_Conv")
     assert [names(n) for n in onnx] == made

@@ -12,6 +12,7 @@ import numpy as np
 from mcu_quant import codegen, cost, footprint, ops
 from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.boards import Board
+from mcu_quant.c_text import c_identifier
 from mcu_quant.codegen import Context, Vectors
 from mcu_quant.compare import Accuracy, Reference, accuracy, excerpts, operator_edges
 from mcu_quant.cost import CostReport
@@ -173,7 +174,7 @@ def _kind(op: Operator, plan: PrecisionPlan) -> str:
 
 def _prefix(name: str) -> str:
     """What every symbol of the folder starts with; "adapter" is taken by the self-test's own interface."""
-    made = codegen.c_identifier(name).lower()
+    made = c_identifier(name).lower()
     return f"{made}_model" if made == "adapter" else made
 
 

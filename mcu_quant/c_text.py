@@ -1,0 +1,128 @@
+"""Names and literals of C: what ONNX names and numbers are called in generated code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from mcu_quant.ir import Array
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+def c_identifier(name: str) -> str:
+    """A C identifier that a reader recognises: the ONNX name with everything else turned into single underscores."""
+    made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
+    return made if made and not made[0].isdigit() else f"n{made}"
+
+
+_C_WORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int long register
+restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+"""
+
+
+class Names:
+    """C identifiers for ONNX names: recognisable, valid, unique, and the same every time."""
+
+    LONGEST = 40
+    #: words of C, and names the generated functions use themselves
+    TAKEN = frozenset(_C_WORDS.split()) | {"m", "arena", "state", "main", "NULL"}
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._of: dict[tuple[str, str], str] = {}
+        self._used: set[str] = set(self.TAKEN)
+        self._common = _common_path(known)
+
+    def __call__(self, name: str, kind: str = "") -> str:
+        """The C identifier of a name: the same for the same name and kind, never one given before."""
+        key = (kind, name)
+        if key not in self._of:
+            made = self._fresh(self._short(name))
+            self._used.add(made.lower())
+            self._of[key] = made
+        return self._of[key]
+
+    def _short(self, name: str) -> str:
+        """As many of the last parts of a path-like name as fit, without what all names share or exporters append."""
+        parts = _path(name)
+        if len(parts) > len(self._common) and parts[: len(self._common)] == self._common:
+            parts = parts[len(self._common) :]
+        kept: list[str] = []
+        for part in reversed(parts):
+            if kept and len("_".join([part, *kept])) > self.LONGEST:
+                break
+            kept.insert(0, part)
+        return c_identifier("_".join(kept) or name)[: 2 * self.LONGEST]
+
+    def _fresh(self, name: str) -> str:
+        candidate, n = name, 2
+        while candidate.lower() in self._used:
+            candidate, n = f"{name}_{n}", n + 1
+        return candidate
+
+
+def _path(name: str) -> list[str]:
+    """Parts of a name that is a path in most exporters; PyTorch's `_output_0` says nothing."""
+    return [p for p in re.split(r"[/.;:@#]+", re.sub(r"_output_\d+", "", name)) if p]
+
+
+def _common_path(names: Iterable[str]) -> list[str]:
+    """Leading parts that every path among the names shares ("model" in "model/a/b" and "model/c")."""
+    paths = [p for p in map(_path, names) if len(p) > 1]
+    shared: list[str] = []
+    for level in zip(*(p[:-1] for p in paths), strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return shared
+
+
+# --- literals ------------------------------------------------------------------------------------------------------
+
+
+def float_literal(value: float) -> str:
+    """The shortest C literal of an f32."""
+    x = np.float32(value)
+    if np.isinf(x):
+        return "INFINITY" if x > 0 else "-INFINITY"
+    if np.isnan(x):
+        raise ValueError("a NaN has no literal")
+    text = np.format_float_positional(x, unique=True, trim="0") if 1e-4 <= abs(x) < 1e7 or x == 0 else str(x)
+    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
+
+
+def elements(constant_format: str, array: Array) -> list[str]:
+    """The C literal of each element of an array that is stored in a format; f16 as its bits."""
+    flat = np.ravel(array)
+    if constant_format == "f16":
+        return [f"0x{v:04x}" for v in flat.view(np.uint16).tolist()]
+    if constant_format == "f32":
+        return [float_literal(v) for v in flat.tolist()]
+    if constant_format in ("s64", "i64"):
+        return [f"INT64_C({v})" if v != -(2**63) else "INT64_MIN" for v in flat.tolist()]
+    if constant_format == "u64":
+        return [f"UINT64_C({v})" for v in flat.tolist()]
+    if constant_format == "u32":
+        return [f"{v}u" for v in flat.tolist()]
+    if constant_format == "b8":
+        return [str(int(v)) for v in flat.tolist()]
+    # the most negative 32-bit number has no literal of its own
+    return [str(v) if v != -(2**31) else "INT32_MIN" for v in flat.tolist()]
+
+
+def wrapped(items: Sequence[str], width: int = 116) -> list[str]:
+    """Items with commas behind them, in lines of at most `width` characters."""
+    lines: list[str] = []
+    line = ""
+    for item in items:
+        piece = f"{item}, "
+        if len(line) + len(piece) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += piece
+    if line:
+        lines.append(line.rstrip())
+    return lines
