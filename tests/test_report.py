@@ -15,26 +15,17 @@ from mcu_quant.boards import load
 from mcu_quant.compare import Reference, accuracy, excerpts, integer_edges, operator_edges
 from mcu_quant.data import Clip, Clips
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.report.charts.arena import live_bytes
+from mcu_quant.report.distributions import Observer
 from mcu_quant.report.document import noise_added
-from mcu_quant.report.summary import decibels, figures, kib, weakest
+from mcu_quant.report.summary import decibels, duration, figures, kib, noise, weakest
 from mcu_quant.report.tables import Table, as_csv, as_markdown, as_text
-from tests import streaming_model
-
-SETS = ("lstm=s8", "dense=f16", "mask=s16")
+from tests import report_example, streaming_model
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """A build with three formats, so that there are conversions; folder and report."""
-    home = tmp_path_factory.mktemp("report")
-    request = api.BuildRequest(
-        api.Source(streaming_model.write(home)),
-        "nucleo_f446re",
-        home / "fw",
-        api.PrecisionRequest(preset="f32", edits=SETS),
-        streaming_model.speech(home / "speech"),
-    )
-    return api.build(request)
+def built():
+    return report_example.built()
 
 
 @pytest.fixture
@@ -134,11 +125,76 @@ def test_its_sizes_are_the_linkers(built, document, tmp_path):
     assert document["ram"]["total_bytes"] - document["ram"]["stack_bytes"] == data + bss
 
 
+# --- memory and distributions --------------------------------------------------------------------------------------
+
+
+def test_regions_hold_what_is_needed_and_where(document):
+    held = {r["name"]: r["holds"] for r in document["regions"]}
+    assert sum(held["flash"].values()) == document["flash"]["total_bytes"]
+    assert sum(held["sram"].values()) == document["ram"]["total_bytes"]
+    assert [r["address"] for r in document["regions"]] == sorted(r["address"] for r in document["regions"])
+
+
+def test_buffers_over_time_are_those_of_the_plan(document, lowered):
+    program, memory = lowered[1].program, lowered[1].memory
+    shown = {b["name"]: (b["offset_bytes"], b["first_call"], b["last_call"]) for b in document["memory"]["buffers"]}
+    assert shown == {n: (o, memory.lifetimes[n].first, memory.lifetimes[n].last) for n, o in memory.offsets.items()}
+    assert len(document["memory"]["calls"]) == len(program.calls)
+    assert sum(c["cycles"] for c in document["memory"]["calls"]) == document["latency"]["cycles"]
+    assert max(b["offset_bytes"] + b["bytes"] for b in document["memory"]["buffers"]) <= memory.arena_bytes
+
+
+def test_live_bytes_reach_the_bound_and_never_more(document):
+    live = live_bytes(document["memory"])
+    aligned = 8 * len(document["memory"]["buffers"])
+    assert max(live) <= document["ram"]["arena_lower_bound_bytes"] < max(live) + aligned
+
+
+def counts(entry):
+    return [int(n) for n in entry["counts"].split()]
+
+
+def test_every_weight_is_in_its_histogram(document, lowered):
+    constants = lowered[1].program.constants
+    shown = {w["name"]: w for w in document["weights"]}
+    assert {w["format"] for w in shown.values()} == {"s8", "f16", "f32"}, "biases beside f16 weights are f32"
+    for name, entry in shown.items():
+        assert sum(counts(entry)) == entry["elements"] == constants[name].plain.size
+    narrow = next(w for w in shown.values() if w["format"] == "s8")
+    values = np.bincount(constants[narrow["name"]].plain.ravel().astype(int) + 128, minlength=256)
+    first = narrow["low"] + 128
+    assert counts(narrow) == list(values[first : first + len(counts(narrow))])
+
+
+def test_activations_are_what_the_edges_held(lowered):
+    program = lowered[1].program
+    session = ProgramSession(program)
+    observer = Observer(session, 3)
+    expected = {name: np.zeros(256, int) for name in observer.counts}
+    for i in range(3):
+        session.run(None, {"x": np.full((1, 1, 16), 0.3 * i, np.float32)})
+        observer.frame()
+        for name, bins in expected.items():
+            step = 1 if program.edges[name].type.format == "s8" else 256
+            for value in session.raw(name).ravel():
+                bins[int(value) // step + 128] += 1
+    assert expected, "the LSTM is in s8 and the mask in s16"
+    for name, found in observer.counts.items():
+        assert np.array_equal(found, expected[name])
+
+
+def test_what_an_operator_reads_is_seen_through_those_that_do_not_run(document):
+    assert {o["name"]: o["after"] for o in document["operators"]} == {
+        "lstm": ["x"], "dense": ["lstm"], "mask": ["dense"]
+    }  # fmt: skip
+    assert {o["name"] for o in document["operators"] if o["stateful"]} == {"lstm"}
+
+
 # --- renderings ----------------------------------------------------------------------------------------------------
 
 
 def test_there_are_these_renderings():
-    assert report.formats() == ("table", "csv", "json", "markdown")
+    assert report.formats() == ("table", "csv", "html", "json", "markdown")
 
 
 def test_the_table_says_what_a_newcomer_asks(document):
@@ -180,8 +236,10 @@ def test_names_that_look_like_markup_survive():
 
 
 def test_words_for_numbers():
-    assert (decibels(999.0), decibels(41.26)) == ("exact", "41.3 dB")
+    assert (decibels(999.0), decibels(41.26), decibels(-999.0)) == ("exact", "41.3 dB", "not finite")
+    assert (noise(None), noise(-999.0), noise(-41.26), noise(999.0)) == ("", "", "-41 dB", "not finite")
     assert (kib(1023), kib(1536)) == ("1023 B", "1.5 KiB")
+    assert (duration(1500), duration(13.34), duration(0.0064)) == ("1.5 s", "13.3 ms", "6.4 µs")
 
 
 def test_the_readme_quotes_the_report(built, document):

@@ -19,7 +19,7 @@ from typing import Any
 from mcu_quant import boards, ops
 from mcu_quant.api import folder, rewrites, stages
 from mcu_quant.api.assemble import Job, Verified, assemble, verify
-from mcu_quant.api.folder import MANIFEST, PLAN, REPORT, Manifest
+from mcu_quant.api.folder import MANIFEST, PAGE, PLAN, REPORT, Manifest
 from mcu_quant.api.opened import open_folder
 from mcu_quant.api.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
 from mcu_quant.api.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
@@ -31,6 +31,7 @@ from mcu_quant.lowering import Target
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.report import render
 from mcu_quant.report.document import Document, differences
 
 __all__ = [
@@ -219,7 +220,8 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     progress(f"generating code and linking it for {board.id}")
     job = Job(model, board, planned.plan, verified, request.command, planned.diagnostics)
     assembled = assemble(job)
-    files = {**assembled.files, PLAN: plans.to_toml(planned.plan), REPORT: _json(assembled.report)}
+    reports = {REPORT: _json(assembled.report), PAGE: render([assembled.report], "html")}
+    files = {**assembled.files, PLAN: plans.to_toml(planned.plan), **reports}
     manifest = _manifest(request, model, target, files)
     folder.write(request.output, {**files, MANIFEST: manifest.to_json()}, request.precision.plan)
     return BuildResult(request.output, assembled.report, assembled.diagnostics)

@@ -22,6 +22,7 @@ from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, Operator
 from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.report.distributions import Counts, Observer
 from mcu_quant.report.document import Document, Facts, document
 from mcu_quant.report.summary import figures, operator_notes
 from mcu_quant.version import VERSION
@@ -43,6 +44,8 @@ class Verified:
     accuracy: Accuracy
     vectors: Vectors
     data: str
+    #: stored values of integer edges, counted on their grid
+    activations: Mapping[str, Counts] = field(default_factory=dict)
 
 
 def _stored(value: Array) -> Array:
@@ -85,16 +88,23 @@ def verify(model: Model, lowered: Lowered, clips: Clips) -> Verified:
     _, first = next(excerpts(clips, frames))
     numbers = sum(program.edges[n].type.size for n in (*program.inputs, *program.outputs))
     recorder = _Recorder(min(VECTOR_FRAMES, first, max(1, VECTOR_NUMBERS // max(1, numbers))))
+    session = ProgramSession(program)
+    observer = Observer(session, frames)
+
+    def on_frame(feeds: Frame, outputs: Mapping[str, Array]) -> None:
+        recorder(feeds, outputs)
+        observer.frame()
+
     found = accuracy(
         model.graph,
-        ProgramSession(program),
+        session,
         Reference(model.file, model.graph, model.scalars, model.imported.stream),
         clips,
         frames,
         operators=operator_edges(model.graph, program),
-        on_frame=recorder,
+        on_frame=on_frame,
     )
-    return Verified(lowered, found, recorder.vectors, clips.provenance)
+    return Verified(lowered, found, recorder.vectors, clips.provenance, observer.counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +168,7 @@ def assemble(job: Job) -> Assembled:
         accuracy=verified.accuracy,
         verified_on=verified.data,
         diagnostics=found,
+        activations=verified.activations,
     )
     report = document(facts)
     # the README quotes sizes that are known only now; nothing else depends on them

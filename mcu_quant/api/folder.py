@@ -25,6 +25,7 @@ from mcu_quant.version import VERSION
 
 MANIFEST = "manifest.json"
 REPORT = "report.json"
+PAGE = "report.html"
 PLAN = "plan.toml"
 
 #: Packages whose version can change what a build makes.

@@ -33,6 +33,16 @@ def output_format(*more: str) -> Callable[[F], F]:
     return click.option("--format", "fmt", type=click.Choice(names), default="table", show_default=True, help=text)
 
 
+def report_format(function: F) -> F:
+    """--format, with every rendering of a report."""
+    from mcu_quant.report import formats
+
+    text = "How the report is shown: for people, or as one file for a browser, a wiki, a spreadsheet or a CI server."
+    return click.option("--format", "fmt", type=click.Choice(formats()), default="table", show_default=True, help=text)(
+        function
+    )
+
+
 save_repro = click.option(
     "--save-repro",
     type=FILE,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import log10
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from mcu_quant.memory import MemoryPlan
 from mcu_quant.metrics import EXACT_DB, Difference
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.program import Program, Purpose
+from mcu_quant.report import distributions, memory
 from mcu_quant.version import VERSION
 
 Document = dict[str, Any]
@@ -43,6 +44,8 @@ class Facts:
     accuracy: Accuracy | None
     verified_on: str
     diagnostics: Sequence[Diagnostic]
+    #: stored values of integer edges, counted on their grid while the accuracy was measured
+    activations: Mapping[str, distributions.Counts] = field(default_factory=dict)
 
 
 def document(facts: Facts) -> Document:
@@ -63,6 +66,10 @@ def document(facts: Facts) -> Document:
         "accuracy": _accuracy(facts),
         "operators": list(_operators(facts)),
         "conversions": list(_conversions(facts)),
+        "regions": memory.regions(facts.board, facts.footprint, facts.memory),
+        "memory": memory.timeline(facts.program, facts.memory, facts.cost),
+        "weights": list(distributions.weights(facts.program)),
+        "activations": list(distributions.activations(facts.program, facts.activations)),
         "diagnostics": [d.as_dict() for d in facts.diagnostics],
     }
 
@@ -175,6 +182,8 @@ def _operators(facts: Facts) -> Iterator[Document]:
     weights = weights_bytes(facts.program)
     snr = {n: d.snr_db for n, d in facts.accuracy.operators.items()} if facts.accuracy else {}
     added = dict(noise_added(facts.graph, snr))
+    sources = _sources(facts.graph, costs.keys())
+    states = {*facts.graph.state_inputs, *facts.graph.state_outputs}
     for op in facts.graph.operators:
         if op.name not in costs:
             continue
@@ -187,6 +196,8 @@ def _operators(facts: Facts) -> Iterator[Document]:
             "format": choice.format if choice else output.partition("[")[0],
             "reason": choice.reason if choice else "stored as its input is",
             "output": output,
+            "after": sources[op.name],
+            "stateful": any(e in states for e in (*op.inputs, *op.outputs)),
             "macs": cost.macs,
             "cycles": cost.cycles,
             "convert_cycles": cost.convert_cycles,
@@ -194,6 +205,17 @@ def _operators(facts: Facts) -> Iterator[Document]:
             "snr_db": round(snr[op.name], 2) if op.name in snr else None,
             "noise_added_db": round(added[op.name], 2) if op.name in added else None,
         }
+
+
+def _sources(graph: Graph, running: Collection[str]) -> dict[str, list[str]]:
+    """Per operator, what it reads: inputs of the model and operators that run, seen through those that do not."""
+    made_by: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.inputs}
+    found: dict[str, list[str]] = {}
+    for op in graph.operators:
+        sources = list(dict.fromkeys(s for i in op.inputs for s in made_by.get(i, ())))
+        found[op.name] = sources
+        made_by |= dict.fromkeys(op.outputs, (op.name,) if op.name in running else tuple(sources))
+    return found
 
 
 def noise_added(graph: Graph, snr_db: Mapping[str, float]) -> Iterator[tuple[str, float]]:

@@ -44,8 +44,24 @@ def operator_notes(report: Report) -> Iterator[tuple[str, str, str, str]]:
 
 
 def decibels(value: float) -> str:
-    """An SNR; two signals equal to the bit have none."""
-    return "exact" if value >= 999 else f"{value:.1f} dB"
+    """An SNR; two signals equal to the bit have none, and one with infinite or undefined values neither."""
+    if abs(value) >= 999:
+        return "exact" if value > 0 else "not finite"
+    return f"{value:.1f} dB"
+
+
+def noise(value: float | None) -> str:
+    """Noise that an operator adds; nothing where it adds none."""
+    if value is None or value <= -999:
+        return ""
+    return "not finite" if value >= 999 else f"{value:.0f} dB"
+
+
+def duration(ms: float) -> str:
+    """A time in the unit that suits it."""
+    if ms >= 1000:
+        return f"{ms / 1000:.3g} s"
+    return f"{ms:.3g} ms" if ms >= 0.1 else f"{1000 * ms:.2g} µs"
 
 
 def kib(size: int) -> str:

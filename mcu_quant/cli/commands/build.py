@@ -25,7 +25,7 @@ from mcu_quant.cli import failures, options, output
 @click.option(
     "-o", "--output", "target", type=options.FILE, metavar="DIR", help="The folder.  [default: build/MODEL-BOARD]"
 )
-@options.output_format("markdown")
+@options.report_format
 @options.save_repro
 def command(
     *,

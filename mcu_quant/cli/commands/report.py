@@ -22,7 +22,7 @@ from mcu_quant.cli import failures, options, output
 @options.precision
 @options.data
 @options.importing
-@options.output_format("markdown")
+@options.report_format
 @options.save_repro
 def command(
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcu_quant.report import Report
-from mcu_quant.report.summary import decibels, figures, of_available, time, worst_snr_db
+from mcu_quant.report.summary import decibels, figures, noise, of_available, time, worst_snr_db
 from mcu_quant.report.tables import Table, as_text
 
 
@@ -52,7 +52,7 @@ def operators(report: Report) -> Table:
             f"{100 * o['cycles'] / total:.1f} %",
             o["weights_bytes"],
             "" if o["snr_db"] is None else decibels(o["snr_db"]),
-            "" if (noise := o["noise_added_db"]) is None or noise <= -999 else f"{noise:.0f} dB",
+            noise(o["noise_added_db"]),
             o["reason"],
         )
         for o in report["operators"]

@@ -1,0 +1,126 @@
+"""What limits a build on a board, and what to try next: each remedy with its price where the report knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mcu_quant.report import Report
+from mcu_quant.report.charts.arena import live_bytes
+from mcu_quant.report.summary import decibels, kib, weakest
+
+#: Bytes of a stored number.
+BYTES = {"s8": 1, "s16": 2, "f16": 2, "f32": 4}
+
+#: From this share of what there is, a resource is called tight.
+TIGHT = 0.8
+
+#: Below this SNR of the worst output the weakest operator is named.
+MODEST_SNR_DB = 30.0
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One limit in words, what to try, and whether it is in the way (or merely next)."""
+
+    limit: str
+    remedy: str
+    blocks: bool
+
+
+def advice(report: Report) -> list[Advice]:
+    """What is in the way first, then what is tight; if nothing is, what would be next."""
+    found = [*_flash(report), *_ram(report), *_time(report), *_quality(report)]
+    return sorted(found, key=lambda a: not a.blocks) or [_headroom(report)]
+
+
+def _flash(report: Report) -> Iterator[Advice]:
+    flash = report["flash"]
+    missing = flash["total_bytes"] - flash["available_bytes"]
+    if missing > 0 or flash["total_bytes"] > TIGHT * flash["available_bytes"]:
+        limit = f"flash: {kib(missing)} too much" if missing > 0 else f"flash: {kib(-missing)} left"
+        yield Advice(limit, _smaller_weights(report), missing > 0)
+
+
+def _smaller_weights(report: Report) -> str:
+    """The operator whose weights shrink most in 8 bits."""
+    stored: dict[str, tuple[int, int]] = {}
+    for w in report["weights"]:
+        bytes_, saved = stored.get(w["operator"], (0, 0))
+        stored[w["operator"]] = (bytes_ + w["bytes"], saved + w["bytes"] - w["bytes"] // BYTES.get(w["format"], 1))
+    name, (_, saved) = max(stored.items(), key=lambda item: item[1][1], default=("", (0, 0)))
+    if saved:
+        return f"--set {name}=s8 stores its weights in 8 bits: about {kib(saved)} less"
+    return "weights are in 8 bits already: prune the model, or take a board with more flash"
+
+
+def _ram(report: Report) -> Iterator[Advice]:
+    ram = report["ram"]
+    missing = ram["total_bytes"] - ram["available_bytes"]
+    if missing > 0 or ram["total_bytes"] > TIGHT * ram["available_bytes"]:
+        limit = f"RAM: {kib(missing)} too much in {ram['region']}" if missing > 0 else f"RAM: {kib(-missing)} left"
+        yield Advice(limit, _smaller_peak(report), missing > 0)
+
+
+def _smaller_peak(report: Report) -> str:
+    """What is live where most is live."""
+    memory = report["memory"]
+    live = live_bytes(memory)
+    if not live:
+        return "the state and the stack are all there is: take a board with more RAM"
+    at = max(range(len(live)), key=live.__getitem__)
+    alive = [b for b in memory["buffers"] if b["first_call"] <= at <= b["last_call"]]
+    largest = max(alive, key=lambda b: b["bytes"])
+    peak = f"most is live at {memory['calls'][at]['operator']}"
+    if BYTES.get(largest["format"], 1) == 1:
+        return f"{peak}, and its largest buffer is in 8 bits already: take a board with more RAM"
+    saved = largest["bytes"] - largest["bytes"] // BYTES[largest["format"]]
+    wider = f"its largest buffer {largest['name']} holds {kib(largest['bytes'])} in {largest['format']}"
+    return f"{peak}: {wider}; --set {largest['operator']}=s8 stores it in 8 bits: {kib(saved)} less there"
+
+
+def _time(report: Report) -> Iterator[Advice]:
+    latency = report["latency"]
+    budget = latency["budget_ms"]
+    if budget is None or not report["operators"]:
+        return
+    latest = latency["ms"] * (1 + latency["error_pct"][1] / 100)
+    if latest <= TIGHT * budget:
+        return
+    slowest = max(report["operators"], key=lambda o: o["cycles"])
+    share = 100 * slowest["cycles"] / max(1, latency["cycles"])
+    what = f"{slowest['name']} takes {share:.0f} % of the time"
+    if slowest["format"] in ("f32", "f16"):
+        what += f": try --set {slowest['name']}=s8"
+    elif slowest["convert_cycles"] > slowest["cycles"] / 4:
+        what += ", much of it in conversions: give it the format of its neighbours"
+    low = latency["ms"] * (1 + latency["error_pct"][0] / 100)
+    limit = f"time: {latency['ms']:.3g} ms of {budget:g} ms per frame, {low:.3g} to {latest:.3g} with the error"
+    yield Advice(limit, f"{what}; measure on the board before anything else", latency["ms"] > budget)
+
+
+def _quality(report: Report) -> Iterator[Advice]:
+    found: dict[str, Any] = (report["accuracy"] or {}).get("outputs", {})
+    outputs = {n: d["snr_db"] for n, d in found.items() if "note" not in d}
+    worst, weak = min(outputs, key=outputs.__getitem__, default=None), weakest(report)
+    if worst is None or weak is None or outputs[worst] >= MODEST_SNR_DB:
+        return
+    wider = "s16" if report["target"]["half_precision"] == "none" else "f16"
+    remedy = f"{weak['name']} adds most noise: try --set {weak['name']}={wider}"
+    if weak["format"] != "s8":
+        remedy = f"{weak['name']} adds most noise: try --set {weak['name']}=f32"
+    yield Advice(f"quality: {worst} is {decibels(outputs[worst])} from the reference", remedy, False)
+
+
+def _headroom(report: Report) -> Advice:
+    """Nothing is tight: what would be used up first."""
+    used = {
+        "flash": report["flash"]["total_bytes"] / report["flash"]["available_bytes"],
+        "RAM": report["ram"]["total_bytes"] / report["ram"]["available_bytes"],
+    }
+    if report["latency"]["real_time_factor"] is not None:
+        used["time"] = report["latency"]["real_time_factor"]
+    first = max(used, key=used.__getitem__)
+    limit = f"nothing: {first} is used most, {100 * used[first]:.0f} %"
+    return Advice(limit, "there is room for a larger model, a wider format or a smaller board", False)
