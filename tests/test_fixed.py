@@ -44,6 +44,8 @@ def c(tmp_path_factory: pytest.TempPathFactory) -> Inlines:
     prototypes = [
         "int32_t mq_mulhr(int32_t, int32_t)",
         "int32_t mq_mulh(int32_t, int32_t)",
+        "int32_t mq_mulhr_by_halves(int32_t, int32_t)",
+        "int32_t mq_mulh_by_halves(int32_t, int32_t)",
         "int32_t mq_rshr(int32_t, int32_t)",
         "int64_t mq_rshr64(int64_t, int32_t)",
         "int32_t mq_shl_sat(int32_t, int32_t)",
@@ -83,6 +85,14 @@ def test_mulhr(c: Inlines, rows: list[tuple[int, ...]]) -> None:
 def test_mulh(c: Inlines, rows: list[tuple[int, ...]]) -> None:
     a, b = columns(rows)
     assert c["mq_mulh"](a, b).tolist() == fixed.mulh(a, b).tolist() == [(x * y) >> 32 for x, y in rows]
+
+
+@many
+@given(vectors(S32, S32))
+def test_high_words_by_halves(c: Inlines, rows: list[tuple[int, ...]]) -> None:
+    a, b = columns(rows)
+    assert c["mq_mulh_by_halves"](a, b).tolist() == fixed.mulh(a, b).tolist()
+    assert c["mq_mulhr_by_halves"](a, b).tolist() == fixed.mulhr(a, b).tolist()
 
 
 @many

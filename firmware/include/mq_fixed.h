@@ -8,6 +8,33 @@
 
 #include "mq_base.h"
 
+/* Four products of halves, for cores that multiply 32 by 32 bits into 32 (Armv6-M). With a = a1 2^16 + a0, b alike and
+ * a0, b0 >= 0: middle = a1 b0 + (a0 b0 >> 16) and low = a0 b1 + middle mod 2^16 fit 32 bits, and
+ * a b = a1 b1 2^32 + (middle >> 16) 2^32 + low 2^16 + (a0 b0 mod 2^16). */
+typedef struct {
+    int32_t high; /* a1 b1 + (middle >> 16) */
+    int32_t low;
+} mq_halves;
+
+static inline mq_halves mq_product_of_halves(int32_t a, int32_t b) {
+    const int32_t a0 = a & 0xffff;
+    const int32_t b0 = b & 0xffff;
+    const int32_t middle = (a >> 16) * b0 + (int32_t)(((uint32_t)a0 * (uint32_t)b0) >> 16);
+    const mq_halves product = {(a >> 16) * (b >> 16) + (middle >> 16), a0 * (b >> 16) + (middle & 0xffff)};
+    return product;
+}
+
+/* (a * b) >> 32 and (a * b + 2^31) >> 32 by halves. */
+static inline int32_t mq_mulh_by_halves(int32_t a, int32_t b) {
+    const mq_halves product = mq_product_of_halves(a, b);
+    return product.high + (product.low >> 16);
+}
+
+static inline int32_t mq_mulhr_by_halves(int32_t a, int32_t b) {
+    const mq_halves product = mq_product_of_halves(a, b);
+    return product.high + (((product.low >> 15) + 1) >> 1);
+}
+
 /* High word of the 64-bit product, rounded: (a * b + 2^31) >> 32. One instruction on DSP (SMMULR) and Helium (VRMULH),
  * the first of which GCC does not find by itself.
  */
@@ -16,6 +43,8 @@ static inline int32_t mq_mulhr(int32_t a, int32_t b) {
     int32_t high;
     __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
     return high;
+#elif defined(__ARM_ARCH_6M__)
+    return mq_mulhr_by_halves(a, b);
 #else
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
 #endif
@@ -23,13 +52,17 @@ static inline int32_t mq_mulhr(int32_t a, int32_t b) {
 
 /* High word of the 64-bit product, rounded down: (a * b) >> 32. One instruction on DSP (SMMUL) and Helium (VMULH). */
 static inline int32_t mq_mulh(int32_t a, int32_t b) {
+#if defined(__ARM_ARCH_6M__)
+    return mq_mulh_by_halves(a, b);
+#else
     return (int32_t)(((int64_t)a * b) >> 32);
+#endif
 }
 
-/* x >> shift, half rounded up; shift in [0, 31]. The sum is made in 64 bits, so every x is legal. */
+/* x >> shift, half rounded up; shift in [0, 31]. What is shifted out last is added, so every x is legal. */
 static inline int32_t mq_rshr(int32_t x, int32_t shift) {
     MQ_ASSERT(shift >= 0 && shift <= 31);
-    return (int32_t)(((int64_t)x + (((int64_t)1 << shift) >> 1)) >> shift);
+    return shift == 0 ? x : (x >> shift) + ((x >> (shift - 1)) & 1);
 }
 
 /* The same for 64 bits; x + 2^(shift-1) must fit. */
@@ -41,8 +74,8 @@ static inline int64_t mq_rshr64(int64_t x, int32_t shift) {
 /* acc * 2^shift, limited to 32 bits; shift in [0, 31]. VQSHL. */
 static inline int32_t mq_shl_sat(int32_t acc, int32_t shift) {
     MQ_ASSERT(shift >= 0 && shift <= 31);
-    const int64_t wide = (int64_t)acc * ((int64_t)1 << shift);
-    return (int32_t)(wide > INT32_MAX ? INT32_MAX : (wide < INT32_MIN ? INT32_MIN : wide));
+    const int32_t shifted = (int32_t)((uint32_t)acc << shift);
+    return shifted >> shift == acc ? shifted : (acc < 0 ? INT32_MIN : INT32_MAX);
 }
 
 /* acc * m * 2^(shift - 32), half rounded up: the one requantisation of the project.
@@ -53,8 +86,7 @@ static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
     if (shift >= 0) {
         return mq_mulhr(mq_shl_sat(acc, shift), m);
     }
-    const int32_t product = mq_mulh(acc, m);
-    /* mq_rshr without 64 bits, as |product| <= 2^30 */
+    const int32_t product = mq_mulh(acc, m); /* |product| <= 2^30 */
     return ((product >> (-shift - 1)) + 1) >> 1;
 }
 
@@ -70,12 +102,25 @@ static inline int32_t mq_clamp(int32_t x, int32_t low, int32_t high) {
     return x < low ? low : (x > high ? high : x);
 }
 
+/* x limited to the bits of a type: one instruction (SSAT) that GCC does not find by itself. */
 static inline int8_t mq_sat_s8(int32_t x) {
+#if defined(__ARM_FEATURE_SAT) && defined(__GNUC__)
+    int32_t limited;
+    __asm__("ssat %0, #8, %1" : "=r"(limited) : "r"(x));
+    return (int8_t)limited;
+#else
     return (int8_t)mq_clamp(x, -128, 127);
+#endif
 }
 
 static inline int16_t mq_sat_s16(int32_t x) {
+#if defined(__ARM_FEATURE_SAT) && defined(__GNUC__)
+    int32_t limited;
+    __asm__("ssat %0, #16, %1" : "=r"(limited) : "r"(x));
+    return (int16_t)limited;
+#else
     return (int16_t)mq_clamp(x, -32768, 32767);
+#endif
 }
 
 /* A 16-bit function by table and linear interpolation: 513 entries over x in [-32768, 32767].
@@ -85,7 +130,7 @@ static inline int16_t mq_lookup(int16_t x, const int16_t *table) {
     const uint32_t u = (uint32_t)(x + 32768);
     const int32_t low = table[u >> 7];
     const int32_t high = table[(u >> 7) + 1u];
-    return (int16_t)(low + mq_rshr((high - low) * (int32_t)(u & 127u), 7));
+    return (int16_t)(low + (((high - low) * (int32_t)(u & 127u) + 64) >> 7));
 }
 
 #endif

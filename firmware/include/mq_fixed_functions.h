@@ -17,14 +17,16 @@ typedef struct {
 
 /* Bits of x without leading zeros: the smallest n with x < 2^n. */
 static inline int32_t mq_bit_length(uint64_t x) {
-    int32_t bits = 0;
-    for (int32_t step = 32; step > 0; step /= 2) {
-        if (x >> step) {
-            x >>= step;
+    const uint32_t high = (uint32_t)(x >> 32);
+    uint32_t word = high ? high : (uint32_t)x;
+    int32_t bits = high ? 32 : 0;
+    for (int32_t step = 16; step > 0; step /= 2) {
+        if (word >> step) {
+            word >>= step;
             bits += step;
         }
     }
-    return bits + (int32_t)x;
+    return bits + (int32_t)word;
 }
 
 /* 2^-x: x >= 0 in Q24, the result in Q30; relative error below 1.0e-7, plus half a step. 2^30 at 0, 0 from 32 on.
@@ -61,12 +63,23 @@ static inline int32_t mq_log2(int64_t x) {
     return log2;
 }
 
-/* 1 / x, x >= 1; relative error below 2^-29. */
+/* 1 / x, x >= 1; relative error below 2^-29.
+ * (2^61 - 1) / s for s in [2^30, 2^31), digit by digit: the remainder stays below 2 s, so 32 bits hold it. */
 static inline mq_factor mq_reciprocal(int64_t x) {
     MQ_ASSERT(x >= 1);
     const int32_t drop = mq_bit_length((uint64_t)x) - 31;
-    const uint64_t s = drop >= 0 ? (uint64_t)x >> drop : (uint64_t)x << -drop; /* [2^30, 2^31) */
-    const mq_factor factor = {(int32_t)((((uint64_t)1 << 61) - 1u) / s), -29 - drop};
+    const uint32_t s = (uint32_t)(drop >= 0 ? (uint64_t)x >> drop : (uint64_t)x << -drop);
+    uint32_t rest = 0x7fffffffu - s;
+    uint32_t quotient = 1;
+    for (uint32_t digit = 0; digit < 30u; digit++) {
+        rest = 2u * rest + 1u;
+        quotient *= 2u;
+        if (rest >= s) {
+            rest -= s;
+            quotient++;
+        }
+    }
+    const mq_factor factor = {(int32_t)quotient, -29 - drop};
     return factor;
 }
 

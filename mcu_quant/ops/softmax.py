@@ -73,24 +73,38 @@ def extent(shape: Shape, axis: int) -> tuple[int, int, int]:
 # --- the kernels ---------------------------------------------------------------------------------------------------
 
 
+def _powers(below: Array, multiplier: int, shift: int) -> Array:
+    """2**-(multiples of distances) in Q30."""
+    return fixed_functions.exp2_negative(fixed.requantise(below, multiplier, shift))
+
+
 def _exponentials(x: Array, p: dict[str, Any]) -> tuple[Array, Array]:
     """Distances to the largest value, and 2**-(their multiples) in Q30; both [outer, count, inner]."""
     values = x.astype(np.int64).reshape(p["outer"], p["count"], p["inner"])
     below = values.max(axis=1, keepdims=True) - values
-    return below, fixed_functions.exp2_negative(fixed.requantise(below, p["multiplier"], p["shift"]))
+    if "powers" in p:
+        return below, p["powers"].astype(np.int64)[below]
+    return below, _powers(below, p["multiplier"], p["shift"])
 
 
-def _exact_softmax(fmt: str) -> Callable[..., Array]:
-    target = formats.get(fmt)
+def _exact_softmax_s8(x: Array, p: dict[str, Any]) -> Array:
+    _, exp = _exponentials(x, p)
+    total = exp.sum(axis=1, keepdims=True)
+    bits = fixed_functions.bit_length(total)
+    top = total >> (bits - 16)
+    wanted = bits + 1 - p["y_shift"]
+    quotient = (p["y_multiplier"] + (top >> 1)) // top
+    factor = np.where(wanted > 31, 0, np.where(wanted < 1, 65536, quotient))
+    part = fixed.rshr((exp >> 15) * factor, np.clip(wanted, 1, 31))
+    return fixed.saturate(part + p["y_zero"], -128, 127).astype(np.int8)
 
-    def exact(x: Array, p: dict[str, Any]) -> Array:
-        _, exp = _exponentials(x, p)
-        multiplier, shift = fixed_functions.reciprocal(exp.sum(axis=1, keepdims=True))
-        multiplier = fixed.mulhr(multiplier, p["y_multiplier"])
-        part = fixed.requantise(exp, multiplier, np.clip(shift + p["y_shift"], -31, 31))
-        return fixed.saturate(part + p["y_zero"], target.minimum, target.maximum).astype(target.dtype)
 
-    return exact
+def _exact_softmax_s16(x: Array, p: dict[str, Any]) -> Array:
+    _, exp = _exponentials(x, p)
+    multiplier, shift = fixed_functions.reciprocal(exp.sum(axis=1, keepdims=True))
+    multiplier = fixed.mulhr(multiplier, p["y_multiplier"])
+    part = fixed.requantise(exp, multiplier, np.clip(shift + p["y_shift"], -31, 31))
+    return fixed.saturate(part, -32768, 32767).astype(np.int16)
 
 
 def _exact_log_softmax(fmt: str) -> Callable[..., Array]:
@@ -110,10 +124,13 @@ def _exact_log_softmax(fmt: str) -> Callable[..., Array]:
 for _fmt in ("f32", "f16"):
     for _name in ("softmax", "log_softmax"):
         register_kernel(Kernel(f"mq_{_name}_{_fmt}", "softmax", counts=counts, inplace=(("x", "y"),)))
-for _fmt in ("s8", "s16"):
-    for _name, _exact in (("softmax", _exact_softmax), ("log_softmax", _exact_log_softmax)):
-        _kernel = Kernel(f"mq_{_name}_{_fmt}", "softmax", counts=counts, exact=_exact(_fmt), inplace=(("x", "y"),))
-        register_kernel(_kernel)
+for _name, _exact in (
+    ("mq_softmax_s8", _exact_softmax_s8),
+    ("mq_softmax_s16", _exact_softmax_s16),
+    ("mq_log_softmax_s8", _exact_log_softmax("s8")),
+    ("mq_log_softmax_s16", _exact_log_softmax("s16")),
+):
+    register_kernel(Kernel(_name, "softmax", counts=counts, exact=_exact, inplace=(("x", "y"),)))
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------
@@ -136,8 +153,13 @@ def _lower_softmax(op: Operator, lo: Lowering) -> None:
     quant = lo.type_of(x).quant
     assert quant
     y_multiplier, y_shift = fixed.multiplier(1.0 / y_quant.scale)
-    to_y = {"y_multiplier": y_multiplier, "y_shift": y_shift, "y_zero": y_quant.zero_point}
-    p = lo.struct("mq_softmax_params", **_over(op, lo, quant), **to_y)
+    over, to_y = _over(op, lo, quant), {"y_multiplier": y_multiplier, "y_shift": y_shift}
+    if fmt == "s8":
+        powers = _powers(np.arange(256), over.pop("multiplier"), over.pop("shift"))
+        table = lo.constant(powers, "s32", hint=f"{op.name}:powers", kind="table")
+        p = lo.struct("mq_softmax_s8_params", **over, powers=table, **to_y, y_zero=y_quant.zero_point)
+    else:
+        p = lo.struct("mq_softmax_s16_params", **over, **to_y)
     lo.call(f"mq_softmax_{fmt}", x=x, y=y, p=p)
 
 

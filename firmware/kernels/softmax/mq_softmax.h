@@ -6,8 +6,12 @@
  *   f32, f16   in f32; f16 keeps e^(x - m) in y before it is divided, so it is rounded twice.
  *   softmax in integers
  *              d = requantise(m - x, multiplier, shift) is (m - x) log2(e) in Q24, e = 2^-d in Q30 (mq_exp2_negative),
- *              y = sat(y_zero + requantise(e, f / sum_k e)), the sum in 64 bits, f = 1 / scale of y as y_multiplier
- *              and y_shift. s16 has no y_zero. Error where nothing saturates: at most 0.52 steps of y.
+ *              f = 1 / scale of y as y_multiplier and y_shift, the sum of e in 64 bits.
+ *     s16      y = sat(requantise(e, f / sum_k e)); at most 0.52 steps of y off where nothing saturates.
+ *     s8       e is read from powers[m - x], 256 values. Eight bits of y need sixteen of the factors: with the sum as
+ *              t 2^(l - 16), t in [2^15, 2^16), and g = y_multiplier / t, half rounded up,
+ *              y = sat(y_zero + rshr((e >> 15) g, l + 1 - y_shift)); at most 0.51 steps and 2^-15 off.
+ *              Shifts beyond [1, 31] are these limits with g = 65536 and 0.
  *   log_softmax in integers
  *              with u = requantise(m - x, x_multiplier, x_shift) and v = requantise(log2(sum_k e), log_multiplier,
  *              log_shift), both in steps of y with `fraction` more bits: y = sat(y_zero - rshr(u + v, fraction)).
@@ -21,12 +25,21 @@ typedef struct {
     uint32_t outer;
     uint32_t count;
     uint32_t inner;
+    const int32_t *powers;
+    int32_t y_multiplier;
+    int32_t y_shift;
+    int32_t y_zero;
+} mq_softmax_s8_params;
+
+typedef struct {
+    uint32_t outer;
+    uint32_t count;
+    uint32_t inner;
     int32_t multiplier;
     int32_t shift;
     int32_t y_multiplier;
     int32_t y_shift;
-    int32_t y_zero;
-} mq_softmax_params;
+} mq_softmax_s16_params;
 
 typedef struct {
     uint32_t outer;
@@ -44,8 +57,8 @@ typedef struct {
 
 void mq_softmax_f32(const float *x, float *y, uint32_t outer, uint32_t count, uint32_t inner);
 void mq_softmax_f16(const mq_f16 *x, mq_f16 *y, uint32_t outer, uint32_t count, uint32_t inner);
-void mq_softmax_s8(const int8_t *x, int8_t *y, const mq_softmax_params *p);
-void mq_softmax_s16(const int16_t *x, int16_t *y, const mq_softmax_params *p);
+void mq_softmax_s8(const int8_t *x, int8_t *y, const mq_softmax_s8_params *p);
+void mq_softmax_s16(const int16_t *x, int16_t *y, const mq_softmax_s16_params *p);
 
 void mq_log_softmax_f32(const float *x, float *y, uint32_t outer, uint32_t count, uint32_t inner);
 void mq_log_softmax_f16(const mq_f16 *x, mq_f16 *y, uint32_t outer, uint32_t count, uint32_t inner);

@@ -4,7 +4,7 @@
 #include "mq_fixed.h"
 #include "mq_fixed_functions.h"
 
-void mq_softmax_s16(const int16_t *x, int16_t *y, const mq_softmax_params *p) {
+void mq_softmax_s16(const int16_t *x, int16_t *y, const mq_softmax_s16_params *p) {
     for (uint32_t o = 0; o < p->outer; o++) {
         for (uint32_t i = 0; i < p->inner; i++) {
             int32_t largest = x[0];
