@@ -273,9 +273,11 @@ def _empty(graph: Graph) -> Iterator[Diagnostic]:
             yield Diagnostic("MQ105", where, message, help="bind dimensions to the sizes the model runs at (--bind)")
 
 
-def _is_mask(array: Array) -> bool:
-    """Something to add before a softmax: zero, or minus infinity where nothing is to be seen."""
-    return bool(np.all((array == 0) | np.isneginf(array)))
+def _masks(op: Operator, array: Array, readers: Mapping[str, Sequence[Operator]]) -> bool:
+    """Is a constant added before a softmax, minus infinity where nothing is to be seen?"""
+    pure = bool(np.all((array == 0) | np.isneginf(array)))
+    softmax = [r.op for r in readers.get(op.outputs[0], ())] == ["Softmax"]
+    return op.op == "Add" and (pure or (softmax and not np.isposinf(array).any()))
 
 
 def _not_finite(graph: Graph) -> Iterator[Diagnostic]:
@@ -283,7 +285,7 @@ def _not_finite(graph: Graph) -> Iterator[Diagnostic]:
     order = dict.fromkeys(name for op in graph.operators for name in op.inputs if name in graph.constants)
     for name in [*order, *(n for n in graph.outputs if n in graph.constants)]:
         array = graph.constants[name]
-        limit = all(op.op in (*_LIMITS, *(("Add",) if _is_mask(array) else ())) for op in readers.get(name, ()))
+        limit = all(op.op in _LIMITS or _masks(op, array, readers) for op in readers.get(name, ()))
         wrong = np.isnan if limit else lambda values: ~np.isfinite(values)
         bad = int(np.count_nonzero(wrong(array))) if np.issubdtype(array.dtype, np.floating) else 0
         if bad:

@@ -20,6 +20,7 @@ from mcu_quant.passes.gru import recover_gru
 from mcu_quant.passes.layer_norm import recover_layer_norm
 from mcu_quant.passes.layout import simplify_layout
 from mcu_quant.passes.lstm import recover_lstm
+from mcu_quant.passes.masks import recover_masks
 from mcu_quant.passes.quantised import pair_quantisation
 from mcu_quant.passes.recurrent import merge_last_step
 from mcu_quant.passes.rnn import recover_rnn
@@ -40,6 +41,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     recover_gru,
     recover_rnn,
     recover_functions,
+    recover_masks,
     fold_affine,
     move_affine,
     fold_affine_before,

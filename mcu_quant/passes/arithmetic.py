@@ -5,6 +5,7 @@ Cases, cited in the code:
 2. x - c                                         ->  x + (-c)
 3. max(x, c), min(x, c) with one number c        ->  Clip
 4. mean, sum, product, max, min over axes of 1   ->  Reshape
+5. Where(c, a, b), c constant and one value       ->  a, or b
 
 x / c and x ** c take their cheapest form when they are imported. Left alone where the constant widens the result by
 broadcasting, or is on the side where the rule does not hold.
@@ -33,6 +34,8 @@ def simplify_arithmetic(graph: Graph) -> Graph:
             _reduce(edit, op)
         elif op.op in _NEUTRAL and edit.free(op):
             _binary(edit, op)
+        elif op.op == "Where" and edit.free(op):
+            _decided(edit, op)
     return edit.done()
 
 
@@ -63,3 +66,14 @@ def _reduce(edit: Editor, op: Operator) -> None:
     if op.attributes["kind"] in _OF_ONE and all(shape[a] == 1 for a in op.attributes["axes"]):
         made = reshape(op.name, op.inputs[0], op.outputs[0], edit.shape(op.outputs[0]))
         edit.replace(op, [made], "reduction of single values is a view")
+
+
+def _decided(edit: Editor, op: Operator) -> None:
+    """Case 5."""
+    condition, first, second = op.inputs
+    known = edit.constant(condition)
+    if known is None or bool(known.any()) != bool(known.all()):
+        return
+    taken = first if known.all() else second
+    if edit.shape(taken) == edit.shape(op.outputs[0]):
+        edit.bypass(op, taken, "decided choice removed")

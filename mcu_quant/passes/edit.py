@@ -77,8 +77,8 @@ class Editor:
         return None
 
     def shape(self, edge: str) -> Shape:
-        """Shape of an edge of the graph."""
-        return self.graph.shape(edge)
+        """Shape of an edge of the graph, or of one that was added."""
+        return (self._types.get(edge) or self.graph.types[edge]).shape
 
     # --- edits -----------------------------------------------------------------------------------------------------
 
