@@ -341,6 +341,19 @@ def test_batch_normalisation_before_a_convolution(tmp_path):
     assert kinds(imported(tmp_path, model(nodes, {"x": [1, 3, 9]}, {"y": [1, 4, 7]}, constants))) == ["Conv"]
 
 
+@pytest.mark.parametrize("opset", [18, 21, 23])
+def test_shapes_behind_a_group_normalisation(tmp_path, opset):
+    """ONNX infers none since opset 21."""
+    parameters = 2 if opset < 21 else 4
+    nodes = [
+        node("GroupNormalization", "x scale bias", "n", num_groups=2),
+        node("Conv", "n w", "c", kernel_shape=[3], pads=[1, 1]),
+        node("Relu", "c", "y"),
+    ]
+    constants = {"scale": random(RNG, parameters), "bias": random(RNG, parameters), "w": random(RNG, 3, 4, 3)}
+    imported(tmp_path, model(nodes, {"x": [1, 4, 5]}, {"y": [1, 3, 5]}, constants, opset=opset))
+
+
 def test_affine_prelu(tmp_path):
     """A gain and an offset per channel before PReLU (GTCRN's and DTLN's successors): into the convolution."""
     nodes = [node("Conv", "x w", "c"), node("Mul", "c g", "s"), node("Add", "s o", "a"), node("PRelu", "a slope", "y")]

@@ -36,11 +36,6 @@ def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]
     for value in (*model.graph.inputs, *(o for n in nodes for o in n.outputs)):
         if value.name and (type_ := _type(value, rewrites)):
             types[value.name] = type_
-    for node in nodes:  # what ONNX infers no shape for, though it is that of the input
-        spec = ops.by_onnx().get(node.op_type)
-        given = node.inputs[0].name if node.inputs and node.inputs[0] else None
-        if spec and spec.infer is ops.same_as_input and given in types and node.outputs[0].name:
-            types.setdefault(node.outputs[0].name, types[given])
     labels = unique([node_label(n) for n in nodes])
     operators = tuple(_operator(n, label) for n, label in zip(nodes, labels, strict=True))
     graph = Graph(

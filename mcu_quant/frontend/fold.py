@@ -11,6 +11,7 @@ import onnx.shape_inference
 import onnx_ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, NameFixPass
 
+from mcu_quant import ops
 from mcu_quant.frontend import libraries
 
 #: How shape inference reports a node.
@@ -63,11 +64,23 @@ def fold(model: onnx_ir.Model) -> int:
     for _ in range(_ROUNDS):
         size = _count(model)
         libraries.fold_constants(model, _forgets_nothing, _NO_LIMIT)
-        if _count(model) == size:
+        if not _keep_shapes(model) and _count(model) == size:
             break
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     NameFixPass()(model)
     return before - _count(model)
+
+
+def _keep_shapes(model: onnx_ir.Model) -> bool:
+    """Give results the type of the input where ONNX infers none (GroupNormalization) though it is that; was any?"""
+    found = False
+    for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
+        spec = ops.by_onnx().get(node.op_type)
+        given = node.inputs[0] if node.inputs else None
+        if spec and spec.infer is ops.same_as_input and given and given.shape and node.outputs[0].shape is None:
+            node.outputs[0].shape, node.outputs[0].type = given.shape, given.type
+            found = True
+    return found
 
 
 def _forgets_nothing(node: onnx_ir.Node) -> bool:

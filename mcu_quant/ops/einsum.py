@@ -1,7 +1,8 @@
 """Einsum: sums of products over named axes, in Einstein's notation.
 
-Of one or two operands. It becomes Transpose, Reshape and Reduce, and one MatMul (Gemm where one operand is a constant
-that meets all of the other), so it has no kernels of its own. Attribute: equation.
+It becomes Transpose, Reshape and Reduce, and for each operand after the first a MatMul (Gemm where one operand is a
+constant that meets all of the other, Mul where nothing is summed), so it has no kernels of its own. Of many operands
+those come together first whose product is smallest. Attribute: equation.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -134,14 +136,28 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     terms = [Term(i, a, s, node.constant(i)) for i, a, s in zip(op.inputs, axes, shapes, strict=True)]
     writer = _Writer(op.name)
     terms = [writer.summed(t, result + "".join(other.axes for other in terms if other is not t)) for t in terms]
-    term = _product(writer, terms[0], terms[1], result) if len(terms) > 1 else terms[0]
-    term = writer.arranged(term, result)
+    while len(terms) > 1:
+        a, b = min(combinations(terms, 2), key=lambda pair: _size_of_product(*pair, terms, result))
+        rest = [t for t in terms if t is not a and t is not b]
+        terms = [_product(writer, a, b, _wanted(result, rest)), *rest]
+    term = writer.arranged(terms[0], result)
     if term.edge in op.inputs:
         writer.step("Reshape", [term.edge], (result, term.shape), shape=term.shape)
     last = writer.operators.pop()
     del writer.types[last.outputs[0]]
     operators = (*writer.operators, replace(last, name=op.name, outputs=op.outputs))
     return Canonical(operators, writer.constants, writer.types)
+
+
+def _wanted(result: str, rest: Sequence[Term]) -> str:
+    """The axes that are needed after a product: those of the result, and of the operands that are left."""
+    return "".join(dict.fromkeys(result + "".join(t.axes for t in rest)))
+
+
+def _size_of_product(a: Term, b: Term, terms: Sequence[Term], result: str) -> int:
+    sizes = {**dict(zip(a.axes, a.shape, strict=True)), **dict(zip(b.axes, b.shape, strict=True))}
+    wanted = _wanted(result, [t for t in terms if t is not a and t is not b])
+    return prod(size for axis, size in sizes.items() if axis in wanted)
 
 
 def _product(writer: _Writer, a: Term, b: Term, result: str) -> Term:
@@ -156,7 +172,9 @@ def _product(writer: _Writer, a: Term, b: Term, result: str) -> Term:
     left = writer.shaped(writer.arranged(a, batch + rows + inner), "", (*a.sizes(batch), m, k))
     right = writer.shaped(writer.arranged(b, batch + inner + columns), "", (*b.sizes(batch), k, n))
     leading = np.broadcast_shapes(a.sizes(batch), b.sizes(batch))
-    if right.value is not None and not batch:
+    if not inner:
+        made = writer.step("Mul", [left.edge, right.edge], ("", (*leading, m, n)))
+    elif right.value is not None and not batch:
         weights = writer.constant(right.value.T, "")
         made = writer.step("Gemm", [left.edge, weights.edge], ("", (m, n)))
     else:
@@ -165,9 +183,7 @@ def _product(writer: _Writer, a: Term, b: Term, result: str) -> Term:
 
 
 def unsupported(op: Operator, graph: Graph) -> str | None:
-    """Einsum has one or two operands, takes no diagonals, and does not repeat values that it sums."""
-    if len(op.inputs) > 2:
-        return f"this one has {len(op.inputs)} operands"
+    """Einsum takes no diagonals, and does not repeat values that it sums."""
     shapes = [graph.shape(i) for i in op.inputs]
     terms, result = axes_of(op.attributes["equation"], [len(s) for s in shapes])
     sizes = _sizes(terms, shapes)
@@ -202,6 +218,8 @@ EINSUM = register(
             _sample("i,j->ij", given(3), given(4)),
             _sample("bti,bti->t", given(2, 3, 4), given(2, 3, 4)),
             _sample("aib,bc->ca", given(2, 3, 4), given(4, 5)),
+            _sample("bld,bln,bld->bldn", given(1, 3, 4), given(1, 3, 5), given(1, 3, 4)),
+            _sample("bi,ij,jk,kb->b", given(2, 3), weight(3, 4), given(4, 5), given(5, 2)),
             _sample("ijk->ki", given(2, 3, 4)),
             _sample("ij->ij", given(2, 3)),
         ),
