@@ -61,7 +61,7 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
 # --- what it becomes -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
     """A tensor with one letter per axis; `value` if it is a constant."""
 
@@ -137,7 +137,7 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     writer = _Writer(op.name)
     terms = [writer.summed(t, result + "".join(other.axes for other in terms if other is not t)) for t in terms]
     while len(terms) > 1:
-        a, b = min(combinations(terms, 2), key=lambda pair: _size_of_product(*pair, terms, result))
+        a, b = _smallest_product(terms, result)
         rest = [t for t in terms if t is not a and t is not b]
         terms = [_product(writer, a, b, _wanted(result, rest)), *rest]
     term = writer.arranged(terms[0], result)
@@ -154,10 +154,15 @@ def _wanted(result: str, rest: Sequence[Term]) -> str:
     return "".join(dict.fromkeys(result + "".join(t.axes for t in rest)))
 
 
-def _size_of_product(a: Term, b: Term, terms: Sequence[Term], result: str) -> int:
-    sizes = {**dict(zip(a.axes, a.shape, strict=True)), **dict(zip(b.axes, b.shape, strict=True))}
-    wanted = _wanted(result, [t for t in terms if t is not a and t is not b])
-    return prod(size for axis, size in sizes.items() if axis in wanted)
+def _smallest_product(terms: Sequence[Term], result: str) -> tuple[Term, Term]:
+    """The two operands whose product has the fewest elements; the first of several."""
+
+    def size(pair: tuple[Term, Term]) -> int:
+        sizes = {axis: n for t in pair for axis, n in zip(t.axes, t.shape, strict=True)}
+        wanted = _wanted(result, [t for t in terms if t not in pair])
+        return prod(n for axis, n in sizes.items() if axis in wanted)
+
+    return min(combinations(terms, 2), key=size)
 
 
 def _product(writer: _Writer, a: Term, b: Term, result: str) -> Term:
