@@ -222,7 +222,8 @@ def _convolve(lib: Library, w: _Window, bits: int, depthwise: bool = False) -> i
 
 
 def _pointwise(lib: Library, shape: Shape, bits: int) -> int:
-    return _convolve(lib, _Window(*shape, 1, 1, 1), bits)
+    height, width, channels, outputs = shape
+    return _convolve(lib, _Window(height, width, channels, outputs, 1, 1, 1), bits)
 
 
 def _conv(lib: Library, shape: Shape, bits: int) -> int:
@@ -290,26 +291,32 @@ def _mul(lib: Library, shape: Shape, bits: int) -> int:
     return lib.call(f"arm_elementwise_mul_s{bits}", a, b, offset, offset, *result, shape[0])
 
 
-#: By our kernel's name, what the library has for it.
-CALLS: Mapping[str, Callable[[Library, Shape], int]] = {
+#: By our kernel's name, what the library has for it: of those with a width, in both.
+_INTEGER: Mapping[str, Callable[[Library, Shape, int], int]] = {
+    "fully_connected": _fully_connected,
+    "lstm": _lstm,
+    "pointwise_conv": _pointwise,
+    "conv": _conv,
+    "depthwise_conv": _depthwise,
+    "matmul": _matmul,
+    "add": _add,
+    "mul": _mul,
+}
+_OTHERS: Mapping[str, Callable[[Library, Shape], int]] = {
     "fully_connected_f16": _fully_connected_f16,
     "lstm_f16": _lstm_f16,
     "softmax_s8": _softmax_s8,
     "softmax_s16": _softmax_s16,
-} | {
-    f"{name}_s{bits}": lambda lib, shape, call=call, bits=bits: call(lib, shape, bits)
-    for name, call in {
-        "fully_connected": _fully_connected,
-        "lstm": _lstm,
-        "pointwise_conv": _pointwise,
-        "conv": _conv,
-        "depthwise_conv": _depthwise,
-        "matmul": _matmul,
-        "add": _add,
-        "mul": _mul,
-    }.items()
-    for bits in (8, 16)
 }
+KERNELS = (*_OTHERS, *(f"{name}_s{bits}" for name in _INTEGER for bits in (8, 16)))
+
+
+def _executed(lib: Library, kernel: str, shape: Shape) -> int:
+    if kernel in _OTHERS:
+        return _OTHERS[kernel](lib, shape)
+    name, _, bits = kernel.rpartition("_s")
+    return _INTEGER[name](lib, shape, int(bits))
+
 
 # --- compiling and counting -----------------------------------------------------------------------------------------
 
@@ -332,11 +339,10 @@ def count(checkout: Path, target: QemuTarget, kernel: str, shape: Shape) -> int 
     """
     # what it has in half precision is for Helium, and GCC 12 does not link it
     half_precision = target.core == "cortex-m55" and bool(target.clang)
-    call = CALLS.get(kernel)
-    if call is None or target.riscv or (kernel.endswith("_f16") and not half_precision):
+    if kernel not in KERNELS or target.riscv or (kernel.endswith("_f16") and not half_precision):
         return None
     with Machine(target, _program(checkout, target, half_precision), count=True) as machine:
-        return call(Library(machine), shape)
+        return _executed(Library(machine), kernel, shape)
 
 
 def version(checkout: Path) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +14,15 @@ import onnx
 from mcu_quant import frontend, ops
 from mcu_quant.calibrate import calibrate
 from mcu_quant.data import Clip, Clips, Frame
+from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
-from mcu_quant.ops import Fixed, Given, Sample
+from mcu_quant.ops import Fixed, Given, OpLowering, Sample
 from mcu_quant.passes import optimise
-from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
 from mcu_quant.program import Program
+
+FORMATS = ("f32", "f16", "s16", "s8")
 
 
 def model(sample: Sample) -> onnx.ModelProto:
@@ -26,8 +32,9 @@ def model(sample: Sample) -> onnx.ModelProto:
     for i, value in enumerate(sample.inputs):
         names.append(f"x{i}" if value is not None else "")
         match value:
-            case Given(shape):
-                inputs.append(onnx.helper.make_tensor_value_info(names[-1], onnx.TensorProto.FLOAT, shape))
+            case Given(shape, dtype=dtype):
+                kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+                inputs.append(onnx.helper.make_tensor_value_info(names[-1], kind, shape))
             case Fixed(array, shape, std):
                 drawn = random.normal(0, std, shape).astype(np.float32) if array is None else array
                 constants.append(onnx.numpy_helper.from_array(drawn, names[-1]))
@@ -44,18 +51,82 @@ def frames(sample: Sample, count: int = 3) -> list[Frame]:
     """Seeded inputs, uniform over the range that the sample says."""
     random = np.random.default_rng(2)
     given = {f"x{i}": x for i, x in enumerate(sample.inputs) if isinstance(x, Given)}
-    return [
-        {n: random.uniform(x.low, x.high, x.shape).astype(np.float32) for n, x in given.items()} for _ in range(count)
-    ]
+    return [{n: random.uniform(x.low, x.high, x.shape).astype(x.dtype) for n, x in given.items()} for _ in range(count)]
 
 
 def program(sample: Sample, fmt: str, isa: str) -> Program:
-    """The sample lowered with everything in a format, weights of integers in 8 bits."""
+    """The sample lowered with everything in a format, weights of integers in 8 bits.
+
+    Raises:
+        DiagnosticError: MQ303 if the operator has no such format.
+    """
+    graph = imported(model(sample))
+    fed = frames(sample)
+    lines = {op.name: OperatorPlan(fmt) for op in graph.operators if not ops.spec(op).carries}
+    return lower(graph, PrecisionPlan("sample", fmt, lines, _ranges(graph, fed)), Target(isa))
+
+
+def imported(made: onnx.ModelProto) -> Graph:
+    """The graph of a model, as `mcu-quant build` sees it."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "sample.onnx"
-        onnx.save(model(sample), path)
-        graph = optimise(frontend.load(path).graph)
+        onnx.save(made, path)
+        return optimise(frontend.load(path).graph)
+
+
+def _ranges(graph: Graph, fed: Sequence[Frame]) -> Mapping[str, Range]:
+    return calibrate(graph, Clips((Clip("frames", len(fed), lambda: iter(fed)),), "made up")).ranges()
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """One way to compute a graph, for any instruction set, and a frame to run it on."""
+
+    graph: Graph
+    plan: PrecisionPlan
+    frame: Frame
+
+    def program(self, isa: str) -> Program:
+        """The calls for an instruction set."""
+        return lower(self.graph, self.plan, Target(isa))
+
+
+def every_lowering(sample: Sample) -> Iterator[Lowered]:
+    """The sample in every format, with every format of weights and outputs, and every kind of scale."""
+    graph = imported(model(sample))
     fed = frames(sample)
-    clips = Clips((Clip("frames", len(fed), lambda: iter(fed)),), "made up")
-    lines = {op.name: OperatorPlan(fmt) for op in graph.operators if not ops.spec(op).carries}
-    return lower(graph, PrecisionPlan("sample", fmt, lines, calibrate(graph, clips).ranges()), Target(isa))
+    ranges = _ranges(graph, fed)
+    free = [op for op in graph.operators if ops.has_choice(op, graph)]
+    for low in dict.fromkeys(_choices(low) for op in free for low in ops.spec(op).lowerings):
+        lines = {op.name: _line(op, low) for op in free}
+        if all(ops.spec(op).formats(op, graph).get(low.format, "") is None for op in free):
+            yield Lowered(graph, PrecisionPlan("sample", low.format, lines, ranges), fed[0])
+    if not free:
+        yield Lowered(graph, PrecisionPlan("sample", "f32", {}, ranges), fed[0])
+
+
+def boundaries(onnx_name: str, sizes: Sequence[int] = (1, 17, 256, 1000)) -> Iterator[Lowered]:
+    """Two operators of a kind in a row, in every pair of formats: what lies between them converts."""
+    for size in sizes:
+        made = model(Sample(onnx_name, (Given((1, size)),)))
+        (node,) = made.graph.node
+        second = onnx.helper.make_node(onnx_name, ["between"], list(node.output), name="second")
+        node.output[0] = "between"
+        made.graph.node.append(second)
+        graph = imported(made)
+        fed = frames(Sample(onnx_name, (Given((1, size)),)))
+        ranges = _ranges(graph, fed)
+        first, last = (op.name for op in graph.operators)
+        for a, b in itertools.product(FORMATS, repeat=2):
+            lines = {first: OperatorPlan(a), last: OperatorPlan(b)}
+            yield Lowered(graph, PrecisionPlan("sample", a, lines, ranges), fed[0])
+
+
+def _choices(low: OpLowering) -> OperatorPlan:
+    return OperatorPlan(low.format, weights=low.formats.weight, output=low.formats.output, scale=low.scales[0])
+
+
+def _line(op: Operator, chosen: OperatorPlan) -> OperatorPlan:
+    """The choice for one operator: weights only where it has any."""
+    known = {low.formats.weight for low in ops.spec(op).lowerings}
+    return chosen if chosen.weights in known else replace(chosen, weights=None)
