@@ -32,9 +32,14 @@ from mcu_quant.variants import sources, variant_isa
 
 TABLE = PACKAGE / "tables" / "latency_kernels.toml"
 #: Samples per operator, spread over all it has: four coefficients need no more.
-SAMPLES = 6
-#: What is counted: a core and the instruction set of its kernels.
-COUNTED = (("m0plus", "scalar"), ("m4", "scalar"), ("m4", "dsp"), ("m55", "scalar"), ("m55", "mve"))
+SAMPLES = 4
+#: Cores that are run, with scalar kernels and with the fastest; and the cores whose prices are put on what was executed.
+PRICED: Mapping[str, Sequence[str]] = {
+    "m0plus": ("cortex-m0plus",),
+    "m4": ("cortex-m4", "cortex-m33"),
+    "m7": ("cortex-m7",),
+    "m55": ("cortex-m55", "cortex-m85"),
+}
 #: Operators that stand at a boundary of two formats, for what converts between them.
 BOUNDARY = "Relu"
 
@@ -103,15 +108,15 @@ def samples() -> Iterator[Sample]:
 class Counter:
     """Machines with all kernels on them, one per core and instruction set, slowest first; `rows` of all that ran."""
 
-    def __init__(self, counted: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, cores: Iterable[str]) -> None:
         self.rows: dict[Key, list[Row]] = defaultdict(list)
         self._machines: dict[tuple[str, str], Machine] = {}
-        #: the fastest instruction set that is counted on a core
+        #: the fastest instruction set that there are kernels for
         self._best: dict[str, str] = {}
-        for core, isa in counted:
-            target = kernels.target_of(core)[0]
-            self._machines[core, isa] = machine_for(target, sources(), isa, profile=True)
-            self._best[core] = isa
+        for core in cores:
+            target, self._best[core] = kernels.target_of(core)
+            for isa in dict.fromkeys(("scalar", self._best[core])):
+                self._machines[core, isa] = machine_for(target, sources(), isa, profile=True)
 
     def run(self, made: programs.Lowered) -> None:
         """Run one frame on every core with every instruction set that makes a difference."""
@@ -124,10 +129,11 @@ class Counter:
             lines = prices.listing(machine.elf, machine.target.triple)
             for call, called in zip(program.calls, session.called, strict=True):
                 assert called.profile is not None
-                cycles = prices.cycles(called.profile, lines, machine.target.core)
                 work = ops.kernels()[call.kernel].counts(program, call)
-                key = (priced_name(call), variant_isa(call.kernel, isa), machine.target.core)
-                self.rows[key].append(Row(work, cycles, called.instructions))
+                for priced in PRICED[core]:
+                    cycles = prices.cycles(called.profile, lines, priced)
+                    key = (priced_name(call), variant_isa(call.kernel, isa), priced)
+                    self.rows[key].append(Row(work, cycles, called.instructions))
 
     def close(self) -> None:
         """End the emulators."""
@@ -135,9 +141,9 @@ class Counter:
             machine.close()
 
 
-def collect(chosen: Iterable[Sample], counted: Iterable[tuple[str, str]] = COUNTED) -> dict[Key, list[Row]]:
+def collect(chosen: Iterable[Sample], cores: Iterable[str] = tuple(PRICED)) -> dict[Key, list[Row]]:
     """Counted cycles of every call, by kernel, instruction set and core."""
-    counter = Counter(counted)
+    counter = Counter(cores)
     try:
         for i, sample in enumerate(chosen):
             print(f"{i} {sample}", file=sys.stderr)
@@ -178,7 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fit the coefficients of the latency estimate.")
     parser.add_argument("--output", type=Path, default=TABLE)
     options = parser.parse_args()
-    for core, _ in COUNTED:
+    for core in PRICED:
         missing = qemu.missing(kernels.target_of(core)[0])
         if missing:
             print(f"{', '.join(missing)} is not installed: nothing was written", file=sys.stderr)
