@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # how many processes the tests use; tests are single-threaded
 JOBS ?= 2
 
-.PHONY: demo test test-all check lint format bench clean system-packages
+.PHONY: demo test test-all check lint format bench bench-latency clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/python -m examples.demo
@@ -37,6 +37,10 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench
+
+# the latency estimate against published measurements: bench/latency.json and docs/latency.md
+bench-latency: $(DEV_STAMP)
+	$(BIN)/python -m bench.latency
 
 # cross compiler and emulator: installed where the system's package manager may, named where it may not
 system-packages:

@@ -1,16 +1,17 @@
-"""Count what each kernel costs on Cortex-M0+, M4 and M55, and fit the coefficients that the latency estimate uses.
+"""Count what each kernel costs on the emulated cores, and fit the coefficients that the latency estimate uses.
 
-    python -m bench.estimate_coefficients          writes mcu_quant/tables/latency_kernels.toml, in some minutes
+    python -m bench.estimate_coefficients          writes mcu_quant/tables/latency_kernels.json, in some minutes
 
 Samples of every operator and the shapes of bench/kernels.py are lowered in every format and run in QEMU, which counts
 every executed instruction; each is priced after Arm's manuals (bench/prices.py). Per kernel, instruction set and core,
-cycles = mac * macs + element * elements + unit * units + call is fitted with non-negative coefficients. Beside them
-stands how far the fit is off on the calls that it was made from.
+cycles = mac * macs + element * elements + unit * units + moved * bytes + call is fitted with non-negative coefficients.
+Beside them stands how far the fit is off on the calls that it was made from.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,14 +27,15 @@ from mcu_quant.cost import priced_name
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu import Machine
 from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
+from mcu_quant.ir import Array
 from mcu_quant.ops import Counts, Sample
 from mcu_quant.paths import PACKAGE
 from mcu_quant.variants import sources, variant_isa
 
-TABLE = PACKAGE / "tables" / "latency_kernels.toml"
+TABLE = PACKAGE / "tables" / "latency_kernels.json"
 #: Samples per operator, spread over all it has: four coefficients need no more.
 SAMPLES = 4
-#: Cores that are run, with scalar kernels and with the fastest; and the cores whose prices are put on what was executed.
+#: Cores that are run, with scalar kernels and with the fastest, and the cores whose prices are put on what they did.
 PRICED: Mapping[str, Sequence[str]] = {
     "m0plus": ("cortex-m0plus",),
     "m4": ("cortex-m4", "cortex-m33"),
@@ -55,12 +57,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients of a kernel on a core, and how far they are off, in percent: by work, the lowest and highest."""
+    """Coefficients (as `timing.Coefficients` has them) of a kernel on a core, and how far those of cycles are off."""
 
-    mac: float
-    element: float
-    unit: float
-    call: float
+    cycles: tuple[float, ...]
+    instructions: tuple[float, ...]
     calls: int
     error_pct: tuple[int, int]
 
@@ -71,25 +71,60 @@ Key = tuple[str, str, str]
 
 def features(work: Counts) -> list[float]:
     """What the coefficients are multiplied with."""
-    return [work.macs, work.elements, work.units, 1.0]
+    return [work.macs, work.elements, work.units, work.moved, 1.0]
 
 
 def fit(rows: Sequence[Row]) -> Fit:
-    """Non-negative coefficients with the least sum of squared errors, relative to the square root of the cycles.
+    """Non-negative coefficients with the least sum of squared errors, relative to the cycles to the power of 3/4.
 
     Small calls then weigh less than large ones, in which the time is spent, but are not forgotten. The error is that of
-    the calls with at least the median's cycles.
+    the calls with at least the median's cycles, and 10 % where there are not more shapes than coefficients found.
     """
     cycles = np.array([r.cycles for r in rows])
     a = np.array([features(r.work) for r in rows])
-    weights = cycles**-0.75
-    found, _ = nnls(a * weights[:, None], cycles * weights, maxiter=100)
-    rounded = np.array([float(f"{v:.3g}") for v in found])
-    errors = 100.0 * (cycles / (a @ rounded) - 1.0)
+    found = _coefficients(a, cycles)
+    errors = 100.0 * (cycles / (a @ found) - 1.0)
     large = errors[cycles >= np.median(cycles)]
-    low, high = int(np.floor(min(large.min(), 0.0))), int(np.ceil(max(large.max(), 0.0)))
-    mac, element, unit, call = rounded.tolist()
-    return Fit(mac, element, unit, call, len(rows), (low, high))
+    least = 10.0 if len({r.work for r in rows}) <= np.count_nonzero(found) else 0.0
+    low, high = int(np.floor(min(large.min(), -least))), int(np.ceil(max(large.max(), least)))
+    instructions = _coefficients(a, np.array([float(r.instructions) for r in rows]))
+    return Fit(tuple(found.tolist()), tuple(instructions.tolist()), len(rows), (low, high))
+
+
+def _coefficients(a: Array, wanted: Array) -> Array:
+    weights = wanted**-0.75
+    found, _ = nnls(a * weights[:, None], wanted * weights, maxiter=100)
+    return np.array([float(f"{v:.3g}") for v in found])
+
+
+def by_format(rows: Mapping[Key, Sequence[Row]], fmt: str, core: str) -> Fit:
+    """Coefficients for a kernel that nobody counted: of all whose name ends in the format, each with the same weight.
+
+    The range holds nine of ten of them.
+    """
+    chosen = [
+        r for (name, isa, on), r in rows.items() if on == core and isa == "scalar" and _formats(name)[-1:] == [fmt]
+    ]
+    fits = [fit(r) for r in chosen]
+    middle = [np.median([f.cycles[i] for f in fits if f.cycles[i] > 0] or [0.0]) for i in range(5)]
+    counted = [np.median([f.instructions[i] for f in fits if f.instructions[i] > 0] or [0.0]) for i in range(5)]
+    errors = [100 * (r.cycles / np.dot(features(r.work), middle) - 1) for rs in chosen for r in (_largest(rs),)]
+    low, high = np.quantile(errors, (0.05, 0.95))
+    return Fit(
+        _rounded(middle), _rounded(counted), len(chosen), (int(np.floor(min(low, 0))), int(np.ceil(max(high, 0))))
+    )
+
+
+def _largest(rows: Sequence[Row]) -> Row:
+    return max(rows, key=lambda r: r.cycles)
+
+
+def _rounded(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.3g}") for v in values)
+
+
+def _formats(name: str) -> list[str]:
+    return [part for part in name.partition("+")[0].split("_") if part in programs.FORMATS]
 
 
 # --- running -------------------------------------------------------------------------------------------------------
@@ -158,26 +193,25 @@ def collect(chosen: Iterable[Sample], cores: Iterable[str] = tuple(PRICED)) -> d
 
 # --- the table -----------------------------------------------------------------------------------------------------
 
-HEADER = """\
-# Cycles of the kernels per multiply-accumulate, element, unit and call: what Kernel.counts counts.
-# Made by `python -m bench.estimate_coefficients`: instructions counted in an emulator, priced after Arm's technical
-# reference manuals, without wait states and caches. error_pct is how far the fit is off on the larger half of the
-# calls that it was made from (their number is at the end of the line).
-"""
-
 
 def rendered(rows: Mapping[Key, Sequence[Row]]) -> str:
-    """The table as TOML."""
-    lines = [HEADER]
-    for name, isa in sorted({(name, isa) for name, isa, _ in rows}):
-        lines += ["[[kernel]]", f'name = "{name}"', f'isa = "{isa}"']
-        for core in prices.CORES:
-            if (name, isa, core) in rows:
-                f = fit(rows[name, isa, core])
-                values = f"mac = {f.mac:g}, element = {f.element:g}, unit = {f.unit:g}, call = {f.call:g}"
-                lines.append(f"cycles.{core} = {{ {values}, error_pct = {list(f.error_pct)} }} # {f.calls}")
-        lines.append("")
-    return "\n".join(lines)
+    """The table as JSON, a line per kernel, instruction set and core."""
+    kernels_ = [{"kernel": k, "isa": i, "core": c, **_fields(fit(rows[k, i, c]))} for k, i, c in sorted(rows)]
+    formats = [
+        {"format": fmt, "core": core, **_fields(by_format(rows, fmt, core))}
+        for fmt in programs.FORMATS
+        for core in prices.CORES
+    ]
+    parts = [f' "{name}": [\n  {_lines(found)}\n ]' for name, found in (("kernels", kernels_), ("formats", formats))]
+    return "{\n" + ' "made_by": "python -m bench.estimate_coefficients",\n' + ",\n".join(parts) + "\n}\n"
+
+
+def _fields(f: Fit) -> dict[str, object]:
+    return {"cycles": f.cycles, "instructions": f.instructions, "calls": f.calls, "error_pct": f.error_pct}
+
+
+def _lines(found: Iterable[object]) -> str:
+    return ",\n  ".join(json.dumps(one) for one in found)
 
 
 def main() -> int:

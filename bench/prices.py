@@ -48,7 +48,7 @@ class Price:
 
 @cache
 def listing(elf: Path, triple: str) -> Mapping[int, Instruction]:
-    """Every instruction of a program by its address; those that objdump does not know (long shifts of Helium) unnamed."""
+    """Every instruction of a program by its address; what objdump does not know (long shifts of Helium) has no name."""
     command = [f"{triple}-objdump", "-d", "--no-show-raw-insn", str(elf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {}
@@ -131,7 +131,7 @@ def _depends(before: Instruction, now: Instruction) -> bool:
     written = {before.operands.partition(",")[0].strip(" {}")}
     if before.mnemonic.startswith(("ldrd", "smlal", "umull", "smull", "umlal")):
         written.add(before.operands.split(",")[1].strip())
-    first, _, rest = now.operands.partition(",")
+    _, _, rest = now.operands.partition(",")
     read = now.operands if now.mnemonic.startswith((*_READ_FIRST, *_ACCUMULATE)) else rest
     return any(re.search(rf"\b{re.escape(register)}\b", read) for register in written if register)
 

@@ -1,121 +1,37 @@
 """What a program costs on a board: cycles of each call, and whether flash and RAM suffice.
 
-Time is an ESTIMATE: the work of a call, counted from shapes (`Kernel.counts`), times coefficients of the kernel
-(`tables/latency_kernels.toml`) and of the core (`tables/latency_cores.toml`), plus the reading of its constants from
-flash. No figure comes from the board itself, so every report carries an error range and the reason for its width.
+Time is an ESTIMATE: the work of a call, counted from shapes (`Kernel.counts`), times coefficients that were counted for
+the kernel and the core (`timing.py`), plus the reading of its constants from flash. No figure comes from the board
+itself, so every report carries a range, what it rests on, and the reason for its width.
 
-    cycles = factor * (mac * macs + element * elements + unit * units + call) + constant bytes * cycles per byte
+    cycles = factor * (mac * macs + element * elements + unit * units + moved * bytes + call)
+             + bytes of constants read * cycles per byte
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from enum import StrEnum
 
 from mcu_quant import ops
-from mcu_quant.boards import READ_ONLY, Board, MemoryRegion, all_boards
+from mcu_quant.boards import READ_ONLY, Board, all_boards
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.ops import Counts, Kernel
 from mcu_quant.program import Call, Program, Purpose, Struct, Symbol
-from mcu_quant.variants import ISAS
-
-TABLES = Path(__file__).resolve().parent / "tables"
-
-Percent = tuple[float, float]
-"""Signed range: the truth is expected between estimate * (1 + low / 100) and estimate * (1 + high / 100)."""
+from mcu_quant.timing import CoreEntry, Entry, Percent, table
+from mcu_quant.variants import ISAS, sources, variant_isa
 
 
-# --- the table -----------------------------------------------------------------------------------------------------
+class Status(StrEnum):
+    """What supports the timing of a board."""
 
-
-@dataclass(frozen=True)
-class Coefficients:
-    """Cycles per multiply-accumulate, per element, per unit, and per call."""
-
-    mac: float
-    element: float
-    unit: float
-    call: float
-
-    def cycles(self, work: Counts) -> float:
-        """Cycles of one call that does this work."""
-        return self.mac * work.macs + self.element * work.elements + self.unit * work.units + self.call
-
-
-@dataclass(frozen=True)
-class CoreEntry:
-    """How the coefficients of one core are found: those of `coefficients_of`, times `factor`."""
-
-    coefficients_of: str
-    factor: float
-    #: cycles to read one byte of constants once, in order, on top of the load, by kind of memory
-    read_cycles_per_byte: Mapping[str, float]
-    error_pct: Percent
-    why: str
-    source: str
-
-
-@dataclass(frozen=True)
-class KernelEntry:
-    """Coefficients, by core, of one kernel, or of any kernel on a format."""
-
-    name: str
-    coefficients: Mapping[str, Coefficients]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Everything the estimate multiplies with."""
-
-    cores: Mapping[str, CoreEntry]
-    #: by `priced_name` and instruction set
-    kernels: Mapping[tuple[str, str], KernelEntry]
-    #: by format: what a kernel without an entry of its own is priced with
-    formats: Mapping[str, KernelEntry]
-    #: error range, in addition, of what is priced by format alone
-    by_format_error_pct: Percent
-    #: error range, in addition, where the program is read in place from serial flash
-    xip_error_pct: Percent
-
-
-@cache
-def table() -> Table:
-    """The coefficients that come with mcu-quant."""
-    raw = tomllib.loads((TABLES / "latency_cores.toml").read_text(encoding="utf-8"))
-    counted = tomllib.loads((TABLES / "latency_kernels.toml").read_text(encoding="utf-8"))
-    return Table(
-        cores=MappingProxyType({name: _core_entry(fields) for name, fields in raw["core"].items()}),
-        kernels=MappingProxyType({(k["name"], k["isa"]): _kernel_entry(k["name"], k) for k in counted["kernel"]}),
-        formats=MappingProxyType({name: _kernel_entry(name, fields) for name, fields in raw["format"].items()}),
-        by_format_error_pct=_percent(raw["by_format_error_pct"]),
-        xip_error_pct=_percent(raw["xip_error_pct"]),
-    )
-
-
-def _core_entry(fields: Mapping[str, Any]) -> CoreEntry:
-    return CoreEntry(
-        coefficients_of=fields["coefficients_of"],
-        factor=fields["factor"],
-        read_cycles_per_byte=MappingProxyType(fields["read_cycles_per_byte"]),
-        error_pct=_percent(fields["error_pct"]),
-        why=fields["why"],
-        source=fields["source"],
-    )
-
-
-def _kernel_entry(name: str, fields: Mapping[str, Any]) -> KernelEntry:
-    by_core = {core: Coefficients(**c) for core, c in fields["cycles"].items()}
-    return KernelEntry(name, MappingProxyType(by_core))
-
-
-def _percent(pair: list[float]) -> Percent:
-    low, high = pair
-    return low, high
+    #: measurements of this board were compared with it
+    CALIBRATED = "calibrated"
+    #: measurements of another board with this core were
+    TRANSFERRED = "transferred"
+    #: none of this core were
+    NONE = "none"
 
 
 # --- the estimate --------------------------------------------------------------------------------------------------
@@ -134,6 +50,10 @@ class CallCost:
     #: cycles of waiting for constants
     memory_cycles: float
     constant_bytes: int
+    #: executed instructions
+    instructions: int
+    #: counted calls of this kernel against its coefficients
+    error_pct: Percent
     #: the entry of the tables it is priced with
     entry: str
     #: the table has no entry for this kernel: it is priced as any kernel on its formats
@@ -155,6 +75,7 @@ class OperatorCost:
     cycles: int
     convert_cycles: int
     constant_bytes: int
+    instructions: int
 
 
 @dataclass(frozen=True)
@@ -174,6 +95,7 @@ class CostReport:
     #: time until the next frame, if the caller knows it
     budget_ms: float | None
     error_pct: Percent
+    status: Status
     #: why the error range is as wide as it is
     why: tuple[str, ...]
     #: what the figure takes for granted
@@ -184,6 +106,11 @@ class CostReport:
     def cycles(self) -> int:
         """Cycles of a frame."""
         return sum(c.cycles for c in self.calls)
+
+    @property
+    def instructions(self) -> int:
+        """Executed instructions of a frame's kernels."""
+        return sum(c.instructions for c in self.calls)
 
     @property
     def macs(self) -> int:
@@ -229,6 +156,7 @@ class CostReport:
             cycles=sum(c.cycles for c in calls),
             convert_cycles=sum(c.cycles for c in calls if c.purpose is not Purpose.COMPUTE),
             constant_bytes=sum(c.constant_bytes for c in calls),
+            instructions=sum(c.instructions for c in calls),
         )
 
     def diagnostics(self) -> list[Diagnostic]:
@@ -263,9 +191,9 @@ def estimate(
     """
     known = ops.kernels() if kernels is None else kernels
     core = table().cores[board.core.name]
-    per_byte = _read_cycles_per_byte(core, board.program_memory)
-    calls = tuple(_call_cost(program, call, known[call.kernel], core, per_byte) for call in program.calls)
-    why = tuple(_reasons(core, calls, board))
+    memory = Memory.of(core, board)
+    calls = tuple(_call_cost(program, call, known[call.kernel], core, memory) for call in program.calls)
+    supported = status(core, board)
     return CostReport(
         board=board.id,
         core=board.core.name,
@@ -277,8 +205,9 @@ def estimate(
         arena_memory=board.arena_memory.name,
         calls=calls,
         budget_ms=budget_ms,
-        error_pct=_error(core, calls, board),
-        why=why,
+        error_pct=_error(core, calls, board, supported),
+        status=supported,
+        why=tuple(_reasons(core, calls, board, supported)),
         assumptions=tuple(_assumptions(program, board)),
     )
 
@@ -290,14 +219,28 @@ def priced_name(call: Call) -> str:
     return "+".join([call.kernel, *(name for name in symbols if name != "NULL")])
 
 
-def _read_cycles_per_byte(core: CoreEntry, region: MemoryRegion) -> float:
-    """Measured on this board, else what the core's entry takes for such a memory; nothing for RAM."""
-    if region.read_cycles_per_byte is not None:
-        return region.read_cycles_per_byte
-    return core.read_cycles_per_byte.get(region.kind, 0.0)
+@dataclass(frozen=True)
+class Memory:
+    """Where constants are read from: cycles per byte on top of the load, and the largest cache in front of it."""
+
+    cycles_per_byte: float
+    cache_bytes: int
+
+    @staticmethod
+    def of(core: CoreEntry, board: Board) -> Memory:
+        """Measured on this board, else what the core's entry takes for such a memory; nothing for RAM."""
+        region = board.program_memory
+        per_byte = region.read_cycles_per_byte
+        if per_byte is None:
+            per_byte = core.read_cycles_per_byte.get(region.kind, 0.0)
+        return Memory(per_byte, max((c.bytes for c in board.caches if c.kind != "instruction"), default=0))
+
+    def cycles(self, constant_bytes: int, passes: int) -> float:
+        """Reading all constants so many times: once only, if they stay in the cache."""
+        return self.cycles_per_byte * constant_bytes * (1 if constant_bytes <= self.cache_bytes else passes)
 
 
-def _call_cost(program: Program, call: Call, kernel: Kernel, core: CoreEntry, per_byte: float) -> CallCost:
+def _call_cost(program: Program, call: Call, kernel: Kernel, core: CoreEntry, memory: Memory) -> CallCost:
     entry, by_format = _entry(program, call, core)
     work = kernel.counts(program, call)
     constant_bytes = sum(program.constants[name].bytes for name in dict.fromkeys(call.constants))
@@ -306,36 +249,64 @@ def _call_cost(program: Program, call: Call, kernel: Kernel, core: CoreEntry, pe
         operator=call.operator,
         purpose=call.purpose,
         work=work,
-        compute_cycles=core.factor * entry.coefficients[core.coefficients_of].cycles(work),
-        memory_cycles=per_byte * constant_bytes,
+        compute_cycles=core.factor * entry.cycles.of(work),
+        memory_cycles=memory.cycles(constant_bytes, work.passes),
         constant_bytes=constant_bytes,
+        instructions=round(entry.instructions.of(work)),
+        error_pct=entry.error_pct,
         entry=entry.name,
         by_format=by_format,
     )
 
 
-def _entry(program: Program, call: Call, core: CoreEntry) -> tuple[KernelEntry, bool]:
-    """The entry of the fastest variant that was counted and that this instruction set runs; else that of its formats.
+def _entry(program: Program, call: Call, core: CoreEntry) -> tuple[Entry, bool]:
+    """The entry for this kernel and instruction set, or for another of its variants; else that of its formats.
 
     A kernel that works on several formats is priced with the one whose multiplications cost most.
     """
     name = priced_name(call)
-    for isa in reversed(ISAS[: ISAS.index(program.isa) + 1]):
-        if (name, isa) in table().kernels:
-            return table().kernels[name, isa], False
+    own = (variant_isa(call.kernel, program.isa),) if call.kernel in sources() else ()
+    for isa in dict.fromkeys((*own, *ISAS)):
+        found = table().kernels.get((name, isa, core.coefficients_of))
+        if found:
+            return found, False
     touched = {program.edges[b.edge].type.format for _, b in call.buffers()}
     touched |= {program.constants[name].format for name in call.constants}
-    candidates = [e for name, e in table().formats.items() if name in touched] or list(table().formats.values())
-    return max(candidates, key=lambda e: e.coefficients[core.coefficients_of].mac), True
+    known = {fmt: e for (fmt, counted), e in table().formats.items() if counted == core.coefficients_of}
+    candidates = [e for fmt, e in known.items() if fmt in touched] or list(known.values())
+    return max(candidates, key=lambda e: e.cycles.mac), True
 
 
-def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board) -> Percent:
-    """The range of the core, widened by what is priced by format (by its share) and by serial flash."""
-    low, high = core.error_pct
-    extra = table().by_format_error_pct
-    share = _share_by_format(calls)
-    low, high = _widen((low, high), (share * extra[0], share * extra[1]))
-    return _widen((low, high), table().xip_error_pct) if board.program_memory.kind == "xip" else (low, high)
+def status(core: CoreEntry, board: Board) -> Status:
+    """What supports the timing of a board."""
+    if board.id in core.measured_on:
+        return Status.CALIBRATED
+    return Status.TRANSFERRED if core.measured_on else Status.NONE
+
+
+def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status: Status) -> Percent:
+    """The range of the core, widened by those of the calls' coefficients, by transfer and by serial flash.
+
+    Coefficients are off in both directions and independently, so that the sum of many calls is nearer than each; calls
+    of one kernel are taken to be off together.
+    """
+    found = _widen(core.error_pct, _of_coefficients(calls))
+    if status is Status.TRANSFERRED:
+        found = _widen(found, table().transferred_error_pct)
+    return _widen(found, table().xip_error_pct) if board.program_memory.kind == "xip" else found
+
+
+def _of_coefficients(calls: tuple[CallCost, ...]) -> Percent:
+    total = sum(c.cycles for c in calls)
+    by_kernel: dict[str, list[float]] = {}
+    for c in calls:
+        sums = by_kernel.setdefault(c.kernel, [0.0, 0.0])
+        sums[0] += c.cycles * c.error_pct[0]
+        sums[1] += c.cycles * c.error_pct[1]
+    if not total:
+        return 0.0, 0.0
+    low, high = (sum(s[side] ** 2 for s in by_kernel.values()) ** 0.5 / total for side in (0, 1))
+    return -low, high
 
 
 def _widen(a: Percent, b: Percent) -> Percent:
@@ -348,7 +319,15 @@ def _share_by_format(calls: tuple[CallCost, ...]) -> float:
     return sum(c.cycles for c in calls if c.by_format) / total if total else 0.0
 
 
-def _reasons(core: CoreEntry, calls: tuple[CallCost, ...], board: Board) -> Iterator[str]:
+_SUPPORT = {
+    Status.CALIBRATED: "published measurements of this board were compared with it",
+    Status.TRANSFERRED: "published measurements of another board with this core were compared with it",
+    Status.NONE: "no measurement of this core was compared with it",
+}
+
+
+def _reasons(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status: Status) -> Iterator[str]:
+    yield f"{status}: {_SUPPORT[status]}"
     yield core.why
     if any(c.by_format for c in calls):
         names = ", ".join(dict.fromkeys(c.kernel for c in calls if c.by_format))

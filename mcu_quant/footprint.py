@@ -203,12 +203,6 @@ def _table() -> dict[str, Any]:
     return table
 
 
-def code_bytes(core: str) -> dict[str, int]:
-    """Flash bytes of every function of the firmware library, compiled for a core (Cortex-M4 where it is not listed)."""
-    table = _table()["cores"]
-    return {n: f["flash_bytes"] for n, f in (table.get(core) or table["cortex-m4"])["functions"].items()}
-
-
 def estimated(folder: Path, board: Board) -> Footprint:
     """Sizes from the table of `bench/code_size.py` (each library function compiled for each core) and the interface."""
     interface = read_interface(folder)

@@ -44,6 +44,10 @@ class Counts:
     elements: int = 0
     #: rows or units with a cost of their own (requantisation, gates, activations)
     units: int = 0
+    #: bytes that are moved in blocks
+    moved: int = 0
+    #: how often the constants are read from the first to the last
+    passes: int = 1
 
 
 @dataclass(frozen=True)

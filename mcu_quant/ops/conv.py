@@ -35,7 +35,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops.common import packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
-from mcu_quant.program import Call, Constant, Program, Struct, Symbol
+from mcu_quant.program import Buffer, Call, Constant, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -98,9 +98,14 @@ def _counts(program: Program, call: Call) -> Counts:
     s = call.args["s"]
     assert isinstance(s, Struct)
     f: Any = s.fields
-    outputs = f["batch"] * f["groups"] * f["outputs"] * f["out_height"] * f["out_width"]
+    windows = f["batch"] * f["out_height"] * f["out_width"]
+    outputs = windows * f["groups"] * f["outputs"]
     taps = f["kernel_height"] * f["kernel_width"] * f["channels"]
-    return Counts(macs=outputs * taps, elements=outputs, units=outputs)
+    # products come in runs: the channels of a tap, or the taps of a row where there is one channel
+    runs = f["kernel_height"] * (1 if f["channels"] == 1 else f["kernel_width"])
+    # scalar kernels go over all windows with one row of weights, the others over all rows with two windows
+    passes = (windows + 1) // 2 if isinstance(call.args.get("patch"), Buffer) else 1
+    return Counts(macs=outputs * taps, elements=outputs, units=outputs * runs, passes=passes)
 
 
 def window_of(s: dict[str, Any]) -> Window:

@@ -177,7 +177,7 @@ def _counts(program: Program, call: Call) -> Counts:
     assert isinstance(over, Struct)
     shape = over.fields["shape"]
     assert isinstance(shape, tuple)
-    return Counts(elements=int(prod(shape)))
+    return Counts(elements=int(prod(shape)), units=int(prod(shape[:-1])))
 
 
 def _moved(x: Array, shape: Sequence[int], steps: Sequence[int]) -> Array:

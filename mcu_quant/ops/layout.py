@@ -44,8 +44,12 @@ def _fields(call: Call) -> dict[str, Any]:
 
 
 def _walk_counts(program: Program, call: Call) -> Counts:
-    shape = _fields(call)["shape"]
-    return Counts(elements=prod(shape), units=prod(shape[:-1]))
+    """Rows; where both sides lie in one piece, a row is moved as a block."""
+    p = _fields(call)
+    size, rows = prod(p["shape"]), prod(p["shape"][:-1])
+    if p["x_step"][-1] == p["y_step"][-1] == 1:
+        return Counts(units=rows, moved=size * int(call.kernel.rpartition("_")[2]) // 8)
+    return Counts(elements=size, units=rows)
 
 
 def _gather_counts(program: Program, call: Call) -> Counts:

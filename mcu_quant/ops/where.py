@@ -59,7 +59,7 @@ def _counts(program: Program, call: Call) -> Counts:
     assert isinstance(p, Struct)
     shape = p.fields["shape"]
     assert isinstance(shape, tuple)
-    return Counts(elements=int(prod(shape)))
+    return Counts(elements=int(prod(shape)), units=int(prod(shape[:-1])))
 
 
 def _exact(condition: Array, a: Array, b: Array, p: dict[str, Any]) -> Array:

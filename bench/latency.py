@@ -1,0 +1,232 @@
+"""Tests of the latency estimate against published measurements: writes bench/latency.json and docs/latency.md.
+
+    python -m bench.latency [--coremark DIR]      also `make bench-latency`
+
+The kernels that were measured are not ours, so that each test is of one part of the estimate: the form (classes of
+operators, each with its cost per multiply-accumulate), the timing of a core, the transfer from core to core, reading
+weights from flash. Whatever is fitted is fitted to measurements named so; all others are predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import coremark, latency_page
+from mcu_quant import boards, timing
+from mcu_quant.ir import Array
+from mcu_quant.timing import Coefficients, Percent
+
+HERE = Path(__file__).resolve().parent
+CASES = HERE / "latency.json"
+PAGE = HERE.parent / "docs" / "latency.md"
+#: CoreMark as it was counted last, for runs without a checkout of it.
+COREMARK = HERE / "coremark.json"
+CLASSES = ("conv", "depthwise", "dense")
+#: Our kernel of each class, whose costs on two cores are compared.
+KERNELS = {"conv": "mq_conv_s8", "depthwise": "mq_depthwise_s8", "dense": "mq_fully_connected_s8"}
+FITTED, HELD_OUT = "fitted", "held out"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One published measurement and what the estimate says of it. `used`: whether it was fitted to or held out.
+
+    `low` and `high` are the cycles between which the estimate expects the truth. `test` is the part that is tested, and
+    `status` what supports the estimate there: calibrated, transferred or none.
+    """
+
+    test: str
+    case: str
+    board: str
+    status: str
+    published: int
+    predicted: int
+    low: int
+    high: int
+    used: str
+
+    @property
+    def error_pct(self) -> float:
+        """How far the truth is from the estimate."""
+        return 100.0 * (self.published / self.predicted - 1.0)
+
+    @property
+    def covered(self) -> bool:
+        """Does the interval hold the truth?"""
+        return self.low <= self.published <= self.high
+
+
+@cache
+def published() -> Mapping[str, Any]:
+    """Everything in bench/published.toml."""
+    return tomllib.loads((HERE / "published.toml").read_text())
+
+
+def _case(
+    test: str, name: str, board: str, truth: float, estimate: float, range_: Percent, used: str, status: str
+) -> Case:
+    low, high = (estimate * (1 + pct / 100) for pct in range_)
+    return Case(test, name, board, status, round(truth), round(estimate), round(low), round(high), used)
+
+
+def _core(name: str) -> timing.CoreEntry:
+    return timing.table().cores[name]
+
+
+def _core_of(board: str) -> str:
+    return boards.load(board).core.name
+
+
+# --- the form: classes of operators ---------------------------------------------------------------------------------
+
+
+def _macs(model: str) -> list[float]:
+    return [published()["models"][model]["macs"].get(c, 0) for c in CLASSES]
+
+
+def _cycles(library: Mapping[str, Any], model: str) -> float:
+    cycles: float = library["ms"][model] * library["mhz"] * 1e3
+    return cycles
+
+
+def per_mac(library: Mapping[str, Any], models: Sequence[str]) -> Array:
+    """Cycles per multiply-accumulate of each class, from some models of a library: least relative squares."""
+    cycles = np.array([_cycles(library, m) for m in models])
+    a = np.array([_macs(m) for m in models])
+    found, *_ = np.linalg.lstsq(a / cycles[:, None], np.ones(len(models)), rcond=None)
+    return np.asarray(found)
+
+
+def by_class() -> Iterator[Case]:
+    """Each library's own cost per class, from three models: predicts the fourth, where it has all classes."""
+    for library in published()["library"]:
+        board = library["board"]
+        for held in ("vww", "kws"):
+            others = [m for m in library["ms"] if m != held]
+            estimate = float(np.dot(per_mac(library, others), _macs(held)))
+            range_ = _core(_core_of(board)).error_pct
+            name = f"{library['name']}, {held} from {', '.join(others)}"
+            yield _case("classes", name, board, _cycles(library, held), estimate, range_, HELD_OUT, "calibrated")
+
+
+def recurrent() -> Iterator[Case]:
+    """Recurrent layers by products and by units: each layer from the others."""
+    about = published()["recurrent"]
+    layers = about["layers"]
+    a = np.array([[3 * x["units"] * (x["units"] + x["inputs"]), x["units"]] for x in layers], float)
+    cycles = np.array([x["us"] * about["mhz"] for x in layers], float)
+    for i, layer in enumerate(layers):
+        rest = [k for k in range(len(layers)) if k != i]
+        found, *_ = np.linalg.lstsq(a[rest] / cycles[rest, None], np.ones(len(rest)), rcond=None)
+        name = f"{about['name']}, GRU {layer['units']} <- {layer['inputs']} from the others"
+        range_ = _core(about["core"]).error_pct
+        yield _case("recurrent", name, about["board"], cycles[i], float(a[i] @ found), range_, HELD_OUT, "calibrated")
+
+
+# --- the timing of a core -------------------------------------------------------------------------------------------
+
+
+def same_loop() -> Iterator[Case]:
+    """A loop that is ours, too: counted, priced, and read from flash. Nothing is fitted."""
+    about = published()["same_loop"]
+    board = boards.load(about["board"])
+    core = board.core.name
+    each = timing.table().kernels[about["kernel"], "scalar", core].cycles.mac
+    each += 4 * (board.program_memory.read_cycles_per_byte or 0.0)
+    for model in about["models"]:
+        name, range_ = f"{about['name']}, {model['name']}", _core(core).error_pct
+        truth = model["ms"] * about["mhz"] * 1e3
+        yield _case("counted", name, about["board"], truth, each * model["macs"], range_, HELD_OUT, "calibrated")
+
+
+def _each(kernel: str, core: str) -> Coefficients:
+    return timing.table().kernels[kernel, "dsp", core].cycles
+
+
+def transferred() -> Iterator[Case]:
+    """A library's cost per class on one core, times the ratio that our kernels have, predicts it on another core."""
+    libraries = [x for x in published()["library"] if "ms_weights_in_ram" in x]
+    origin = next(x for x in libraries if _core_of(x["board"]) == "cortex-m4")
+    costs = per_mac(origin, list(origin["ms"]))
+    for library in libraries:
+        if library is origin:
+            continue
+        core = _core_of(library["board"])
+        ratios = np.array([_each(k, core).mac / _each(k, "cortex-m4").mac for k in KERNELS.values()])
+        # a dense layer reads each weight once, from flash: the part of its cost that is not the core's
+        flash = np.array([0.0, 0.0, _flash(origin["board"])])
+        there = (costs - flash) * ratios + np.array([0.0, 0.0, _flash(library["board"])])
+        range_ = _core(core).error_pct
+        for model in library["ms"]:
+            name = f"{library['name']}, {model} from {origin['board']}"
+            estimate = float(np.dot(there, _macs(model)))
+            truth = _cycles(library, model)
+            yield _case("core to core", name, library["board"], truth, estimate, range_, HELD_OUT, "transferred")
+
+
+def _flash(board: str) -> float:
+    return boards.load(board).program_memory.read_cycles_per_byte or 0.0
+
+
+def coremarks(counted: Mapping[str, float]) -> Iterator[Case]:
+    """CoreMark's cycles, counted and priced, times what a vendor's compiler does better on the Cortex-M4."""
+    theirs = {core: 1e6 / per_mhz for core, per_mhz in published()["coremark"]["per_mhz"].items()}
+    compiler = theirs["cortex-m4"] / counted["cortex-m4"]
+    for core, truth in theirs.items():
+        used = FITTED if core == "cortex-m4" else HELD_OUT
+        name = "CoreMark, one iteration"
+        yield _case("CoreMark", name, core, truth, counted[core] * compiler, _core(core).error_pct, used, "transferred")
+
+
+def weights() -> Iterator[Case]:
+    """Reading weights from flash: the difference that moving them to RAM made is what the board's file has."""
+    for library in published()["library"]:
+        for model, ms in library.get("ms_weights_in_ram", {}).items():
+            board = library["board"]
+            estimate = ms * library["mhz"] * 1e3 + _flash(board) * sum(_macs(model))
+            range_ = _core(_core_of(board)).error_pct
+            name = f"{library['name']}, {model}: weights in flash, from weights in RAM"
+            yield _case("flash", name, board, _cycles(library, model), estimate, range_, FITTED, "calibrated")
+
+
+def cases(counted: Mapping[str, float]) -> list[Case]:
+    """All of them, the worst first."""
+    parts = (by_class(), recurrent(), same_loop(), transferred(), coremarks(counted), weights())
+    return sorted((c for part in parts for c in part), key=lambda c: -abs(c.error_pct))
+
+
+# --- written down ---------------------------------------------------------------------------------------------------
+
+
+def as_dict(case: Case) -> dict[str, Any]:
+    """A case as bench/latency.json has it."""
+    return {**asdict(case), "error_pct": round(case.error_pct, 1)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The latency estimate against published measurements.")
+    parser.add_argument("--coremark", type=Path, metavar="DIR", help="count CoreMark again, from a checkout of it")
+    given = parser.parse_args()
+    if given.coremark:
+        COREMARK.write_text(json.dumps(coremark.everything(given.coremark), indent=1) + "\n")
+    found = cases(json.loads(COREMARK.read_text()))
+    CASES.write_text("[\n" + ",\n".join(f" {json.dumps(as_dict(c))}" for c in found) + "\n]\n")
+    PAGE.write_text(latency_page.rendered(found))
+    for c in found:
+        mark = "" if c.covered else "  OUTSIDE"
+        print(f"{c.error_pct:+6.1f} %  {c.used:8} {c.status:11} {c.test:12} {c.board:18} {c.case}{mark}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""docs/latency.md: the text is here, every figure is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcu_quant import boards, cost, timing
+
+if TYPE_CHECKING:
+    from bench.latency import Case
+
+HEAD = """\
+# Latency
+
+<!-- made by `make bench-latency`: edit bench/latency_page.py -->
+
+How a report comes to its milliseconds, and how far they were off wherever there was something to compare them with.
+
+## The model
+
+Cycles of a call are what its instructions cost on the core, plus the wait for its constants:
+
+    cycles = factor * (mac * macs + element * elements + unit * units + moved * bytes + call)
+             + bytes of constants read * cycles per byte
+
+1. **Instructions are counted.** Samples of every operator, in every format and on every instruction set, run in QEMU; a
+   plugin notes how often each instruction was executed and how often it branched (`firmware/qemu/count_plugin.c`).
+2. **Instructions are priced** per core (`bench/prices.py`): in-order tables for Cortex-M0+, M4 and M33, two issue slots
+   with their dependencies for M7 and M85, two beats per cycle for Helium.
+3. **Coefficients are fitted** per kernel, instruction set and core, to the priced calls, not negative
+   (`python -m bench.estimate_coefficients`; the table is `mcu_quant/tables/latency_kernels.json`, and beside each row
+   stands how far it is off on the calls it was made from). What is counted per call (products, elements, rows or runs
+   with a cost of their own, bytes moved in blocks) is `Kernel.counts`.
+4. **Constants are read** from where they lie: cycles per byte on top of the load, from the board's file or the core's
+   entry in `mcu_quant/tables/latency_cores.toml`, once, or as often as the kernel goes over them where they are larger
+   than the cache in front.
+
+No cycle constant per product is shared between kernels, and none was taken from another library.
+
+A report's range is that of the core (below), widened by the error of the coefficients of the kernels used (by their
+share of the time), on boards that nobody measured by {transferred}, and where the program is read in place from serial
+flash by {xip}. Each board has a status: *calibrated* (published measurements of this board were compared with the
+timing), *transferred* (measurements of another board with the same core were), *none* (none of this core were, only
+CoreMark).
+
+What is left out: waiting for code in flash behind a small accelerator; misses of caches; interrupts; traffic of DMA.
+The range's upper end is the wider one for that.
+"""
+
+TESTS = """\
+## The tests
+
+The kernels that others measured are not ours, so each test is of one part of the model.
+
+| test | what is predicted from what |
+|---|---|
+| classes | a library's cost per product of convolution, depthwise and dense layers, from three models: a fourth |
+| recurrent | cost per product and per unit, from four layers: the fifth |
+| counted | a loop that is ours, too: counted, priced, read from flash; nothing is fitted |
+| core to core | a library's cost per class on a Cortex-M4, times the ratio of our kernels: the library there |
+| CoreMark | counted and priced; the compiler's share is taken from the Cortex-M4 |
+| flash | weights in flash from weights in RAM: what the boards' figures were made from |
+"""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]) + "\n"
+
+
+def _range(pct: timing.Percent) -> str:
+    return f"{pct[0]:+g} to {pct[1]:+g} %"
+
+
+def _cores() -> str:
+    rows = [
+        (name, _range(core.error_pct), ", ".join(core.measured_on) or "-", core.why)
+        for name, core in timing.table().cores.items()
+    ]
+    return _table(("core", "range", "measured boards", "why"), rows)
+
+
+def _boards() -> str:
+    rows = [
+        (b.id, b.core.name, cost.status(timing.table().cores[b.core.name], b), _memory(b)) for b in boards.all_boards()
+    ]
+    return _table(("board", "core", "status", "weights, cycles per byte"), rows)
+
+
+def _memory(board: boards.Board) -> str:
+    found = cost.Memory.of(timing.table().cores[board.core.name], board)
+    measured = board.program_memory.read_cycles_per_byte is not None
+    return f"{found.cycles_per_byte:g} ({'of this board' if measured else 'of such a memory'})"
+
+
+def _summary(cases: Sequence[Case]) -> str:
+    rows = []
+    for status in dict.fromkeys(c.status for c in cases):
+        for used in ("fitted", "held out"):
+            errors = [abs(c.error_pct) for c in cases if (c.status, c.used) == (status, used)]
+            if errors:
+                inside = sum(c.covered for c in cases if (c.status, c.used) == (status, used))
+                worst = f"{max(errors):.0f} %"
+                rows.append(
+                    (status, used, len(errors), f"{np.median(errors):.0f} %", worst, f"{inside} of {len(errors)}")
+                )
+    return _table(("status", "used", "cases", "median error", "largest", "inside the range"), rows)
+
+
+def _cases(cases: Sequence[Case]) -> str:
+    rows = [
+        (
+            f"{c.error_pct:+.1f} %{'' if c.covered else ' (outside)'}",
+            c.test,
+            c.case,
+            c.board,
+            f"{c.published:,}",
+            f"{c.predicted:,}",
+            f"{c.low:,} to {c.high:,}",
+            c.used,
+        )
+        for c in cases
+    ]
+    head = ("error", "test", "case", "board or core", "published cycles", "predicted", "range", "used")
+    return _table(head, rows)
+
+
+def _kernels() -> str:
+    rows = []
+    for core in dict.fromkeys(core for _, _, core in timing.table().kernels):
+        errors = np.array([e.error_pct for (_, _, c), e in timing.table().kernels.items() if c == core])
+        wide = np.maximum(-errors[:, 0], errors[:, 1])
+        rows.append(
+            (core, len(errors), f"{np.median(wide):.0f} %", f"{np.quantile(wide, 0.9):.0f} %", f"{wide.max():.0f} %")
+        )
+    return _table(("core", "kernels and variants", "median error", "nine of ten below", "largest"), rows)
+
+
+def rendered(cases: Sequence[Case]) -> str:
+    """The page."""
+    table = timing.table()
+    head = HEAD.format(transferred=_range(table.transferred_error_pct), xip=_range(table.xip_error_pct))
+    parts = [
+        head,
+        "## Cores\n\n" + _cores(),
+        "## Coefficients\n\nError of the fit on the larger half of the counted calls of each kernel:\n\n" + _kernels(),
+        "## Boards\n\n" + _boards(),
+        TESTS + "\n" + _summary(cases),
+        "## Predicted against published, worst first\n\nSources: `bench/published.toml`. X-CUBE-AI 9.0 fuses\n"
+        "depthwise with pointwise layers, which no model with a cost per class can follow.\n\n" + _cases(cases),
+    ]
+    return "\n".join(parts)
