@@ -317,3 +317,60 @@ def test_scan_of_opset_8_is_refused(tmp_path):
 
 def test_the_file_is_valid():
     onnx.checker.check_model(lstm_scan())
+
+
+# --- loops that take apart and put together --------------------------------------------------------------------------
+
+
+def scripted(join, *, reader="Gather", count=STEPS):
+    """A loop as `torch.jit.script` leaves it: x[:, t] in every step, what comes out appended to a list."""
+    shape = [1, count if reader == "Gather" else count + 2, INPUTS]
+    nodes = [
+        node("Slice", "x zero far one_", "whole"),  # of everything: does not change from step to step
+        node("Gather", "whole t", "xt", axis=1),
+        *GRU_NODES,
+        node("SequenceInsert", "list h2", "longer"),
+        node("Identity", "go", "go2"),
+    ]
+    listed = helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None)
+    longer = helper.make_tensor_sequence_value_info("longer", TensorProto.FLOAT, None)
+    inner = body(
+        nodes,
+        [value("t", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("h", [1, UNITS]), listed],
+        [value("go2", [], TensorProto.BOOL), value("h2", [1, UNITS]), longer],
+        {"zero": np.array([0]), "far": np.array([2**40]), "one_": np.array([1])},
+    )
+    return model(
+        [
+            node("SequenceEmpty", "", "nothing"),
+            node("Loop", "limit yes h0 nothing", "last parts", body=inner, name="loop"),
+            node("ConcatFromSequence", "parts", "all", **join),
+        ],
+        {"x": shape},
+        {"last": [1, UNITS], "all": [None] * (3 if join.get("new_axis") else 2)},
+        {"limit": np.array(count), "yes": np.array(True), "h0": np.zeros((1, UNITS), np.float32), **gru_weights()},
+    )
+
+
+@pytest.mark.parametrize("reader", ["Gather", "longer"])
+@pytest.mark.parametrize("join", [{"axis": 1, "new_axis": 1}, {"axis": -1, "new_axis": 1}, {"axis": 0}, {"axis": 1}])
+def test_a_scripted_loop_is_a_layer(tmp_path, join, reader):
+    graph = imported(tmp_path, scripted(join, reader=reader))
+    assert "GRU" in kinds(graph)
+    assert {"Gemm", "Sigmoid", "Tanh"}.isdisjoint(kinds(graph))
+    assert {"Loop is a Scan", "Scan is a recurrent layer"} <= {r.rule for r in graph.rewrites}
+
+
+def test_a_scripted_loop_with_something_else_in_it(tmp_path):
+    """The number of the step is used twice: as an index, and as a number."""
+    nodes = [
+        node("Gather", "x i", "xt"),
+        node("Cast", "i", "f", to=1),
+        node("Mul", "v f", "w"),
+        node("Add", "w xt", "v2"),
+        node("Where", "go v2 v", "out"),
+        node("Identity", "go", "go2"),
+    ]
+    made = looped(nodes, limit=2)
+    graph = imported(tmp_path, made)
+    assert [r.rule for r in graph.rewrites if "Scan" in r.rule] == ["Loop is a Scan", "Scan unrolled"]

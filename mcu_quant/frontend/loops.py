@@ -18,6 +18,7 @@ from mcu_quant.diagnostics import Diagnostic
 from mcu_quant.frontend.fold import fold
 from mcu_quant.frontend.known_loops import Steps, Unknown, opset_of, steps_of
 from mcu_quant.frontend.layers import as_layers
+from mcu_quant.frontend.loop_to_scan import as_scans
 from mcu_quant.frontend.nodes import Writer, discard
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Rewrite
@@ -38,6 +39,10 @@ def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
     refused: dict[str, Diagnostic] = {}
     room = MOST_NODES
     for _ in range(_DEEPEST):
+        scans = as_scans(model)
+        if scans:
+            rewrites += scans
+            fold(model)
         made = 0
         for node in [n for n in model.graph if n.op_type in ("Scan", "Loop") and n.domain in ONNX_DOMAINS]:
             steps = steps_of(node, opset_of(model))
