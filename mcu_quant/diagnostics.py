@@ -187,6 +187,11 @@ CATALOGUE: dict[str, Code] = {
         "A frame is estimated to take longer than the time until the next one.",
         FINDINGS,
     ),
+    "MQ505": Code(
+        "limit is exceeded",
+        "A figure, or its change since an older report, goes beyond what --fail-on allows.",
+        FINDINGS,
+    ),
     # MQ6xx: tools and emulation
     "MQ601": Code(
         "tool is missing",

@@ -194,7 +194,9 @@ def test_what_an_operator_reads_is_seen_through_those_that_do_not_run(document):
 
 
 def test_there_are_these_renderings():
-    assert report.formats() == ("table", "csv", "html", "json", "markdown")
+    assert report.formats() == (
+        "table", "csv", "html", "json", "junit", "markdown", "model-explorer", "sarif"
+    )  # fmt: skip
 
 
 def test_the_table_says_what_a_newcomer_asks(document):

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, ops
+from mcu_quant import boards, ops, schemas
 from mcu_quant.api import folder, rewrites, stages
 from mcu_quant.api.assemble import Job, Verified, assemble, verify
 from mcu_quant.api.folder import MANIFEST, PAGE, PLAN, REPORT, Manifest
@@ -264,7 +264,7 @@ def _pipeline(source: Source, found: Pipeline | None, relative: Callable[[Path],
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """A firmware folder or a model, and the boards to report on; none: the folder's own report."""
+    """A firmware folder or a model, and the boards to report on; none: the folder's own report. Or a report.json."""
 
     subject: Path
     boards: tuple[str, ...] = ()
@@ -279,10 +279,15 @@ def report(request: ReportRequest, progress: Progress = quiet) -> list[Document]
     Raises:
         DiagnosticError: of import, boards, data and plan; MQ703 to MQ705 of a folder; MQ900 for a model without boards.
     """
+    if request.subject.suffix == ".json":
+        if request.boards:
+            help_ = "name the folder or the model instead"
+            raise DiagnosticError(Diagnostic("MQ900", "--board", "a report is about its own board", help=help_))
+        return stored_reports(request.subject)
     if request.subject.is_dir():
         folder.read_manifest(request.subject)
         if not request.boards:
-            return [_stored_report(request.subject)]
+            return stored_reports(request.subject / REPORT)
         opened = open_folder(request.subject, request.source.model if request.source else None)
         plan = PrecisionRequest(plan=opened.path / PLAN, adapt=True)
         return _reports(
@@ -294,13 +299,23 @@ def report(request: ReportRequest, progress: Progress = quiet) -> list[Document]
     return _reports(replace(request, source=request.source or Source(request.subject)), progress)
 
 
-def _stored_report(path: Path) -> Document:
+def stored_reports(file: Path) -> list[Document]:
+    """What a report.json holds: one report, or those of several boards.
+
+    Raises:
+        DiagnosticError: MQ704 if it cannot be read, or was made by a version whose reports look different.
+    """
     try:
-        found: Document = json.loads((path / REPORT).read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"cannot be read: {error}"
-        raise DiagnosticError(Diagnostic("MQ704", str(path / REPORT), message, help="build again")) from error
-    return found
+        raise DiagnosticError(Diagnostic("MQ704", str(file), message, help="build again")) from error
+    reports = found["reports"] if isinstance(found, dict) and isinstance(found.get("reports"), list) else [found]
+    problems = [p for r in reports for p in schemas.validate(r, "report", str(file), "MQ704")]
+    if problems:
+        message = f"is not a report of this version of mcu-quant: {problems[0].message}"
+        raise DiagnosticError(Diagnostic("MQ704", problems[0].where, message, help="build again"))
+    return reports
 
 
 def _reports(request: ReportRequest, progress: Progress) -> list[Document]:

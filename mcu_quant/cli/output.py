@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mcu_quant.cli import failures
-from mcu_quant.diagnostics import Diagnostic
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 
 if TYPE_CHECKING:
     from mcu_quant.report.tables import Table
@@ -39,6 +40,24 @@ def emit(
     if heading:
         click.echo(heading)
     click.echo(as_text([t for t in tables if t.rows], colour=sys.stdout.isatty()), nl=False)
+
+
+def write(text: str, target: Path | None) -> None:
+    """A text to stdout, or whole to a file.
+
+    Raises:
+        DiagnosticError: MQ701 if the file cannot be written.
+    """
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        draft = target.with_name(f".{target.name}.new")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        message = f"cannot be written: {error.strerror}"
+        raise DiagnosticError(Diagnostic("MQ701", str(target), message, help="choose another file with -o")) from error
 
 
 @contextmanager

@@ -1,27 +1,44 @@
-"""mcu-quant report: fit and time of a folder or a model, on one or many boards."""
+"""mcu-quant report: fit and time of a folder or a model, on one or many boards; and what changed since another one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mcu_quant.cli import failures, options, output
+from mcu_quant.diagnostics import Diagnostic, Severity, raise_errors
+
+if TYPE_CHECKING:
+    from mcu_quant import api
+    from mcu_quant.report.limits import Limit
 
 
 @click.command(
-    short_help="Fit, time and operators, on one or many boards.",
-    epilog="\b\nExamples:\n  mcu-quant report build/model-nucleo_h743zi2\n"
+    short_help="Fit, time and operators, on one or many boards; what changed.",
+    epilog="\b\nExamples:\n  mcu-quant report build/model-nucleo_h743zi2 --format html -o report.html\n"
     "  mcu-quant report build/model-nucleo_h743zi2 --board nucleo_f446re --board nucleo_h743zi2\n"
-    "  mcu-quant report model.onnx --all-boards --data speech/ --format csv",
+    "  mcu-quant report model.onnx --all-boards --data speech/ --format csv\n"
+    "  mcu-quant report --diff main/report.json build/model-nucleo_h743zi2 --fail-on 'flash>+2%'",
 )
-@click.argument("subject", type=options.FILE, metavar="DIR|MODEL")
+@click.argument("subject", type=options.FILE, metavar="DIR|MODEL|REPORT")
 @click.option("--board", "boards", multiple=True, metavar="BOARD", help="A board; may be given more than once.")
 @click.option("--all-boards", is_flag=True, help="Every board that comes with mcu-quant.")
 @click.option("--model", type=options.FILE, metavar="FILE", help="The model of DIR, if it is no longer where it was.")
+@click.option("--diff", "old", type=options.FILE, metavar="OLD", help="Show what changed since OLD, which is as DIR.")
+@click.option(
+    "--fail-on",
+    "limits",
+    multiple=True,
+    metavar="LIMIT",
+    help="End with status 1 if a figure or, with a sign, its change since OLD goes beyond: 'flash>+2%', 'ram>64KiB'.",
+)
 @options.precision
 @options.data
 @options.importing
+@click.option("-o", "--output", "target", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
 @options.report_format
 @options.save_repro
 def command(
@@ -30,6 +47,8 @@ def command(
     boards: tuple[str, ...],
     all_boards: bool,
     model: Path | None,
+    old: Path | None,
+    limits: tuple[str, ...],
     preset: str | None,
     plan: Path | None,
     edits: tuple[str, ...],
@@ -38,17 +57,18 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    target: Path | None,
     fmt: str,
 ) -> int:
     """Say whether a firmware folder or a MODEL fits boards, how long a frame takes, and which operators cost most.
 
-    A folder's own report needs nothing else; for other boards its model is planned as the folder is.
+    A folder's own report needs nothing else; for other boards its model is planned as the folder is. REPORT is a
+    report.json, also one of several boards.
     """
     source = options.source(model or subject, bind, states, pipeline, stream)
+    bounds = _limits(limits, old)
     from mcu_quant import api
     from mcu_quant.boards import ids
-    from mcu_quant.diagnostics import Diagnostic
-    from mcu_quant.report import render
 
     request = api.ReportRequest(
         subject,
@@ -57,10 +77,57 @@ def command(
         data,
         source if model or not subject.is_dir() else None,
     )
+    before = None
+    if old is not None:
+        given = None if old.is_dir() else options.source(old, bind, states, pipeline, stream)
+        before = api.ReportRequest(old, request.boards, request.precision, data, given)
+    return _show(request, before, bounds, fmt, target)
+
+
+def _limits(texts: tuple[str, ...], old: Path | None) -> list[Limit]:
+    from mcu_quant.report.limits import parse
+
+    found, problems = parse(texts)
+    help_ = "say since when: --diff OLD"
+    problems += [
+        Diagnostic("MQ900", f"--fail-on {limit.text}", "limits a change", help=help_)
+        for limit in found
+        if limit.relative and old is None
+    ]
+    raise_errors(problems)
+    return found
+
+
+def _diagnostic(document: Mapping[str, str]) -> Diagnostic:
+    texts = {key: text for key, text in document.items() if key != "severity"}
+    return Diagnostic(**texts, severity=Severity(document["severity"]))
+
+
+def _show(
+    request: api.ReportRequest, before: api.ReportRequest | None, limits: list[Limit], fmt: str, target: Path | None
+) -> int:
+    from mcu_quant import api
+    from mcu_quant.report import formats, render, render_difference
+    from mcu_quant.report.difference import difference
+    from mcu_quant.report.limits import check
+
     with output.progress() as progress:
+        old = None if before is None else api.report(before, progress)
         reports = api.report(request, progress)
-    click.echo(render(reports, fmt), nl=False)
-    found = [Diagnostic(**d) for d in {str(d): d for r in reports for d in r["diagnostics"]}.values()]
-    if fmt != "json":
-        failures.show(found)
-    return 0 if all(r["fits"] for r in reports) else 1
+    if old is None:
+        found = [_diagnostic(d) for d in {str(d): d for r in reports for d in r["diagnostics"]}.values()]
+        found += [d for r in reports for d in check(limits, r)]
+        text: str | None = render(reports, fmt)
+        fits = all(r["fits"] for r in reports)
+    else:
+        document = difference(old, reports, limits)
+        found = [_diagnostic(d) for d in document["diagnostics"]]
+        text = render_difference(document, fmt)
+        fits = True
+    if text is None:
+        able = ", ".join(f for f in formats() if render_difference(document, f) is not None)
+        raise options.usage("--format", f"{fmt} shows no changes", f"with --diff there are {able}")
+    output.write(text, target)
+    in_text = fmt == "json" and target is None
+    failures.show(d for d in found if not in_text or (old is None and d.code == "MQ505"))
+    return max([0 if fits else 1, *(d.exit_status for d in found if d.code in ("MQ503", "MQ505"))])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mcu_quant.report import Report
 from mcu_quant.report.boards import comparison
@@ -17,3 +18,14 @@ def render(reports: Sequence[Report]) -> str:
         return as_csv(comparison(reports))
     rows = tuple(tuple(o[c] for c in COLUMNS) for o in reports[0]["operators"])
     return as_csv(Table(COLUMNS, rows))
+
+
+def render_difference(document: Mapping[str, Any]) -> str:
+    """A row per figure and board."""
+    columns = ("board", "figure", "unit", "old", "new", "change", "change_pct")
+    rows = tuple(
+        (p["new"]["board"], f["name"], f["unit"], f["old"], f["new"], f["change"], f["change_pct"])
+        for p in document["pairs"]
+        for f in p["figures"]
+    )
+    return as_csv(Table(columns, rows))

@@ -15,11 +15,13 @@ from markupsafe import Markup
 from mcu_quant.paths import templates
 from mcu_quant.report import Report
 from mcu_quant.report.advice import advice
+from mcu_quant.report.changes import changed_figures, changed_operators
 from mcu_quant.report.charts import colour, element
 from mcu_quant.report.charts.arena import arena
 from mcu_quant.report.charts.flow import flow
 from mcu_quant.report.charts.histogram import histogram
 from mcu_quant.report.charts.scatter import scatter
+from mcu_quant.report.metrics import METRICS
 from mcu_quant.report.names import operator_labels
 from mcu_quant.report.summary import decibels, duration, figures, kib, noise, worst_snr_db
 from mcu_quant.report.tables import shown
@@ -47,6 +49,26 @@ def render(reports: Sequence[Report]) -> str:
     return _environment().get_template("report/page.html.j2").render(
         reports=[_view(r) for r in reports], first=reports[0], several=len(reports) > 1
     )  # fmt: skip
+
+
+def render_difference(document: Mapping[str, Any]) -> str:
+    """Findings, then per pair what changed."""
+    pairs = [
+        {"figures": changed_figures(p), "operators": changed_operators(p), "bars": _changes(p)}
+        for p in document["pairs"]
+    ]
+    return _environment().get_template("report/changes.html.j2").render(pairs=pairs, findings=document["diagnostics"])
+
+
+def _changes(pair: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Changes in percent as bars from the middle; twice as much or nothing is the whole half."""
+    bars = []
+    for f in pair["figures"]:
+        change = f["change_pct"] or 0.0
+        half = min(50.0, abs(change) / 2)
+        better = (change > 0) == METRICS[f["name"]].more_is_better
+        bars.append({"left": 50.0 if change > 0 else 50.0 - half, "width": half, "better": better})
+    return [*bars, {"left": 50.0, "width": 0.0, "better": True}]
 
 
 @cache

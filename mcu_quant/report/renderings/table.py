@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mcu_quant.report import Report
+from mcu_quant.report.changes import changed_figures, changed_operators
 from mcu_quant.report.summary import decibels, figures, noise, of_available, time, worst_snr_db
 from mcu_quant.report.tables import Table, as_text
 
@@ -18,6 +20,13 @@ def render(reports: Sequence[Report]) -> str:
     lines = [f"{report['model']} on {report['board']}", ""]
     lines += [f"  {label:{width}}  {value}" for label, value in figures(report)]
     return "\n".join(lines) + "\n\n" + as_text([t for t in (operators(report), conversions(report)) if t.rows])
+
+
+def render_difference(document: Mapping[str, Any]) -> str:
+    """Per pair: figures that changed, then operators that did."""
+    return "\n".join(
+        as_text([t for t in (changed_figures(p), changed_operators(p)) if t.rows]) for p in document["pairs"]
+    )
 
 
 def boards(reports: Sequence[Report]) -> Table:
