@@ -23,8 +23,7 @@ from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.variants import sources
 from tests import helpers
 
-VARIANTS = {isa: {n for n, files in sources().items() if isa in files} for isa in ("dsp",)}
-CORES = {"dsp": ("cortex-m4", "cortex-m7", "cortex-m33")}
+VARIANTS = {isa: {n for n, files in sources().items() if isa in files} for isa in ("dsp", "mve")}
 
 each_isa = pytest.mark.parametrize("isa", VARIANTS)
 
@@ -57,6 +56,8 @@ def check(sample: Sample, isa: str, folder: Path, stored: bool = False) -> set[s
             if low.applies and any(low.applies(o, case.graph) for o in alike):
                 continue
             plan = helpers.plan_in(case.graph, low.format, case.frames, {op.op: helpers.choice(low, scale)})
+            if not any(c.kernel in VARIANTS[isa] for c in lower(case.graph, plan, Target(isa)).calls):
+                continue
             scalar = run(case.graph, plan, case.frames, "scalar")
             special = run(case.graph, plan, case.frames, isa)
             assert special.mismatches == [], low

@@ -309,7 +309,7 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     if kernel not in WITH_PATCH:
         return {}
     columns = it.matrix.shape[1]
-    return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch") if lo.target.isa == "dsp" else Symbol("NULL")}
+    return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch") if lo.isa(kernel) == "dsp" else Symbol("NULL")}
 
 
 def _is_depthwise(it: Layer) -> bool:

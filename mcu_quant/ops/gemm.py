@@ -188,9 +188,9 @@ def _exact_frame_f16(x: Array, x_scale: Array, w: Array, p: dict[str, Any]) -> A
 
 _PACK: dict[str, dict[tuple[str, str], packing.Pack]] = {
     "f16": {("dsp", "w"): packing.HALF_ROWS},
-    "s8": {("dsp", "w"): packing.ROWS_FOR_S8},
-    "s8_s16": {("dsp", "w"): packing.ROWS_FOR_S8},
-    "s16": {("dsp", "w"): packing.ROWS_FOR_S16},
+    "s8": {("dsp", "w"): packing.ROWS_FOR_S8, ("mve", "w"): packing.CHUNKS_FOR_S8},
+    "s8_s16": {("dsp", "w"): packing.ROWS_FOR_S8, ("mve", "w"): packing.CHUNKS_FOR_S8},
+    "s16": {("dsp", "w"): packing.ROWS_FOR_S16, ("mve", "w"): packing.CHUNKS_FOR_S16},
     "s8_frame_f32": {("dsp", "w"): packing.ROWS_FOR_S8},
     "s8_frame_f16": {("dsp", "w"): packing.ROWS_FOR_S8},
 }

@@ -1,6 +1,6 @@
 """Weight matrices as the kernels of an instruction set read them.
 
-firmware/include/mq_rows.h has the mathematics and the order in memory.
+firmware/include/mq_rows.h (dsp) and mq_mve_rows.h (mve) have the mathematics and the order in memory.
 """
 
 from __future__ import annotations
@@ -55,3 +55,33 @@ def half_rows(matrix: Array, groups: int) -> Array:
 
 #: For kernels in f16 on cores that compute in f32.
 HALF_ROWS: Pack = half_rows
+
+
+def chunked_rows(matrix: Array, groups: int, chunk: int, slack: int = 16) -> Array:
+    """Blocks of four s8 rows, `chunk` columns of each after those of the one before; [bytes].
+
+    One to three columns behind the last chunk are filled up to four; the rows behind the last block lie one by one.
+    Behind all groups come `slack` zeros, so that whole vectors can be read anywhere.
+    """
+    rows, columns = len(matrix) // groups, matrix.shape[1]
+    width = max(columns, columns // chunk * chunk + 4) if columns % chunk else columns
+    padded = np.zeros((groups, rows, width), matrix.dtype)
+    padded[..., :columns] = matrix.reshape(groups, rows, columns)
+    whole, wide = rows - rows % 4, columns - columns % chunk
+    blocks = padded[:, :whole].reshape(groups, whole // 4, 4, width)
+    chunks = blocks[..., :wide].reshape(groups, whole // 4, 4, wide // chunk, chunk).swapaxes(2, 3)
+    parts = (
+        chunks.reshape(groups, whole // 4, 4 * wide),
+        blocks[..., wide:].reshape(groups, whole // 4, 4 * (width - wide)),
+    )
+    packed = (
+        np.concatenate(parts, axis=2).reshape(groups, whole * width),
+        padded[:, whole:].reshape(groups, (rows - whole) * width),
+    )
+    return np.append(np.concatenate(packed, axis=1), np.zeros(slack, matrix.dtype))
+
+
+#: For kernels that read x in s8, sixteen columns at a time.
+CHUNKS_FOR_S8: Pack = partial(chunked_rows, chunk=16)
+#: For kernels that read x in s16, eight columns at a time.
+CHUNKS_FOR_S16: Pack = partial(chunked_rows, chunk=8)

@@ -1,0 +1,176 @@
+/* The Helium intrinsics that kernels use (Arm C Language Extensions, arm_mve.h), modelled in C for other machines.
+ *
+ * So the very source that is flashed is compiled and tested on a PC. Each function has the name and the meaning of the
+ * intrinsic; tests/test_isa_mve.py compares all of them with an emulated Cortex-M55, bit by bit. Sums are modulo 2^32,
+ * as in the core's registers. Predicates are those of VCTP and VCMP: all bits of a lane are equal.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_MVE_MODEL_H
+#define MQ_MVE_MODEL_H
+
+#include <string.h>
+
+#include "mq_base.h"
+
+typedef struct {
+    int8_t lane[16];
+} int8x16_t;
+typedef struct {
+    uint8_t lane[16];
+} uint8x16_t;
+typedef struct {
+    int16_t lane[8];
+} int16x8_t;
+typedef struct {
+    uint16_t lane[8];
+} uint16x8_t;
+typedef struct {
+    int32_t lane[4];
+} int32x4_t;
+typedef struct {
+    uint32_t lane[4];
+} uint32x4_t;
+typedef uint16_t mve_pred16_t;
+
+/* The low bits of a number. */
+static inline int8_t mq_low_s8(int64_t x) {
+    return (int8_t)((int32_t)(((uint64_t)x & 0xffu) ^ 0x80u) - 0x80);
+}
+
+static inline int16_t mq_low_s16(int64_t x) {
+    return (int16_t)((int32_t)(((uint64_t)x & 0xffffu) ^ 0x8000u) - 0x8000);
+}
+
+static inline int32_t mq_low_s32(int64_t x) {
+    return (int32_t)((int64_t)(((uint64_t)x & 0xffffffffu) ^ 0x80000000u) - (int64_t)0x80000000);
+}
+
+static inline int32_t mq_saturated_s32(int64_t x) {
+    return (int32_t)(x > INT32_MAX ? INT32_MAX : (x < INT32_MIN ? INT32_MIN : x));
+}
+
+/* A function whose lane i is `value`. */
+#define MQ_LANES(vector, lanes, name, arguments, value)                                                                \
+    static inline vector name arguments {                                                                              \
+        vector v;                                                                                                      \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
+            v.lane[i] = value;                                                                                         \
+        }                                                                                                              \
+        return v;                                                                                                      \
+    }
+
+/* --- predicates --- */
+
+static inline mve_pred16_t vctp8q(uint32_t n) {
+    return (mve_pred16_t)(n >= 16u ? 0xffffu : (1u << n) - 1u);
+}
+
+static inline mve_pred16_t vctp16q(uint32_t n) {
+    return vctp8q(n >= 8u ? 16u : 2u * n);
+}
+
+static inline mve_pred16_t vctp32q(uint32_t n) {
+    return vctp8q(n >= 4u ? 16u : 4u * n);
+}
+
+/* Is lane i of `bytes` bytes in the predicate? */
+static inline int mq_lane_in(mve_pred16_t p, uint32_t i, uint32_t bytes) {
+    return (p >> (i * bytes)) & 1;
+}
+
+/* --- loads and stores --- */
+
+#define MQ_LOAD(vector, lanes, name, type) MQ_LANES(vector, lanes, name, (const type *p), p[i])
+#define MQ_LOAD_SOME(vector, lanes, name, type)                                                                        \
+    MQ_LANES(vector, lanes, name, (const type *p, mve_pred16_t m), (type)(mq_lane_in(m, i, 16u / lanes) ? p[i] : 0))
+
+MQ_LOAD(int8x16_t, 16u, vldrbq_s8, int8_t)
+MQ_LOAD(int16x8_t, 8u, vldrbq_s16, int8_t)
+MQ_LOAD(int32x4_t, 4u, vldrbq_s32, int8_t)
+MQ_LOAD(int16x8_t, 8u, vldrhq_s16, int16_t)
+MQ_LOAD(int32x4_t, 4u, vldrhq_s32, int16_t)
+MQ_LOAD(int32x4_t, 4u, vldrwq_s32, int32_t)
+
+MQ_LOAD_SOME(int8x16_t, 16u, vldrbq_z_s8, int8_t)
+MQ_LOAD_SOME(int16x8_t, 8u, vldrbq_z_s16, int8_t)
+MQ_LOAD_SOME(int16x8_t, 8u, vldrhq_z_s16, int16_t)
+MQ_LOAD_SOME(int32x4_t, 4u, vldrbq_z_s32, int8_t)
+MQ_LOAD_SOME(int32x4_t, 4u, vldrwq_z_s32, int32_t)
+
+#define MQ_STORE(vector, lanes, name, type, low)                                                                       \
+    static inline void name(type *p, vector a) {                                                                       \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
+            p[i] = low(a.lane[i]);                                                                                     \
+        }                                                                                                              \
+    }
+#define MQ_STORE_SOME(vector, lanes, name, type, low)                                                                  \
+    static inline void name(type *p, vector a, mve_pred16_t m) {                                                       \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
+            if (mq_lane_in(m, i, 16u / lanes)) {                                                                       \
+                p[i] = low(a.lane[i]);                                                                                 \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+MQ_STORE(int8x16_t, 16u, vstrbq_s8, int8_t, mq_low_s8)
+MQ_STORE(int32x4_t, 4u, vstrbq_s32, int8_t, mq_low_s8)
+MQ_STORE(int16x8_t, 8u, vstrhq_s16, int16_t, mq_low_s16)
+MQ_STORE(int32x4_t, 4u, vstrhq_s32, int16_t, mq_low_s16)
+MQ_STORE(int32x4_t, 4u, vstrwq_s32, int32_t, mq_low_s32)
+
+MQ_STORE_SOME(int32x4_t, 4u, vstrbq_p_s32, int8_t, mq_low_s8)
+MQ_STORE_SOME(int32x4_t, 4u, vstrhq_p_s32, int16_t, mq_low_s16)
+MQ_STORE_SOME(int32x4_t, 4u, vstrwq_p_s32, int32_t, mq_low_s32)
+
+/* --- lanes --- */
+
+MQ_LANES(int8x16_t, 16u, vdupq_n_s8, (int8_t a), a)
+MQ_LANES(int16x8_t, 8u, vdupq_n_s16, (int16_t a), a)
+MQ_LANES(int32x4_t, 4u, vdupq_n_s32, (int32_t a), a)
+
+MQ_LANES(int32x4_t, 4u, vaddq_s32, (int32x4_t a, int32x4_t b), mq_low_s32((int64_t)a.lane[i] + b.lane[i]))
+MQ_LANES(int32x4_t, 4u, vaddq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64_t)a.lane[i] + b))
+MQ_LANES(int32x4_t, 4u, vsubq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64_t)a.lane[i] - b))
+MQ_LANES(int32x4_t, 4u, vmaxq_s32, (int32x4_t a, int32x4_t b), a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i])
+MQ_LANES(int32x4_t, 4u, vminq_s32, (int32x4_t a, int32x4_t b), a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i])
+
+/* High word of twice the product; it saturates where both are -2^31. */
+MQ_LANES(int32x4_t, 4u, vqdmulhq_s32, (int32x4_t a, int32x4_t b),
+         mq_saturated_s32(((int64_t)a.lane[i] * b.lane[i]) >> 31))
+
+/* Shifts to the left by the low byte of a lane, to the right where it is negative: VQSHL saturates and rounds down,
+ * VRSHL is modulo 2^32 and rounds half up. */
+static inline int32_t mq_vqshl(int32_t x, int32_t by) {
+    const int32_t shift = mq_low_s8(by);
+    if (shift >= 0) {
+        const int64_t sign = (x > 0) - (x < 0);
+        return mq_saturated_s32(shift > 31 ? sign * ((int64_t)1 << 32) : (int64_t)x * ((int64_t)1 << shift));
+    }
+    return x >> (shift < -31 ? 31 : -shift);
+}
+
+static inline int32_t mq_vrshl(int32_t x, int32_t by) {
+    const int32_t shift = mq_low_s8(by);
+    if (shift >= 0) {
+        return shift > 31 ? 0 : mq_low_s32((int64_t)x * ((int64_t)1 << shift));
+    }
+    return shift < -31 ? 0 : (int32_t)(((int64_t)x + ((int64_t)1 << (-shift - 1))) >> -shift);
+}
+
+MQ_LANES(int32x4_t, 4u, vqshlq_s32, (int32x4_t a, int32x4_t b), mq_vqshl(a.lane[i], b.lane[i]))
+MQ_LANES(int32x4_t, 4u, vrshlq_s32, (int32x4_t a, int32x4_t b), mq_vrshl(a.lane[i], b.lane[i]))
+
+/* --- sums over lanes --- */
+
+#define MQ_SUM(vector, lanes, name)                                                                                    \
+    static inline int32_t name(int32_t a, vector x, vector y) {                                                        \
+        uint32_t sum = (uint32_t)a;                                                                                    \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
+            sum += (uint32_t)x.lane[i] * (uint32_t)y.lane[i];                                                          \
+        }                                                                                                              \
+        return (int32_t)sum;                                                                                           \
+    }
+
+MQ_SUM(int8x16_t, 16u, vmladavaq_s8)
+MQ_SUM(int16x8_t, 8u, vmladavaq_s16)
+
+#endif

@@ -1,0 +1,70 @@
+/* From 32-bit sums to stored results, for Helium: y = clamp(zero + requantise(sum, m, shift), low, high).
+ *
+ * requantise (mq_fixed.h) without a case for the sign of the shift: with t = vqdmulh(sat(sum 2^max(shift, 0)), m),
+ * which is the product rounded down to 2^-31, the result is t 2^(min(shift, 0) - 1) rounded half up. What is rounded
+ * down before a rounding shift cannot change its result. SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_MVE_SCALE_H
+#define MQ_MVE_SCALE_H
+
+#include "mq_mve.h"
+
+static inline int32x4_t mq_requantise_s32(int32x4_t sum, int32x4_t multiplier, int32x4_t shift) {
+    const int32x4_t none = vdupq_n_s32(0);
+    const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(sum, vmaxq_s32(shift, none)), multiplier);
+    return vrshlq_s32(wide, vsubq_n_s32(vminq_s32(shift, none), 1));
+}
+
+/* What outputs become. */
+typedef struct {
+    int32_t zero;
+    int32x4_t low;
+    int32x4_t high;
+} mq_limits;
+
+static inline mq_limits mq_limits_of(int32_t zero, int32_t low, int32_t high) {
+    return (mq_limits){zero, vdupq_n_s32(low), vdupq_n_s32(high)};
+}
+
+static inline int32x4_t mq_limited(int32x4_t value, const mq_limits *l) {
+    return vminq_s32(vmaxq_s32(vaddq_n_s32(value, l->zero), l->low), l->high);
+}
+
+/* `count` outputs, each row with a scale of its own. Of `sums`, whole vectors are read. */
+static inline void mq_scale_rows_s8(const int32_t *sums, const int32_t *multiplier, const int8_t *shift, uint32_t count,
+                                    const mq_limits *l, int8_t *y) {
+    for (uint32_t fours = count >> 2; fours; fours--) {
+        const int32x4_t value = mq_requantise_s32(vldrwq_s32(sums), vldrwq_s32(multiplier), vldrbq_s32(shift));
+        vstrbq_s32(y, mq_limited(value, l));
+        sums += 4;
+        multiplier += 4;
+        shift += 4;
+        y += 4;
+    }
+    if (count & 3u) {
+        const mve_pred16_t some = vctp32q(count & 3u);
+        const int32x4_t m = vldrwq_z_s32(multiplier, some);
+        const int32x4_t value = mq_requantise_s32(vldrwq_s32(sums), m, vldrbq_z_s32(shift, some));
+        vstrbq_p_s32(y, mq_limited(value, l), some);
+    }
+}
+
+/* `count` outputs, each row with a scale of its own. Of `sums`, whole vectors are read. */
+static inline void mq_scale_rows_s16(const int32_t *sums, const int32_t *multiplier, const int8_t *shift,
+                                     uint32_t count, const mq_limits *l, int16_t *y) {
+    for (uint32_t fours = count >> 2; fours; fours--) {
+        const int32x4_t value = mq_requantise_s32(vldrwq_s32(sums), vldrwq_s32(multiplier), vldrbq_s32(shift));
+        vstrhq_s32(y, mq_limited(value, l));
+        sums += 4;
+        multiplier += 4;
+        shift += 4;
+        y += 4;
+    }
+    if (count & 3u) {
+        const mve_pred16_t some = vctp32q(count & 3u);
+        const int32x4_t m = vldrwq_z_s32(multiplier, some);
+        const int32x4_t value = mq_requantise_s32(vldrwq_s32(sums), m, vldrbq_z_s32(shift, some));
+        vstrhq_p_s32(y, mq_limited(value, l), some);
+    }
+}
+
+#endif

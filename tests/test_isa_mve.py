@@ -1,0 +1,130 @@
+"""The model of Helium's intrinsics against an emulated Cortex-M55, and Helium kernels under each compiler."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cffi import FFI
+
+from mcu_quant.emulator import qemu
+from mcu_quant.emulator.library import WARNINGS, compile_shared, host_compiler
+from mcu_quant.emulator.qemu import Machine
+from mcu_quant.paths import firmware
+from tests.test_qemu import target
+
+pytestmark = pytest.mark.slow
+
+#: Bytes of each argument and result.
+ROOM = 64
+TRIALS = 24
+#: What immediate operands are tried with: legal for every intrinsic that has one.
+IMMEDIATES = (1, 2, 8)
+INCLUDES = [firmware() / "include"]
+
+
+@dataclass(frozen=True)
+class Intrinsic:
+    """A function of mq_mve_model.h: its result's type ("void" for stores), its name, its arguments' types and names."""
+
+    result: str
+    name: str
+    arguments: tuple[tuple[str, str], ...]
+
+    @property
+    def immediate(self) -> bool:
+        return any(name == "imm" for _, name in self.arguments)
+
+    def wrapper(self, name: str, imm: int) -> str:
+        """`void name(const char *in, char *out)`: of each trial, argument i lies at in + 64 i and the result at out."""
+        lines, values = [], []
+        for i, (type_, argument) in enumerate(self.arguments):
+            at = f"(void *)(uintptr_t)(in + {ROOM * i})"
+            if argument == "imm":
+                values.append(str(imm))
+            elif argument == "p":
+                values.append("(void *)out" if self.result == "void" else at)
+            elif type_ == "mve_pred16_t":  # of the first so many lanes
+                values.append(f"{self.predicate}(*(uint32_t *){at})")
+            else:
+                lines.append(f"{type_} v{i}; memcpy(&v{i}, {at}, sizeof v{i});")
+                values.append(f"v{i}")
+        call = f"{self.name}({', '.join(values)})"
+        end = f"{call};" if self.result == "void" else f"{self.result} r = {call}; memcpy(out, &r, sizeof r);"
+        body = f"{{ {' '.join(lines)} {end} }}"
+        return (
+            f"void {name}(const char *in, char *out);\nvoid {name}(const char *in, char *out)\n"
+            f"{{ for (int t = 0; t < {TRIALS}; t++, in += {4 * ROOM}, out += {ROOM}) {body} }}\n"
+        )
+
+    @property
+    def predicate(self) -> str:
+        lanes = next(t for t in (self.result, *(t for t, _ in self.arguments)) if "x" in t)
+        return f"vctp{128 // int(lanes.split('x')[1].removesuffix('_t'))}q"
+
+
+def intrinsics() -> dict[str, Intrinsic]:
+    """Every function of the model that is named as an intrinsic."""
+    command = [host_compiler(), "-E", "-P", f"-I{INCLUDES[0]}", str(INCLUDES[0] / "mq_mve_model.h")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"static inline (\w+) (v\w+)\s?\(([^)]*)\)\s?{", text)
+    every = {}
+    for result, name, arguments in found:
+        parts = [re.fullmatch(r"(?:const )?(.*?)\s*(\w+)", a.strip()) for a in arguments.split(",")]
+        every[name] = Intrinsic(result, name, tuple((p[1], p[2]) for p in parts if p))
+    return every
+
+
+def cases() -> Iterator[tuple[str, Intrinsic, int]]:
+    for name, intrinsic in intrinsics().items():
+        for imm in IMMEDIATES if intrinsic.immediate else (0,):
+            yield f"test_{name}_{imm}", intrinsic, imm
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mve") / "intrinsics.c"
+    code = '#include <string.h>\n#include "mq_mve.h"\n'
+    for name, intrinsic, imm in cases():
+        code += intrinsic.wrapper(name, imm)
+    path.write_text(code)
+    return path
+
+
+def inputs(trial: int, rng: np.random.Generator) -> bytes:
+    """Four arguments: any bits, small numbers, or extremes of each width."""
+    if trial % 3 == 0:
+        return rng.bytes(4 * ROOM)
+    if trial % 3 == 1:
+        return rng.integers(-40, 41, 4 * ROOM // 4).astype("<i4").tobytes()
+    extremes = np.array([0, -1, 1, 127, -128, 32767, -32768, 2**31 - 1, -(2**31), 0x7F7F7F7F, 2**30], "<i4")
+    return rng.choice(extremes, 4 * ROOM // 4).tobytes()
+
+
+@pytest.mark.parametrize("compiler", ["", "clang-19"], ids=["gcc", "clang"])
+def test_model_of_intrinsics(source: Path, compiler: str) -> None:
+    core = replace(target("m55"), clang=compiler)
+    if qemu.missing(core):
+        pytest.skip(f"{compiler} is not installed: this test was NOT run")
+    assert len(intrinsics()) >= 30
+    library = source.with_suffix(".so")
+    compile_shared([source], INCLUDES, library, [w for w in WARNINGS if w != "-Wconversion"])
+    ffi = FFI()
+    ffi.cdef("\n".join(f"void {n}(const char *in, char *out);" for n, _, _ in cases()))
+    host = ffi.dlopen(str(library))
+    rng = np.random.default_rng(4)
+    data = b"".join(inputs(i, rng) for i in range(TRIALS))
+    with Machine(core, qemu.link(core, qemu.compile_objects(core, [source], INCLUDES))) as machine:
+        given, made = machine.allocate(len(data)), machine.allocate(ROOM * TRIALS)
+        machine.write(given, data)
+        for name, _, _ in cases():
+            out = ffi.new(f"char[{ROOM * TRIALS}]")
+            getattr(host, name)(ffi.from_buffer(data), out)
+            machine.write(made, bytes(ROOM * TRIALS))
+            machine.call(name, [given, made])
+            assert machine.read(made, ROOM * TRIALS) == bytes(ffi.buffer(out)), name
