@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError
@@ -81,10 +82,23 @@ def read_manifest(folder: Path) -> Manifest:
         document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DiagnosticError(_no_folder(folder, f"{MANIFEST} cannot be read: {error}")) from error
-    raise_errors(schemas.validate(document, "manifest", str(folder / MANIFEST), "MQ703"))
+    if not _is_ours(folder):
+        raise DiagnosticError(_no_folder(folder, f"{MANIFEST} is none of mcu-quant's"))
+    wrong = schemas.validate(document, "manifest", str(folder / MANIFEST), "MQ703")
+    if wrong:
+        raise DiagnosticError(_other_version(folder, document, wrong))
     known = {k: v for k, v in document.items() if k not in ("tool", "version")}
     pairs = tuple((a, b) for a, b in known["states"])
     return Manifest(**{**known, "states": pairs, "stream": tuple(known["stream"])})
+
+
+def _other_version(folder: Path, document: Mapping[str, object], wrong: Sequence[Diagnostic]) -> Diagnostic:
+    """One message for a manifest that this version does not know in all its keys, with the command that renews it."""
+    keys = ", ".join(d.where.rpartition(": ")[2] for d in wrong)
+    version, command = document.get("version", "unknown"), document.get("command")
+    message = f"was made by mcu-quant {version}; this is {VERSION}, whose {MANIFEST} differs ({keys})"
+    again = command if isinstance(command, str) else "mcu-quant build MODEL --board BOARD"
+    return Diagnostic("MQ703", str(folder), message, help=f"build it again: {again} -o {shlex.quote(str(folder))}")
 
 
 def _no_folder(folder: Path, message: str) -> Diagnostic:
@@ -94,7 +108,11 @@ def _no_folder(folder: Path, message: str) -> Diagnostic:
 
 def changed_files(folder: Path, manifest: Manifest) -> list[str]:
     """Generated files that are missing or differ from what the manifest records, by their path in the folder."""
-    return [name for name, digest in manifest.files.items() if _digest(folder / name) != digest]
+    return _changed(folder, manifest.files)
+
+
+def _changed(folder: Path, files: Mapping[str, str]) -> list[str]:
+    return [name for name, digest in files.items() if _digest(folder / name) != digest]
 
 
 def _digest(path: Path) -> str | None:
@@ -124,7 +142,7 @@ def check_target(target: Path, plan: Path | None = None) -> None:
         return
     if not _is_ours(target):
         raise DiagnosticError(Diagnostic("MQ702", str(target), "holds files of somebody else", help=_ELSEWHERE))
-    edited = [n for n in changed_files(target, read_manifest(target)) if (target / n).exists()]
+    edited = [n for n in _changed(target, _generated(target)) if (target / n).exists()]
     if plan is not None and plan.resolve() == (target / PLAN).resolve():
         edited = [n for n in edited if n != PLAN]
     raise_errors(
@@ -146,6 +164,12 @@ def _is_ours(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(document, dict) and document.get("tool") == "mcu-quant"
+
+
+def _generated(folder: Path) -> Mapping[str, str]:
+    """Hashes of the files of a folder of ours, whatever version made it."""
+    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
+    return {n: d for n, d in found.items() if isinstance(d, str)} if isinstance(found, dict) else {}
 
 
 def write(target: Path, files: Mapping[str, str], plan: Path | None = None) -> None:
@@ -217,7 +241,7 @@ def _bring_along(old: Path, new: Path) -> None:
 
 def _foreign(folder: Path) -> Iterator[Path]:
     """Files in a folder that mcu-quant did not generate."""
-    generated = {*read_manifest(folder).files, MANIFEST} if _is_ours(folder) else set()
+    generated = {*_generated(folder), MANIFEST} if _is_ours(folder) else set()
     for path in sorted(folder.rglob("*")):
         is_file = path.is_symlink() or not path.is_dir()
         if is_file and path.relative_to(folder).as_posix() not in generated:

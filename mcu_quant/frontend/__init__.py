@@ -121,7 +121,7 @@ def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeli
     folded = fold(model)
     rewrites, refused = unfold(model)
     raw, problems = raw_graph(model, name)
-    raise_errors(_contradicting(problems, contradictions(model)))
+    raise_errors([*_contradicting(problems, contradictions(model)), *(p for p in problems if p.code == "MQ105")])
     graph, more = canonicalise(raw, opset(proto))
     raise_errors([*problems, *(refused.get(d.where, d) if d.code == "MQ107" else d for d in more)])
     graph = replace(graph, rewrites=(*rewrites, *graph.rewrites))

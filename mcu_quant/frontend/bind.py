@@ -132,19 +132,20 @@ def _unknown(model: onnx_ir.Model, asked: Mapping[str, int], known: set[str]) ->
 
 
 def _impossible(model: onnx_ir.Model, found: Mapping[str, Binding]) -> Iterator[Diagnostic]:
-    """Negative dimensions, and numbers that do not fit the type of a scalar input."""
+    """Dimensions below 1, and numbers that do not fit the type of a scalar input."""
     inputs = {str(value.name): value for value in model.graph.inputs}
     for name, binding in found.items():
         value = inputs.get(name)
         if value is None:
-            low, high, what = 0, sys.maxsize, "a dimension"
+            low, high, what = 1, sys.maxsize, "a dimension"
         else:
             assert value.dtype is not None
             whole = value.dtype != onnx_ir.DataType.BOOL
             limits = np.iinfo(value.dtype.numpy()) if whole else None
             low, high, what = (int(limits.min), int(limits.max), str(limits.dtype)) if limits else (0, 1, "bool")
         if not low <= binding.value <= high:
-            yield Diagnostic("MQ106", name, f"{what} cannot be {binding.value}", help=f"--bind {name}=N")
+            help_ = f"--bind {name}=N, with N of at least {low}" if binding.value < low else f"--bind {name}=N"
+            yield Diagnostic("MQ106", name, f"{what} cannot be {binding.value}", help=help_)
 
 
 def _apply(model: onnx_ir.Model, bindings: Mapping[str, Binding]) -> None:

@@ -25,10 +25,15 @@ _STORED = frozenset(("float32", "bool", *(f"{sign}int{bits}" for sign in ("", "u
 #: Operators to which infinity is a number like any other: a limit, a mask, something to compare with.
 _LIMITS = ("Concat", "Equal", "Less", "LessOrEqual", "Max", "Min", "Where")
 _CONTROL_FLOW = ("If", "Loop", "Scan")
+#: Operators that give nothing where their window finds no place.
+_WINDOWED = ("AveragePool", "Conv", "LpPool", "MaxPool", "STFT")
 
 
 def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]:
-    """Mirror a folded model node by node: ONNX names, ONNX forms, float32 wherever the model computes in reals."""
+    """Mirror a folded model node by node: ONNX names, ONNX forms, float32 wherever the model computes in reals.
+
+    Where MQ105 is among the problems, the graph cannot be used.
+    """
     rewrites: Counter[str] = Counter()
     constants = {str(v.name): _constant(v, rewrites) for v in _constant_values(model)}
     types = {n: TensorType(tuple(a.shape), str(a.dtype)) for n, a in constants.items()}
@@ -47,7 +52,7 @@ def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]
         constants=constants,
         rewrites=tuple(Rewrite("float32 instead of " + t, f"{n} values") for t, n in sorted(rewrites.items())),
     )
-    return _empty_known(graph), [*_unknown_shapes(graph), *_unknown_types(graph)]
+    return _empty_known(graph), [*_unknown_shapes(graph), *_unknown_types(graph), *_too_short(graph)]
 
 
 def _empty_known(graph: Graph) -> Graph:
@@ -104,7 +109,9 @@ def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
         return result, problems + list(_constraint_problems(result))
     # before rules are judged: between the halves of a pair, operators on reals may stand that then read whole numbers
     result = settled(_without_empty(eliminate_dead(result)), pair_quantisation)
-    return result, [*_constraint_problems(result), *_empty(result), *_not_finite(result)]
+    broken = list(_constraint_problems(result))
+    explained = {d.where for d in broken}
+    return result, [*broken, *(d for d in _empty(result) if d.where not in explained), *_not_finite(result)]
 
 
 def _steps(op: Operator, made: ops.Canonical, node: ops.NodeContext, steps: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -260,12 +267,32 @@ def _without_empty(graph: Graph) -> Graph:
     return eliminate_dead(replace(graph, operators=tuple(operators)))
 
 
+def _too_short(graph: Graph) -> Iterator[Diagnostic]:
+    """Values of a negative size, or of none behind a window, where that begins: the window is longer than its input."""
+
+    def missing(name: str, least: int) -> bool:
+        return name in graph.types and any(d < least for d in graph.types[name].shape)
+
+    for op in graph.operators:
+        for name in op.outputs:
+            if missing(name, int(op.op in _WINDOWED)) and not any(missing(i, 1) for i in op.inputs):
+                reads = ", ".join(f"{i!r}: {graph.types[i]}" for i in op.inputs if i in graph.types)
+                message = f"{op.op} of {reads} gives {name!r} the shape {list(graph.types[name].shape)}: too short"
+                yield Diagnostic("MQ105", op.name, message, help=_SIZES)
+
+
+_SIZES = "bind dimensions to the sizes the model runs at (--bind)"
+
+
 def _empty(graph: Graph) -> Iterator[Diagnostic]:
-    makers = {o: op.name for op in graph.operators for o in op.outputs}
-    for name, type_ in graph.types.items():
-        if type_.size == 0:
-            where, message = makers.get(name, name), f"{name!r} has shape {list(type_.shape)}: no elements"
-            yield Diagnostic("MQ105", where, message, help="bind dimensions to the sizes the model runs at (--bind)")
+    """Values without elements, where that begins: not those that only follow from them."""
+    makers = {o: op for op in graph.operators for o in op.outputs}
+    empty = {n for n, t in graph.types.items() if t.size == 0}
+    for name in (n for n in graph.types if n in empty):
+        if name not in makers or not empty.intersection(makers[name].inputs):
+            where = makers[name].name if name in makers else name
+            message = f"{name!r} has shape {list(graph.types[name].shape)}: no elements"
+            yield Diagnostic("MQ105", where, message, help=_SIZES)
 
 
 def _masks(op: Operator, array: Array, readers: Mapping[str, Sequence[Operator]]) -> bool:

@@ -86,6 +86,13 @@ def one_or_two_axes(op: Operator, graph: Graph) -> str | None:
     return None if axes in (1, 2) else f"this one has {axes}"
 
 
+def window_fits(op: Operator, graph: Graph) -> str | None:
+    """The window of a convolution or pooling is no longer than the padded map."""
+    if one_or_two_axes(op, graph) or op.attributes.get("ceil_mode"):
+        return None
+    return Window.of(op).too_long(maps_of(graph.shape(op.inputs[0])))
+
+
 def macs(op: Operator, graph: Graph) -> int:
     """Every tap of every window, those in the pads too."""
     return prod(graph.shape(op.outputs[0])) * prod(graph.shape(op.inputs[1])[1:])
@@ -333,7 +340,7 @@ CONV = register(
         infer=infer,
         reference=reference,
         canonicalise=canonicalise,
-        constraints=(one_or_two_axes, constant_weights),
+        constraints=(one_or_two_axes, constant_weights, window_fits),
         family="convolution",
         macs=macs,
         lowerings=(

@@ -31,7 +31,7 @@ from mcu_quant.ops import (
     register_kernel,
 )
 from mcu_quant.ops.common.window import Pair, Window, as_maps, as_row, explicit, geometry, patches
-from mcu_quant.ops.conv import maps_of, one_or_two_axes, window_of
+from mcu_quant.ops.conv import maps_of, one_or_two_axes, window_fits, window_of
 from mcu_quant.program import Call, Program, Struct
 
 # --- the operators -------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ MAX_POOL = register(
         infer=infer,
         reference=reference_max,
         canonicalise=_canonicalise("max", ceil_mode=0),
-        constraints=(one_or_two_axes, agreed_shape, sees_values, values_only),
+        constraints=(one_or_two_axes, window_fits, agreed_shape, sees_values, values_only),
         family="pooling",
         lowerings=(
             _lowering("f32", _lower_max, 120.0),
@@ -308,7 +308,7 @@ AVERAGE_POOL = register(
         infer=infer,
         reference=reference_average,
         canonicalise=_canonicalise("mean", ceil_mode=0, count_include_pad=0),
-        constraints=(one_or_two_axes, agreed_shape, sees_values),
+        constraints=(one_or_two_axes, window_fits, agreed_shape, sees_values),
         family="pooling",
         lowerings=(
             _lowering("f32", _lower_average_float, 120.0),
@@ -337,7 +337,7 @@ LP_POOL = register(
         infer=infer,
         reference=reference_lp,
         canonicalise=_canonicalise(ceil_mode=0, p=2),
-        constraints=(one_or_two_axes, agreed_shape, sees_values, one_or_two_norm),
+        constraints=(one_or_two_axes, window_fits, agreed_shape, sees_values, one_or_two_norm),
         family="pooling",
         lowerings=(
             _lowering("f32", _lower_lp, 120.0),

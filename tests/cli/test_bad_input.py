@@ -1,5 +1,6 @@
 """Bad input through the command line: each a diagnostic with a remedy, exit 2 or 1, and nothing written."""
 
+import json
 import shutil
 
 import numpy as np
@@ -128,8 +129,21 @@ def test_a_plan_with_formats_the_board_lacks(failing, project, built, tmp_path):
 def test_what_is_no_firmware_folder(failing, tmp_path):
     for command in (["test", tmp_path], ["report", tmp_path], ["run", tmp_path, "a.wav", "-o", tmp_path / "b.npz"]):
         assert failing(2, *command)[0] == ["MQ703"]
-    (tmp_path / "manifest.json").write_text('{"tool": "mcu-quant"}')
+    (tmp_path / "manifest.json").write_text('{"tool": "something else"}')
     assert set(failing(2, "test", tmp_path)[0]) == {"MQ703"}
+
+
+def test_a_folder_of_another_version_says_how_to_make_it_again(failing, cli, copied):
+    """A folder from before a key existed is refused once, not key by key, and can be built over."""
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["stream"], manifest["isa"]
+    path.write_text(json.dumps({**manifest, "version": "0.0.9"}))
+    codes, err = failing(2, "test", copied)
+    assert codes == ["MQ703"] and "0.0.9" in err and "stream, isa" in err
+    assert f"build it again: {manifest['command']} -o" in " ".join(err.split())
+    assert cli("build", copied.parent / "tiny.onnx", "--board", "nucleo_f446re", "-o", copied)[0] == 0
+    assert json.loads(path.read_text())["isa"]
 
 
 def test_a_model_that_was_moved_or_replaced(failing, cli, copied):

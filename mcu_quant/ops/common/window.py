@@ -43,6 +43,14 @@ class Window:
 
         return along(0), along(1)
 
+    def too_long(self, size: Sequence[int]) -> str | None:
+        """What is wrong if the window is longer than the padded map of (height, width), or None."""
+        for i in (0, 1):
+            span, room = (self.kernel[i] - 1) * self.dilations[i] + 1, size[i] + self.pads[i] + self.pads[i + 2]
+            if span > room:
+                return f"it is {span} long, the padded map {room}"
+        return None
+
 
 def _pair(values: Sequence[int], default: int) -> Pair:
     return (values[0], values[1]) if len(values) == 2 else (default, values[0])
