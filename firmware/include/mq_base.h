@@ -23,6 +23,13 @@ void mq_contract_broken(const char *file, int line, const char *condition);
 #define MQ_ALIGNED
 #endif
 
+/* Functions of a header that several places of one file call. */
+#if defined(__GNUC__)
+#define MQ_OUT_OF_LINE static __attribute__((noinline, unused))
+#else
+#define MQ_OUT_OF_LINE static
+#endif
+
 /* Stands before each call of a generated schedule. A traced build sees every step begin; others see nothing. */
 #if defined(MQ_TRACE)
 void mq_trace(uint32_t step);

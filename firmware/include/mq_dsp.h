@@ -35,10 +35,8 @@ static inline uint32_t mq_pack(int32_t first, int32_t second) {
 /* Packed weights, which lie on word boundaries, read as words whatever they were declared as. */
 #if defined(__GNUC__)
 typedef uint32_t __attribute__((may_alias)) mq_word;
-#define MQ_OUT_OF_LINE static __attribute__((noinline, unused))
 #else
 typedef uint32_t mq_word;
-#define MQ_OUT_OF_LINE static
 #endif
 
 typedef struct {

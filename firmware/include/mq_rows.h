@@ -20,15 +20,22 @@
 
 #include "mq_dsp.h"
 
+typedef int8_t mq_value_s8;
+typedef int16_t mq_value_s16;
+
+/* What a matrix lies in memory as. */
+typedef mq_word mq_weights;
+
 /* Words of one group of rows. */
 static inline uint32_t mq_rows_words(uint32_t rows, uint32_t columns) {
     return (rows + 1u) / 2u * ((columns + 3u) / 4u * 2u);
 }
 
 /* Rows `first` (a multiple of 4) and on of a group. */
-static inline const mq_word *mq_rows_from(const mq_word *w, uint32_t group, uint32_t first, uint32_t rows,
+static inline const mq_word *mq_rows_from(const int8_t *w, uint32_t group, uint32_t first, uint32_t rows,
                                           uint32_t columns) {
-    return w + group * mq_rows_words(rows, columns) + mq_rows_words(first, columns);
+    const mq_word *words = (const mq_word *)(const void *)w;
+    return words + group * mq_rows_words(rows, columns) + mq_rows_words(first, columns);
 }
 
 /* Accumulators of four rows: A and S of rows (0, 1), then of (2, 3). */

@@ -1,49 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "mq_lstm.h"
+/* Rows as they are, four at a time; mq_lstm.h and mq_plain_rows.h have the mathematics.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "mq_plain_rows.h"
 
-#include <string.h>
-
-#include "mq_lstm_cell.h"
-
-/* One step of one sequence; `first` is the first row of the direction. */
-static void step(const int16_t *x, const int8_t *w, const int8_t *r, const int8_t *h, int16_t *c, int8_t *next,
-                 uint32_t first, const mq_lstm_params *p) {
-    for (uint32_t j = 0; j < p->units; j++) {
-        int32_t sum[4];
-        for (uint32_t gate = 0; gate < 4u; gate++) {
-            const uint32_t q = first + gate * p->units + j;
-            const int32_t from_x = mq_dot_s16_s8(x, w + (size_t)q * p->inputs, p->inputs, p->bias[q]);
-            const int32_t from_h = mq_dot_s8(h, r + (size_t)q * p->units, p->units, 0);
-            sum[gate] = mq_requantise(from_x, p->x_multiplier[q], p->x_shift[q]) +
-                        mq_requantise(from_h, p->h_multiplier[q], p->h_shift[q]);
-        }
-        next[j] = mq_q30_to_s8(mq_lstm_cell(sum, &c[j], p));
-    }
-}
-
-void mq_lstm_s16_s8(const int16_t *x, const int8_t *w, const int8_t *r, int8_t *h, int16_t *c, int8_t *y, int8_t *next,
-                    const mq_lstm_params *p) {
-    const size_t bytes = p->units * sizeof *next;
-    for (uint32_t d = 0; d < p->directions; d++) {
-        for (uint32_t n = 0; n < p->batch; n++) {
-            int8_t *state = h + mq_state_at(d, n, p->batch, p->units);
-            int16_t *cell = c + mq_state_at(d, n, p->batch, p->units);
-            const uint32_t length = p->lengths ? (uint32_t)p->lengths[n] : p->steps;
-            for (uint32_t k = 0; k < p->steps; k++) {
-                const uint32_t t = d || p->reverse ? p->steps - 1u - k : k;
-                int8_t *out = y ? y + mq_step_at(t, d, n, p->directions, p->batch, p->units) : NULL;
-                if (t >= length) {
-                    if (out) {
-                        memset(out, 0, bytes);
-                    }
-                    continue;
-                }
-                step(x + ((size_t)t * p->batch + n) * p->inputs, w, r, state, cell, next, d * 4u * p->units, p);
-                memcpy(state, next, bytes);
-                if (out) {
-                    memcpy(out, next, bytes);
-                }
-            }
-        }
-    }
-}
+#define MQ_LSTM mq_lstm_s16_s8
+#define MQ_X(name) name##_s16
+#define MQ_H(name) name##_s8
+#include "mq_lstm_rows.h"
