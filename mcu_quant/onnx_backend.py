@@ -7,7 +7,7 @@
     tests = onnx.backend.test.BackendTest(backend, __name__)
 
 Everything is computed in f32, whole numbers and truth values as they are. float64, float16 and bfloat16 are computed in
-f32 too, and handed out in the type that the model declares.
+f32 too, float8 and float4 rounded where the model casts to them, and handed out in the type that the model declares.
 
 Firmware has fixed shapes and packed weights, but this interface hands over the inputs only when the model runs. So a
 model is built at its first run, for the shapes of the inputs given then. Inputs that must be known at build time
@@ -32,9 +32,10 @@ from onnx.backend.test.runner import BackendIsNotSupposedToImplementIt
 from mcu_quant import frontend
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.program import ProgramSession
-from mcu_quant.ir import Array
+from mcu_quant.ir import Array, Graph
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
+from mcu_quant.ops.narrow import HELD
 from mcu_quant.passes import optimise
 from mcu_quant.precision import presets
 from mcu_quant.program import Program, Purpose
@@ -55,10 +56,12 @@ class Refused(BackendIsNotSupposedToImplementIt):
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A program for given shapes and bound values; `inputs` are the names that are left to feed."""
+    """A program for given shapes and bound values. `empty` are values without elements: there is nothing to compute."""
 
+    graph: Graph
     program: Program
     session: ProgramSession
+    empty: Mapping[str, Array]
 
     @property
     def computes(self) -> bool:
@@ -83,7 +86,10 @@ class Prepared(BackendRep):
         feeds = self._feeds(inputs)
         built = self._for(feeds)
         self.last = built
-        results = dict(zip(self._outputs(), built.session.run(None, _known(built, feeds)), strict=True))
+        computed = [name for name in self._outputs() if name not in built.empty]
+        values = built.session.run(None, _known(built, feeds))
+        found = {**built.empty, **dict(zip(computed, values, strict=True))}
+        results = {name: found[name] for name in self._outputs()}
         return tuple(namedtupledict("Outputs", list(results))(*map(self._declared, results, results.values())))
 
     def _feeds(self, inputs: Any) -> dict[str, Array]:
@@ -125,13 +131,16 @@ def build(model: onnx.ModelProto) -> Built:
     Raises:
         DiagnosticError: as `frontend.load_whole` and `lower`.
     """
-    graph = optimise(frontend.load_whole(model).graph)
+    imported = frontend.load_whole(model)
+    graph = optimise(imported.graph)
     program = lower(graph, presets.make(graph, "f32", Target()))
-    return Built(program, ProgramSession(program))
+    empty = {n: np.zeros(t.shape, t.dtype) for n, t in imported.empty.items()}
+    return Built(graph, program, ProgramSession(program), empty)
 
 
 def _known(built: Built, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    return {n: feeds[n] for n in built.program.inputs}
+    """What is left to feed; values of narrow types in the type that holds them."""
+    return {n: feeds[n].astype(HELD.get(str(feeds[n].dtype), feeds[n].dtype)) for n in built.program.inputs}
 
 
 def _choices(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Iterator[tuple[str, ...]]:
@@ -139,7 +148,8 @@ def _choices(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Iterator[tup
     names = list(feeds)
     whole = tuple(n for n in names[1:] if feeds[n].dtype.kind in "biu")
     kinds = {node.op_type for node in model.graph.node}
-    scalars = all(feeds[n].ndim == 0 and feeds[n].dtype.kind in "biu" for n in names)
+    # a loop over such numbers: how often it runs must be known, whatever they are
+    scalars = all(feeds[n].ndim == 0 and (feeds[n].dtype.kind in "biu" or "Loop" in kinds) for n in names)
     numbers = (
         scalars
         or kinds <= NUMBERS_ONLY | {"Constant"}

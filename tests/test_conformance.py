@@ -61,6 +61,19 @@ def test_refusal_says_why() -> None:
     assert refused.value.diagnostics
 
 
+def test_values_without_elements_take_no_part() -> None:
+    """Inputs of no elements are known, outputs of none need no firmware; what is left is computed."""
+    half = helper.make_node("Slice", ["x", "zero", "zero"], ["none"])
+    joined = helper.make_node("Concat", ["past", "x"], ["y"], axis=0)
+    made = _model([half, joined], past=(0, 3), x=(2, 3))
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int64), "zero"))
+    made.graph.output.append(helper.make_tensor_value_info("none", TensorProto.FLOAT, None))
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    y, none = backend.run_model(made, [np.zeros((0, 3), np.float32), x])
+    np.testing.assert_array_equal(y, x)
+    assert none.shape == (0, 3)
+
+
 def test_device() -> None:
     assert backend.supports_device("CPU")
     assert not backend.supports_device("CUDA")

@@ -10,7 +10,7 @@ Dimensions are bound to numbers (`bind`), local functions and control flow disap
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import onnx_ir
 from mcu_quant.diagnostics import Diagnostic, raise_errors
 from mcu_quant.frontend import libraries
 from mcu_quant.frontend.bind import Binding, bind_inputs
-from mcu_quant.frontend.convert import canonicalise, raw_graph
+from mcu_quant.frontend.convert import canonicalise, raw_graph, without_empty_ports
 from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
 from mcu_quant.frontend.integer_products import in_qdq_form
@@ -29,7 +29,7 @@ from mcu_quant.frontend.loops import unfold
 from mcu_quant.frontend.read import checked, opset, read
 from mcu_quant.frontend.states import Pairing, pair
 from mcu_quant.frontend.stream import streamed
-from mcu_quant.ir import Array, Graph, State, check
+from mcu_quant.ir import Array, Graph, State, TensorType, check
 
 __all__ = ["Binding", "Imported", "Pairing", "load", "load_whole"]
 
@@ -39,7 +39,7 @@ class Imported:
     """A model as the rest of the system sees it, and every choice that importing it took.
 
     `notes` are sentences for the user: what was folded, and inputs that look like states but have no partner. `stream`
-    are the nodes that were made to carry their state.
+    are the nodes that were made to carry their state. `empty` are outputs without elements, which no firmware computes.
     """
 
     graph: Graph
@@ -47,6 +47,7 @@ class Imported:
     pairings: tuple[Pairing, ...] = ()
     notes: tuple[str, ...] = ()
     stream: tuple[str, ...] = ()
+    empty: Mapping[str, TensorType] = field(default_factory=dict)
 
 
 def load(
@@ -81,10 +82,12 @@ def load(
 def load_whole(model: onnx.ModelProto, bind: Mapping[str, int] | None = None) -> Imported:
     """Import a model in memory as it stands: caches stay inputs and outputs, nothing is carried from run to run.
 
+    Inputs and outputs without elements, which firmware refuses, are dropped.
+
     Raises:
         DiagnosticError: MQ104 to MQ112, all problems that can be known at once.
     """
-    return _sound(_imported(checked(model), model.graph.name or "model", bind or {}, {}))
+    return _sound(_imported(checked(model), model.graph.name or "model", bind or {}, {}, whole=True))
 
 
 def _starting(graph: Graph, initial: Mapping[str, Array]) -> Graph:
@@ -113,7 +116,9 @@ def _values(
     return {n: None if t is None else t.numpy() for n, t in zip(names, tensors, strict=True)}
 
 
-def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int]) -> Imported:
+def _imported(
+    proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int], whole: bool = False
+) -> Imported:
     """Everything but the states."""
     model = libraries.to_ir(expand(in_qdq_form(proto)))
     prepare(model)
@@ -122,11 +127,12 @@ def _imported(proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeli
     rewrites, refused = unfold(model)
     raw, problems = raw_graph(model, name)
     raise_errors([*_contradicting(problems, contradictions(model)), *(p for p in problems if p.code == "MQ105")])
+    raw, empty = without_empty_ports(raw) if whole else (raw, {})
     graph, more = canonicalise(raw, opset(proto))
     raise_errors([*problems, *(refused.get(d.where, d) if d.code == "MQ107" else d for d in more)])
     graph = replace(graph, rewrites=(*rewrites, *graph.rewrites))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
-    return Imported(graph, bindings, (), tuple(notes))
+    return Imported(graph, bindings, (), tuple(notes), empty=empty)
 
 
 def _sound(imported: Imported) -> Imported:

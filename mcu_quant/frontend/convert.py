@@ -15,6 +15,7 @@ from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
+from mcu_quant.ops import narrow
 from mcu_quant.passes.edit import settled
 from mcu_quant.passes.evaluate import evaluate
 from mcu_quant.passes.quantised import pair_quantisation
@@ -50,7 +51,7 @@ def raw_graph(model: onnx_ir.Model, name: str) -> tuple[Graph, list[Diagnostic]]
         operators=operators,
         types=types,
         constants=constants,
-        rewrites=tuple(Rewrite("float32 instead of " + t, f"{n} values") for t, n in sorted(rewrites.items())),
+        rewrites=tuple(Rewrite(rule, f"{n} values") for rule, n in sorted(rewrites.items())),
     )
     return _empty_known(graph), [*_unknown_shapes(graph), *_unknown_types(graph), *_too_short(graph)]
 
@@ -67,6 +68,20 @@ def _empty_known(graph: Graph) -> Graph:
         operators=tuple(op for op in kept if any(op.outputs)),
         constants={**graph.constants, **empty},
     )
+
+
+def without_empty_ports(graph: Graph) -> tuple[Graph, dict[str, TensorType]]:
+    """Inputs and outputs without elements are no part of what runs; also which they are."""
+    types = {n: graph.types[n] for n in (*graph.inputs, *graph.outputs) if n in graph.types}
+    empty = {n: t for n, t in types.items() if t.size == 0}
+    given = {n: np.zeros(empty[n].shape, empty[n].dtype) for n in graph.inputs if n in empty}
+    left = replace(
+        graph,
+        inputs=tuple(n for n in graph.inputs if n not in empty),
+        outputs=tuple(n for n in graph.outputs if n not in empty),
+        constants={**graph.constants, **given},
+    )
+    return _empty_known(left) if empty else graph, empty
 
 
 def canonicalise(graph: Graph, opset: int) -> tuple[Graph, list[Diagnostic]]:
@@ -170,16 +185,21 @@ def _type(value: onnx_ir.Value, rewrites: Counter[str]) -> TensorType | None:
 
 
 def _real(dtype: str, rewrites: Counter[str]) -> str:
-    """Whatever the model computes reals in, the graph says float32: formats are chosen by the plan."""
-    if dtype in ("float16", "bfloat16", "float64"):
-        rewrites[dtype] += 1
-        return "float32"
-    return dtype
+    """Whatever the model computes reals in, the graph says float32: formats are chosen by the plan.
+
+    Whole numbers of less than 8 bits are held in 8.
+    """
+    held = "float32" if dtype in ("float16", "bfloat16", "float64") else narrow.HELD.get(dtype)
+    if held:
+        rewrites[f"{held} instead of {dtype}"] += 1
+    return held or dtype
 
 
 def _operator(node: onnx_ir.Node, label: str) -> Operator:
     kind = node.op_type if node.domain in ONNX_DOMAINS else f"{node.domain}.{node.op_type}"
     attributes = {name: _attribute(a) for name, a in node.attributes.items() if a.type != onnx_ir.AttributeType.GRAPH}
+    made = next((str(o.dtype.numpy()) for o in node.outputs if o.dtype), "")
+    attributes |= {narrow.ATTRIBUTE: made} if made in narrow.HELD else {}
     return Operator(
         label,
         kind,

@@ -9,6 +9,7 @@ import onnx
 import onnx.checker
 import onnx.defs
 import onnx.external_data_helper
+import onnx.helper
 import onnx.numpy_helper
 import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -256,8 +257,24 @@ def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _modernise(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _sorted(model)
-    if opset(model) >= OLDEST_OPSET:
-        return model
+    for nodes in (model.graph.node, *(f.node for f in model.functions)):
+        _state_sides(nodes)
+    return model if opset(model) >= OLDEST_OPSET else modern(model)
+
+
+def _state_sides(nodes: Iterable[onnx.NodeProto]) -> None:
+    """Write out STFT's default, in place: ONNX's shape inference takes it for the other value."""
+    for node in nodes:
+        if node.op_type == "STFT" and node.domain in ONNX_DOMAINS and all(a.name != "onesided" for a in node.attribute):
+            node.attribute.append(onnx.helper.make_attribute("onesided", 1))
+
+
+def modern(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the operators of a modern opset.
+
+    Raises:
+        DiagnosticError: MQ111 if ONNX cannot convert it.
+    """
     try:
         return onnx.version_converter.convert_version(model, MODERN_OPSET)
     except (onnx.version_converter.ConvertError, RuntimeError) as error:

@@ -25,6 +25,7 @@ from mcu_quant.ops import (
     OpSpec,
     Sample,
     given,
+    narrow,
     register,
     register_kernel,
 )
@@ -34,6 +35,8 @@ from mcu_quant.program import Call, Program, Struct
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """The type that shape inference found; a cast that changes nothing is a Reshape."""
+    if narrow.ATTRIBUTE in op.attributes:
+        return narrow.cast(op, node)
     type_ = node.type(op.outputs[0])
     if type_.dtype == node.type(op.inputs[0]).dtype:
         return Canonical((Operator(op.name, "Reshape", op.inputs[:1], op.outputs, {"shape": type_.shape}),))

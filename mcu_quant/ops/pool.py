@@ -1,8 +1,9 @@
 """MaxPool, AveragePool, LpPool: one value of each channel for the values under a window, or under all (Global...).
 
-In one or two spatial axes. Canonical attributes: kernel_shape, strides, dilations, pads (begin..., end...), ceil_mode,
-and count_include_pad of AveragePool, p of LpPool. Positions outside the map take no part, but count in the divisor of
-an average where count_include_pad says so. A global maximum or average is a Reduce.
+In one or two spatial axes; over three it is one pool within the planes and one across them. Canonical attributes:
+kernel_shape, strides, dilations, pads (begin..., end...), ceil_mode, and count_include_pad of AveragePool, p of LpPool.
+Positions outside the map take no part, but count in the divisor of an average where count_include_pad says so. A global
+maximum or average is a Reduce.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mcu_quant.ops import (
     Canonical,
     Counts,
     Formats,
+    Given,
     Kernel,
     NodeContext,
     OpLowering,
@@ -66,7 +68,8 @@ def _ranked(y: Array, rank: int) -> Array:
 
 def reference_max(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
     """The largest value of each window."""
-    return (_ranked(_folded(np.maximum, _seen(op, inputs[0], -np.inf)), inputs[0].ndim),)
+    least = -np.inf if inputs[0].dtype.kind == "f" else np.iinfo(inputs[0].dtype).min
+    return (_ranked(_folded(np.maximum, _seen(op, inputs[0], least)), inputs[0].ndim),)
 
 
 def reference_average(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
@@ -77,9 +80,9 @@ def reference_average(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
 
 
 def reference_lp(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
-    """The 1-norm or 2-norm of each window."""
-    seen = _seen(op, inputs[0], 0)
-    y = np.sqrt(_folded(np.add, np.square(seen))) if op.attributes["p"] == 2 else _folded(np.add, np.abs(seen))
+    """The p-norm of each window."""
+    p = float(op.attributes["p"])
+    y = _folded(np.add, np.abs(_seen(op, inputs[0], 0)) ** np.float32(p)) ** np.float32(1.0 / p)
     return (_ranked(y, inputs[0].ndim),)
 
 
@@ -113,9 +116,38 @@ def _canonicalise(reduction: str = "", **own: int) -> Callable[[Operator, NodeCo
             return Canonical((Operator(op.name, "Reduce", op.inputs, op.outputs, attributes),))
         attributes = explicit(op, x[2:], op.attributes.get("kernel_shape", x[2:]))
         attributes |= {name: int(op.attributes.get(name, default)) for name, default in own.items()}
-        return Canonical((Operator(op.name, kind, op.inputs, op.outputs, attributes),))
+        made = Operator(op.name, kind, op.inputs, op.outputs, attributes)
+        return _plane_by_plane(made, node) if len(x) == 5 and not op.output(1) else Canonical((made,))
 
     return canonicalise
+
+
+def _plane_by_plane(op: Operator, node: NodeContext) -> Canonical:
+    """A pool over three axes is one over the planes and one across them: sums, counts and maxima are separable.
+
+    [n, c, d, h, w] is [n, c d, h, w] to the first and [n, c, d, h w] to the second.
+    """
+    x, y = node.shape(op.inputs[0]), node.shape(op.outputs[0])
+    a = op.attributes
+    within, across = {**a}, {**a}
+    for key in ("kernel_shape", "strides", "dilations"):
+        within[key], across[key] = a[key][1:], (a[key][0], 1)
+    within["pads"], across["pads"] = (*a["pads"][1:3], *a["pads"][4:]), (a["pads"][0], 0, a["pads"][3], 0)
+    planes, stack = (x[0], x[1] * x[2], *x[3:]), (x[0], x[1], x[2], y[3] * y[4])
+    shapes = {"planes": planes, "within": (*planes[:2], *y[3:]), "stack": stack, "across": (*y[:3], stack[3])}
+    edges = {what: f"{op.name}:{what}" for what in shapes}
+    dtype = node.type(op.inputs[0]).dtype
+    return Canonical(
+        (
+            Operator(edges["planes"], "Reshape", op.inputs[:1], (edges["planes"],), {"shape": shapes["planes"]}),
+            Operator(edges["within"], op.op, (edges["planes"],), (edges["within"],), within),
+            Operator(edges["stack"], "Reshape", (edges["within"],), (edges["stack"],), {"shape": shapes["stack"]}),
+            Operator(op.name, op.op, (edges["stack"],), (edges["across"],), across),
+            Operator(f"{op.name}:maps", "Reshape", (edges["across"],), op.outputs, {"shape": y}),
+        ),
+        {},
+        {edges[what]: TensorType(shape, dtype) for what, shape in shapes.items()},
+    )
 
 
 def agreed_shape(op: Operator, graph: Graph) -> str | None:
@@ -141,9 +173,9 @@ def sees_values(op: Operator, graph: Graph) -> str | None:
     return None if seen.all() else "a window lies entirely in the pad"
 
 
-def one_or_two_norm(op: Operator, graph: Graph) -> str | None:
-    """LpPool has p = 1 or p = 2."""
-    return None if op.attributes["p"] in (1, 2) else f"p is {op.attributes['p']}"
+def a_norm(op: Operator, graph: Graph) -> str | None:
+    """The p of LpPool is at least 1: below there is no norm."""
+    return None if op.attributes["p"] >= 1 else f"p is {op.attributes['p']}"
 
 
 # --- the kernels ---------------------------------------------------------------------------------------------------
@@ -176,6 +208,11 @@ def _exact_average(x: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
     return fixed.saturate(y, np.iinfo(x.dtype).min, np.iinfo(x.dtype).max).astype(x.dtype)
 
 
+def _exact_max_whole(x: Array, s: dict[str, Any], type: int) -> Array:
+    return _exact_max(x, s)
+
+
+register_kernel(Kernel("mq_max_pool_whole", "pool", counts=_counts, exact=_exact_max_whole))
 for _format in ("f32", "f16", "s16", "s8"):
     _integer = formats.get(_format).integer
     for _name, _spec in (("max", _exact_max), ("average", _exact_average)):
@@ -201,6 +238,12 @@ def _lower_max(op: Operator, lo: Lowering) -> None:
     x = lo.read(op.inputs[0])
     y = lo.write(op.outputs[0], quant=lo.type_of(x).quant)
     lo.call(f"mq_max_pool_{lo.formats.input}", x=x, y=y, s=_shape(op, lo))
+
+
+def _lower_max_whole(op: Operator, lo: Lowering) -> None:
+    x = lo.read(op.inputs[0])
+    code = lo.type_of(x).storage.type_code
+    lo.call("mq_max_pool_whole", x=x, y=lo.write(op.outputs[0]), s=_shape(op, lo), type=code)
 
 
 def _margins(op: Operator, lo: Lowering) -> dict[str, int]:
@@ -274,6 +317,7 @@ def _lowering(fmt: str, lower: Callable[[Operator, Lowering], None], snr: float,
 
 _PADDED = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}
 _CEIL = {"kernel_shape": [3], "strides": [2], "pads": [1, 0], "ceil_mode": 1}
+_VOLUME = {"kernel_shape": [3, 2, 3], "strides": [2, 1, 2], "pads": [1, 0, 2, 1, 1, 0]}
 
 MAX_POOL = register(
     OpSpec(
@@ -283,6 +327,7 @@ MAX_POOL = register(
         reference=reference_max,
         canonicalise=_canonicalise("max", ceil_mode=0),
         constraints=(one_or_two_axes, window_fits, agreed_shape, sees_values, values_only),
+        exact=_lower_max_whole,
         family="pooling",
         lowerings=(
             _lowering("f32", _lower_max, 120.0),
@@ -297,6 +342,11 @@ MAX_POOL = register(
             Sample("MaxPool", (given(1, 2, 9, 9),), {"kernel_shape": [2, 3], "dilations": [3, 2]}, name="dilated"),
             Sample("MaxPool", (given(1, 2, 7),), {"kernel_shape": [4], "strides": [2], "auto_pad": "SAME_LOWER"}),
             Sample("GlobalMaxPool", (given(1, 5, 3, 7),)),
+            Sample("MaxPool", (given(1, 2, 4, 5, 6),), _VOLUME, name="volume"),
+            *(
+                Sample("MaxPool", (Given((1, 2, 7, 6), 0, 100, dtype),), _PADDED, name=dtype)
+                for dtype in ("int8", "uint8")
+            ),
         ),
     )
 )
@@ -324,6 +374,7 @@ AVERAGE_POOL = register(
             Sample("AveragePool", (given(2, 3, 10),), {**_CEIL, "count_include_pad": 1}, name="ceil"),
             Sample("AveragePool", (given(1, 2, 9, 1),), {"kernel_shape": [3, 1], "dilations": [2, 1]}, opset=19),
             Sample("AveragePool", (given(1, 2, 7),), {"kernel_shape": [4], "strides": [2], "auto_pad": "SAME_UPPER"}),
+            Sample("AveragePool", (given(1, 2, 4, 5, 6),), _VOLUME, name="volume"),
             Sample("GlobalAveragePool", (given(1, 99, 64),)),
             Sample("GlobalAveragePool", (given(2, 5, 3, 4),), opset=11),
         ),
@@ -337,7 +388,7 @@ LP_POOL = register(
         infer=infer,
         reference=reference_lp,
         canonicalise=_canonicalise(ceil_mode=0, p=2),
-        constraints=(one_or_two_axes, window_fits, agreed_shape, sees_values, one_or_two_norm),
+        constraints=(one_or_two_axes, window_fits, agreed_shape, sees_values, a_norm),
         family="pooling",
         lowerings=(
             _lowering("f32", _lower_lp, 120.0),
@@ -346,6 +397,7 @@ LP_POOL = register(
         samples=(
             Sample("LpPool", (given(1, 3, 7, 8),), {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
             Sample("LpPool", (given(1, 2, 10),), {"kernel_shape": [3], "p": 1}, opset=11),
+            Sample("LpPool", (given(1, 2, 10, 3),), {"kernel_shape": [3, 2], "p": 3}, name="p3"),
             Sample("GlobalLpPool", (given(1, 3, 4, 5),)),
         ),
     )

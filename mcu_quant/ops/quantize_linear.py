@@ -36,6 +36,7 @@ from mcu_quant.ops import (
     Sample,
     fixed,
     given,
+    narrow,
     normalise_axis,
     register,
     register_kernel,
@@ -105,16 +106,17 @@ def _canonicalise(op: Operator, node: NodeContext) -> Canonical:
     """Scale and zero point become attributes; constant whole numbers become reals that remember their step."""
     x = node.type(op.inputs[0])
     scale, zero = node.constant(op.input(1)), node.constant(op.input(2))
-    if scale is None or (op.input(2) and zero is None):
-        return _at_run_time(op, node)
+    in_narrow = x.is_real if op.op == "DequantizeLinear" else narrow.ATTRIBUTE in op.attributes
+    if scale is None or (op.input(2) and zero is None) or in_narrow:
+        return _in_steps(op, node)
     several = scale.size > 1 or (zero is not None and zero.size > 1)
     axis = normalise_axis(int(op.attributes.get("axis", 1)), len(x.shape)) if several else 0
     value = node.constant(op.inputs[0])
     if op.op == "DequantizeLinear" and value is not None:
         return _constant(op, value, scale, zero, axis)
     dtype = x.dtype if op.op == "DequantizeLinear" else node.type(op.outputs[0]).dtype
-    if scale.size > 1 and scale.ndim != 1:  # one scale per block: see the constraint
-        return Canonical((op,))
+    if scale.size > 1 and scale.ndim != 1:  # one scale per block
+        return _in_steps(op, node)
     zeros = np.zeros(1) if zero is None else np.ravel(zero)
     scales = np.broadcast_to(np.ravel(scale).astype(np.float32), (max(scale.size, zeros.size),))
     attributes = {
@@ -126,43 +128,67 @@ def _canonicalise(op: Operator, node: NodeContext) -> Canonical:
     return Canonical((Operator(op.name, op.op, op.inputs[:1], op.outputs, attributes),))
 
 
-def _at_run_time(op: Operator, node: NodeContext) -> Canonical:
-    """A scale that is computed, as DynamicQuantizeLinear does: in elementary steps. Else see the constraint."""
-    shape, sizes = node.shape(op.inputs[0]), {node.shape(i) for i in op.inputs[1:] if i}
-    along = [1] * len(shape)
-    if any(prod(size) != 1 for size in sizes):
-        axis = normalise_axis(int(op.attributes.get("axis", 1)), len(shape))
-        along[axis] = shape[axis]
-        if sizes != {(shape[axis],)}:
-            return Canonical((op,))
+def _in_steps(op: Operator, node: NodeContext) -> Canonical:
+    """In elementary steps: a scale that is computed, as DynamicQuantizeLinear does, one per block, or a narrow type."""
+    shape = node.shape(op.inputs[0])
+    layout = _layout(shape, [node.shape(i) for i in op.inputs[1:] if i], int(op.attributes.get("axis", 1)))
+    if layout is None:
+        return Canonical((op,))  # see the constraint
+    view, along = layout
     steps: list[Operator] = []
     types: dict[str, TensorType] = {}
-    down = op.op == "QuantizeLinear"
 
-    def step(what: str, kind: str, *inputs: str, **attributes: Any) -> str:
+    def step(what: str, kind: str, size: Shape, *inputs: str, **attributes: Any) -> str:
         name = f"{op.name}:{what}"
-        types[name] = TensorType(node.shape(inputs[0]) if inputs[0] not in types else types[inputs[0]].shape)
+        types[name] = TensorType(size)
         steps.append(Operator(name, kind, inputs, (name,), attributes))
         return name
 
-    def spread(what: str, edge: str) -> str:
-        name = step(what, "Reshape", edge, shape=tuple(along))
-        types[name] = TensorType(tuple(along))
-        return name
+    def real(what: str, edge: str) -> str:
+        return edge if node.type(edge).is_real else step(what, "Cast", node.shape(edge), edge, dtype="float32")
 
-    scale = spread("scale", op.inputs[1])
-    zero = spread("offset", step("zero", "Cast", op.input(2), dtype="float32")) if op.input(2) else ""
-    if down:
-        limits = np.iinfo(node.type(op.outputs[0]).dtype)
-        value = step("round", "Round", step("divide", "Div", op.inputs[0], scale))
-        value = step("shift", "Add", value, zero) if zero else value
-        value = step("limit", "Clip", value, min=float(limits.min), max=float(limits.max))
-        last = Operator(op.name, "Cast", (value,), op.outputs, {"dtype": node.type(op.outputs[0]).dtype})
+    def spread(what: str, edge: str, given: str) -> str:
+        size = (1,) * len(along) if prod(node.shape(given)) == 1 else along
+        return step(what, "Reshape", size, edge, shape=size)
+
+    x = real("real", op.inputs[0])
+    x = x if view == shape else step("blocks", "Reshape", view, x, shape=view)
+    scale = spread("scale", op.inputs[1], op.inputs[1])
+    zero = op.input(2) and spread("offset", real("zero", op.input(2)), op.input(2))
+    down = op.op == "QuantizeLinear"
+    name = str(op.attributes.get(narrow.ATTRIBUTE, node.type(op.outputs[0]).dtype))
+    value = step("divide", "Div", view, x, scale) if down else x
+    value = step("round", "Round", view, value) if down and name not in narrow.FLOATS else value
+    value = step("shift", "Add" if down else "Sub", view, value, zero) if zero else value
+    value = value if down else step("times", "Mul", view, value, scale)
+    value = value if view == shape else step("whole", "Reshape", shape, value, shape=shape)
+    if not down:
+        last = Operator(op.name, "Reshape", (value,), op.outputs, {"shape": shape})
+    elif name in narrow.FLOATS:
+        last = narrow.rounding(op, value)
     else:
-        value = step("real", "Cast", op.inputs[0], dtype="float32")
-        value = step("shift", "Sub", value, zero) if zero else value
-        last = Operator(op.name, "Mul", (value, scale), op.outputs)
+        low, high = narrow.limits(name) if name in narrow.BITS else (np.iinfo(name).min, np.iinfo(name).max)
+        value = step("limit", "Clip", shape, value, min=float(low), max=float(high))
+        last = Operator(op.name, "Cast", (value,), op.outputs, {"dtype": node.type(op.outputs[0]).dtype})
     return Canonical((*steps, last), {}, types)
+
+
+def _layout(shape: Shape, sizes: Sequence[Shape], axis: int) -> tuple[Shape, Shape] | None:
+    """How to see a tensor and its scales so that they broadcast; None if blocks do not fill the axis."""
+    rank, several = len(shape), next((s for s in sizes if prod(s) != 1), None)
+    if several is None:
+        return shape, (1,) * rank
+    if any(prod(s) != 1 and s != several for s in sizes):
+        return None
+    axis = normalise_axis(axis, rank)
+    if len(several) == 1:
+        fits = several == (shape[axis],)
+        return (shape, tuple(n if a == axis else 1 for a, n in enumerate(shape))) if fits else None
+    blocks = several[axis]
+    if shape[axis] % blocks or several[:axis] + several[axis + 1 :] != shape[:axis] + shape[axis + 1 :]:
+        return None
+    before, after = shape[:axis], shape[axis + 1 :]
+    return (*before, blocks, shape[axis] // blocks, *after), (*before, blocks, 1, *after)
 
 
 def _constant(op: Operator, value: Array, scale: Array, zero: Array | None, axis: int) -> Canonical:
@@ -184,12 +210,12 @@ def _spread(value: Array, shape: Shape, axis: int) -> Array:
     return np.repeat(value, repeats, axis)[tuple(slice(n) for n in shape)]
 
 
-def constant_scale(op: Operator, graph: Graph) -> str | None:
-    """There is one scale and zero point, or one for every element of an axis; scales of blocks belong to constants."""
+def known_layout(op: Operator, graph: Graph) -> str | None:
+    """There is one scale and zero point, one for every element of an axis, or one for every block of it."""
     if "scale" in op.attributes:
         return None
-    computed = [i for i in op.inputs[1:] if i and i not in graph.constants]
-    return f"{', '.join(map(repr, computed))} at run time" if computed else "there is one scale per block"
+    sizes = " and ".join(str(list(graph.shape(i))) for i in op.inputs[1:] if i)
+    return f"scales of shape {sizes} for {list(graph.shape(op.inputs[0]))}"
 
 
 def known_type(op: Operator, graph: Graph) -> str | None:
@@ -367,7 +393,7 @@ QUANTIZE = register(
         infer=_infer_quantize,
         reference=_quantize,
         canonicalise=_canonicalise,
-        constraints=(constant_scale, known_type),
+        constraints=(known_layout, known_type),
         mixed=True,
         family="quantisation",
         lowerings=(
@@ -393,7 +419,7 @@ DEQUANTIZE = register(
         infer=_infer_dequantize,
         reference=_dequantize,
         canonicalise=_canonicalise,
-        constraints=(constant_scale, known_type),
+        constraints=(known_layout, known_type),
         mixed=True,
         family="quantisation",
         lowerings=(

@@ -2,7 +2,8 @@
 
 Nearest stays `Resize`: y[i, j, ...] = x[index_0[i], index_1[j], ...]. Attribute `index` holds the positions taken along
 all axes one after the other, `shape` how many there are of each.
-Linear becomes one `ResizeLinear` for each axis that changes its size, with the places as attribute `at`.
+Linear becomes one `ResizeLinear` for each axis that changes its size, with the places as attribute `at`. Cubic, and
+linear with a filter before it, become products with constant matrices (`common/resample.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops import (
     fixed as constant,
 )
+from mcu_quant.ops.common import resample
 from mcu_quant.ops.layout import selection
 from mcu_quant.program import Call, Program, Struct
 
@@ -108,6 +110,8 @@ def nearest(at: Places, mode: str, axis: Axis) -> NDArray[np.int64]:
     return whole.astype(np.int64)
 
 
+_MODES = ("nearest", "linear", "cubic")
+
 # --- the canonical form ----------------------------------------------------------------------------------------------
 
 
@@ -120,13 +124,16 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     if axes is not None and shape == node.shape(op.inputs[0]):
         # as onnxruntime does it, even where a scale like 1.3 is rounded down to the same size
         return Canonical((Operator(op.name, "Reshape", op.inputs[:1], op.outputs, {"shape": shape}),))
-    if axes is not None and _mode(op) == "linear" and _ambiguous(op, axes):
+    if axes is not None and _mode(op) in ("linear", "cubic") and _ambiguous(op, axes):
         return Canonical((replace(op, attributes={**op.attributes, "ambiguous": 1}),))
-    if axes is None or _mode(op) not in ("nearest", "linear") or _transformation(op) not in _TRANSFORMATIONS:
+    if axes is None or _mode(op) not in _MODES or _transformation(op) not in _TRANSFORMATIONS:
         return Canonical((op,))
     found = [_places(op, axis) for axis in axes]
     outside = any(((at < 0) | (at > axis.before - 1)).any() for at, axis in zip(found, axes, strict=True))
-    if (_transformation(op) == "tf_crop_and_resize" and outside) or _smooths(op, axes):
+    extrapolates = _transformation(op) == "tf_crop_and_resize" and outside
+    if _mode(op) == "cubic" or (_mode(op) == "linear" and (extrapolates or _smooths(op, axes))):
+        return _weighted(op, node, axes, found)
+    if extrapolates:
         return Canonical((op,))
     inside = [np.clip(at, 0, axis.before - 1) for at, axis in zip(found, axes, strict=True)]
     if _mode(op) == "linear":
@@ -194,6 +201,27 @@ def _places(op: Operator, axis: Axis) -> Places:
     return places(axis, _transformation(op))
 
 
+def _weighted(op: Operator, node: NodeContext, axes: Sequence[Axis], found: Sequence[Places]) -> Canonical:
+    """Products with matrices, one for each axis that changes."""
+    a = op.attributes
+    crops = _transformation(op) == "tf_crop_and_resize"
+    kind = resample.Filter(
+        cubic=float(a.get("cubic_coeff_a", -0.75)) if _mode(op) == "cubic" else None,
+        smooths=bool(a.get("antialias", 0)),
+        excludes=bool(a.get("exclude_outside", 0)),
+        extrapolates=float(a.get("extrapolation_value", 0.0)) if crops else None,
+    )
+    return resample.products(
+        op,
+        node,
+        [
+            resample.resampling(i, at, axis.before, float(axis.scale), kind)
+            for i, (at, axis) in enumerate(zip(found, axes, strict=True))
+            if not np.array_equal(at, np.arange(axis.before))
+        ],
+    )
+
+
 def _linear(op: Operator, node: NodeContext, inside: Sequence[Places]) -> Canonical:
     """One operator for each axis that changes: first those that get smaller, so that the others have less to do."""
     shape = node.shape(op.inputs[0])
@@ -232,8 +260,8 @@ def constant_sizes(op: Operator, graph: Graph) -> str | None:
 
 
 def known_mode(op: Operator, graph: Graph) -> str | None:
-    """The mode of Resize is nearest or linear."""
-    return None if _is_canonical(op) or _mode(op) in ("nearest", "linear") else f"the mode is {_mode(op)!r}"
+    """The mode of Resize is nearest, linear or cubic."""
+    return None if _is_canonical(op) or _mode(op) in _MODES else f"the mode is {_mode(op)!r}"
 
 
 def known_transformation(op: Operator, graph: Graph) -> str | None:
@@ -255,15 +283,9 @@ def whole_corners(op: Operator, graph: Graph) -> str | None:
 
 
 def inside_input(op: Operator, graph: Graph) -> str | None:
-    """With tf_crop_and_resize the region of interest lies inside the input."""
+    """Where nearest elements are taken with tf_crop_and_resize, the region of interest lies inside the input."""
     crops = not _is_canonical(op) and _transformation(op) == "tf_crop_and_resize"
     return "it reaches outside, where values would be extrapolated" if crops else None
-
-
-def no_antialias(op: Operator, graph: Graph) -> str | None:
-    """Resize to a smaller size does not smooth first: antialias is 0."""
-    smooths = not _is_canonical(op) and op.attributes.get("antialias", 0)
-    return "antialias is 1" if smooths else None
 
 
 # --- nearest ---------------------------------------------------------------------------------------------------------
@@ -285,7 +307,7 @@ RESIZE = register(
         reference,
         canonicalise=canonicalise,
         onnx=("Upsample",),
-        constraints=(constant_sizes, known_mode, known_transformation, whole_corners, inside_input, no_antialias),
+        constraints=(constant_sizes, known_mode, known_transformation, whole_corners, inside_input),
         samples=(
             Sample("Resize", (given(1, 2, 3, 4), None, _scales(1, 1, 2, 2))),
             Sample("Resize", (given(1, 2, 5), None, None, constant([1, 2, 3])), {"mode": "nearest"}, name="sizes"),
@@ -410,6 +432,25 @@ RESIZE_LINEAR = register(
                 {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
                 opset=13,
                 name="linear-pytorch",
+            ),
+            Sample("Resize", (given(1, 2, 5, 4), None, _scales(1, 1, 2, 0.8)), {"mode": "cubic"}, name="cubic"),
+            Sample(
+                "Resize",
+                (given(1, 2, 5, 6), None, None, constant([1, 2, 7, 4])),
+                {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
+                name="cubic-inside",
+            ),
+            *(
+                Sample(
+                    "Resize", (given(1, 2, 9, 7), None, _scales(1, 1, 0.6, 1.5)), {"mode": m, "antialias": 1}, name=m
+                )
+                for m in ("linear", "cubic")
+            ),
+            Sample(
+                "Resize",
+                (given(1, 1, 4, 5), _scales(0, 0, 0.4, 0.6, 1, 1, 1.2, 1.7), None, constant([1, 1, 3, 3])),
+                {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 9.0},
+                name="extrapolated",
             ),
         ),
     )

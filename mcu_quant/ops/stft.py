@@ -125,6 +125,7 @@ register(
         samples=(
             Sample("STFT", (given(1, 160, 1), fixed(16), _window(64), fixed(64)), {"onesided": 1}, name="windowed"),
             Sample("STFT", (given(2, 40, 1), fixed(7), None, fixed(15)), {"onesided": 1}, opset=17, name="odd"),
+            Sample("STFT", (given(1, 48, 1), fixed(8), _window(16)), opset=17, name="default"),
             Sample("STFT", (given(1, 48, 1), fixed(8), _window(16)), {"onesided": 0}, opset=20, name="both-sides"),
         ),
     )

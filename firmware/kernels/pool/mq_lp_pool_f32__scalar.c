@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_pool.h"
 
-#include <math.h>
-
+#include "mq_norm.h"
 #include "mq_window.h"
 
-/* The 1-norm or the 2-norm of the values under the window. */
+/* The norm of the values under the window. */
 static float length(const float *x, const mq_pool_shape *s, int32_t top, int32_t left, mq_taps v, mq_taps h,
                     int32_t norm) {
     float acc = 0.0f;
     for (int32_t a = v.first; a < v.end; a++) {
         const int32_t row = (top + a * s->dilation_height) * s->in_width + left;
         for (int32_t d = h.first; d < h.end; d++) {
-            const float value = x[row + d * s->dilation_width];
-            acc += norm == 2 ? value * value : (value < 0.0f ? -value : value);
+            acc += mq_norm_term(x[row + d * s->dilation_width], norm);
         }
     }
-    return norm == 2 ? sqrtf(acc) : acc;
+    return mq_norm_root(acc, norm);
 }
 
 void mq_lp_pool_f32(const float *x, float *y, const mq_pool_shape *s, int32_t norm) {

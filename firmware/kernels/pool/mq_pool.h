@@ -2,10 +2,10 @@
  *
  *   max        the largest. In integers y has the scale of x.
  *   average    the sum, divided by how many positions of the window lie in the map widened by the margins (the pads
- * where these count, else 0). In integers, with count that number: y = sat(y_zero + requantise(sum - taps x_zero,
- * multiplier[count - count_first], shift[count - count_first])) with taps the number of values summed. |sum| < 2^31 -
- * 2^15: at most 65534 taps for s16, 2^23 for s8. lp         norm = 1: the sum of magnitudes; norm = 2: the square root
- * of the sum of squares.
+ *              where these count, else 0). In integers, with count that number and taps the number of values summed:
+ *              y = sat(y_zero + requantise(sum - taps x_zero, multiplier[count - count_first], shift[count -
+ *              count_first])). |sum| < 2^31 - 2^15: at most 65534 taps for s16, 2^23 for s8.
+ *   lp         the norm-th root of the sum of |x|^norm, norm >= 1.
  *
  * x: [maps, in_height, in_width], y: [maps, out_height, out_width], row-major, maps = batch * channels. In 1-D the
  * height is 1. Every window covers at least one value. f16 computes in f32. y overlaps nothing.
@@ -54,6 +54,9 @@ void mq_max_pool_f32(const float *x, float *y, const mq_pool_shape *s);
 void mq_max_pool_f16(const mq_f16 *x, mq_f16 *y, const mq_pool_shape *s);
 void mq_max_pool_s16(const int16_t *x, int16_t *y, const mq_pool_shape *s);
 void mq_max_pool_s8(const int8_t *x, int8_t *y, const mq_pool_shape *s);
+
+/* Whole numbers of a type as in mq_whole_types.h, of which the largest is chosen as it is. */
+void mq_max_pool_whole(const void *x, void *y, const mq_pool_shape *s, int32_t type);
 
 void mq_average_pool_f32(const float *x, float *y, const mq_pool_shape *s, const mq_average_pool_float_params *p);
 void mq_average_pool_f16(const mq_f16 *x, mq_f16 *y, const mq_pool_shape *s, const mq_average_pool_float_params *p);

@@ -19,10 +19,12 @@ _NUMPY: dict[str, np.ufunc] = {"add": np.add, "mul": np.multiply, "max": np.maxi
 
 
 def reduced(kind: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """The reduction, in 64 bits, cut to the type of x."""
+    """The reduction, in 64 bits, cut to the type of x; of no numbers it is that which changes none."""
     wide = x.astype(np.uint64 if x.dtype == np.uint64 else np.int64)
+    low, high = (0, 1) if x.dtype == np.bool_ else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+    neutral = {"sum": 0, "prod": 1, "max": low, "min": high}[kind]
     with np.errstate(over="ignore"):
-        found: Array = np.asarray(_NUMPY[FUNCTIONS[kind]].reduce(wide, axis=axes))
+        found: Array = np.asarray(_NUMPY[FUNCTIONS[kind]].reduce(wide, axis=axes, initial=neutral))
     kept = [1 if a in axes else n for a, n in enumerate(x.shape)]
     return (found.reshape(kept) if keepdims else found).astype(x.dtype)
 
