@@ -125,6 +125,16 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Power:
+    """Power of the microcontroller while it computes, under one published condition."""
+
+    name: str
+    clock_hz: int
+    mw: float
+    condition: str
+
+
+@dataclass(frozen=True)
 class Debug:
     """Names under which flashing tools know the board; None where a tool does not know it."""
 
@@ -162,6 +172,7 @@ class Board:
     #: every fact of the file by its dotted key, for `source` and for listings
     facts: Mapping[str, object]
     caches: tuple[Cache, ...] = ()
+    power: tuple[Power, ...] = ()
     debug: Debug = Debug()
     emulators: tuple[Emulator, ...] = ()
     zephyr_board: str | None = None
@@ -392,6 +403,7 @@ def _board(document: Mapping[str, Any]) -> Board:
         sources=MappingProxyType(dict(document["sources"])),
         facts=MappingProxyType(_facts(document)),
         caches=tuple(Cache(name=name, **fields) for name, fields in document.get("cache", {}).items()),
+        power=tuple(Power(name=name, **fields) for name, fields in document.get("power", {}).items()),
         debug=Debug(**document.get("debug", {})),
         emulators=tuple(Emulator(tool=tool, **fields) for tool, fields in document.get("emulator", {}).items()),
         zephyr_board=document.get("zephyr_board"),

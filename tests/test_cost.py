@@ -134,7 +134,7 @@ def test_programs_of_real_operators_have_ranges_that_one_can_use() -> None:
         for fmt in ("s8", "s16", "f32"):
             low, high = cost.estimate(dense(fmt, 256, 256), board).error_pct
             xip = board.program_memory.kind == "xip"
-            assert low > (-60 if xip else -50) and high < (150 if xip else 60), (board.id, fmt, low, high)
+            assert low > (-60 if xip else -50) and high < (160 if xip else 60), (board.id, fmt, low, high)
 
 
 def test_errors_of_the_coefficients_weigh_by_their_share() -> None:
@@ -280,7 +280,7 @@ def test_what_does_not_fit_says_where_by_how_much_and_what_helps() -> None:
     program, arena = found.regions
     assert (program.region, program.missing_bytes) == ("flash", 88 * 1024)
     assert (arena.region, arena.missing_bytes) == ("sram", 172 * 1024)
-    assert "s8" in found.remedy and "nucleo_l4r5zi" in found.remedy
+    assert "s8" in found.remedy and "nucleo_f767zi" in found.remedy
     assert [d.code for d in found.diagnostics()] == ["MQ503", "MQ503"]
     assert "88.0 KiB too much" in found.diagnostics()[0].message
 
