@@ -53,6 +53,10 @@ class Intrinsic:
                 values.append(f"{self.predicate}(*(uint32_t *){at})")
             else:
                 lines.append(f"{type_} v{i}; memcpy(&v{i}, {at}, sizeof v{i});")
+                if argument == "offset":  # up to 7, the other bytes of a lane 0
+                    width = 16 // int(type_.split("x")[1].removesuffix("_t"))
+                    mask = f"(k % {width} ? 0 : 7)"
+                    lines.append(f"for (int k = 0; k < 16; k++) {{ ((unsigned char *)&v{i})[k] &= {mask}; }}")
                 values.append(f"v{i}")
         call = f"{self.name}({', '.join(values)})"
         end = f"{call};" if self.result == "void" else f"{self.result} r = {call}; memcpy(out, &r, sizeof r);"

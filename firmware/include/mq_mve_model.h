@@ -94,7 +94,11 @@ MQ_LOAD_SOME(int8x16_t, 16u, vldrbq_z_s8, int8_t)
 MQ_LOAD_SOME(int16x8_t, 8u, vldrbq_z_s16, int8_t)
 MQ_LOAD_SOME(int16x8_t, 8u, vldrhq_z_s16, int16_t)
 MQ_LOAD_SOME(int32x4_t, 4u, vldrbq_z_s32, int8_t)
+MQ_LOAD_SOME(int32x4_t, 4u, vldrhq_z_s32, int16_t)
 MQ_LOAD_SOME(int32x4_t, 4u, vldrwq_z_s32, int32_t)
+
+/* Lane i from `offset[i]` elements behind p. */
+MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_s32, (const int16_t *p, uint32x4_t offset), p[offset.lane[i]])
 
 #define MQ_STORE(vector, lanes, name, type, low)                                                                       \
     static inline void name(type *p, vector a) {                                                                       \
@@ -132,6 +136,19 @@ MQ_LANES(int32x4_t, 4u, vaddq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64
 MQ_LANES(int32x4_t, 4u, vsubq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64_t)a.lane[i] - b))
 MQ_LANES(int32x4_t, 4u, vmaxq_s32, (int32x4_t a, int32x4_t b), a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i])
 MQ_LANES(int32x4_t, 4u, vminq_s32, (int32x4_t a, int32x4_t b), a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i])
+
+MQ_LANES(int32x4_t, 4u, vsubq_s32, (int32x4_t a, int32x4_t b), mq_low_s32((int64_t)a.lane[i] - b.lane[i]))
+MQ_LANES(int32x4_t, 4u, vmulq_s32, (int32x4_t a, int32x4_t b), mq_low_s32((int64_t)a.lane[i] * b.lane[i]))
+MQ_LANES(int32x4_t, 4u, vandq_s32, (int32x4_t a, int32x4_t b), a.lane[i] & b.lane[i])
+MQ_LANES(int32x4_t, 4u, vshlq_n_s32, (int32x4_t a, const int imm), mq_low_s32((int64_t)a.lane[i] * ((int64_t)1 << imm)))
+MQ_LANES(int32x4_t, 4u, vshrq_n_s32, (int32x4_t a, const int imm), a.lane[i] >> imm)
+MQ_LANES(int32x4_t, 4u, vrshrq_n_s32, (int32x4_t a, const int imm),
+         (int32_t)(((int64_t)a.lane[i] + ((int64_t)1 << (imm - 1))) >> imm))
+MQ_LANES(uint32x4_t, 4u, vreinterpretq_u32_s32, (int32x4_t a), (uint32_t)a.lane[i])
+
+/* High word of the product, rounded. */
+MQ_LANES(int32x4_t, 4u, vrmulhq_s32, (int32x4_t a, int32x4_t b),
+         (int32_t)(((int64_t)a.lane[i] * b.lane[i] + ((int64_t)1 << 31)) >> 32))
 
 /* High word of twice the product; it saturates where both are -2^31. */
 MQ_LANES(int32x4_t, 4u, vqdmulhq_s32, (int32x4_t a, int32x4_t b),

@@ -14,6 +14,21 @@ static inline int32x4_t mq_requantise_s32(int32x4_t sum, int32x4_t multiplier, i
     return vrshlq_s32(wide, vsubq_n_s32(vminq_s32(shift, none), 1));
 }
 
+/* `count` sums in place, each row with a scale of its own. Of `sums`, whole vectors are used. */
+MQ_OUT_OF_LINE void mq_requantise_rows(int32_t *sums, const int32_t *multiplier, const int8_t *shift, uint32_t count) {
+    for (uint32_t fours = count >> 2; fours; fours--) {
+        vstrwq_s32(sums, mq_requantise_s32(vldrwq_s32(sums), vldrwq_s32(multiplier), vldrbq_s32(shift)));
+        sums += 4;
+        multiplier += 4;
+        shift += 4;
+    }
+    if (count & 3u) {
+        const mve_pred16_t some = vctp32q(count & 3u);
+        const int32x4_t m = vldrwq_z_s32(multiplier, some);
+        vstrwq_s32(sums, mq_requantise_s32(vldrwq_s32(sums), m, vldrbq_z_s32(shift, some)));
+    }
+}
+
 /* What outputs become. */
 typedef struct {
     int32_t zero;

@@ -69,9 +69,24 @@ def clip_steps(clip: float, name: str) -> int:
 #: How W and R are packed, by the suffix of the kernel's name; each gate of a direction is a group.
 PACK: Mapping[str, Mapping[tuple[str, str], packing.Pack]] = {
     "f16": {("dsp", "w"): packing.HALF_ROWS, ("dsp", "r"): packing.HALF_ROWS},
-    "s8": {("dsp", "w"): packing.ROWS_FOR_S8, ("dsp", "r"): packing.ROWS_FOR_S8},
-    "s16_s8": {("dsp", "w"): packing.ROWS_FOR_S16, ("dsp", "r"): packing.ROWS_FOR_S8},
-    "s16": {("dsp", "w"): packing.ROWS_FOR_S16, ("dsp", "r"): packing.ROWS_FOR_S16},
+    "s8": {
+        ("dsp", "w"): packing.ROWS_FOR_S8,
+        ("dsp", "r"): packing.ROWS_FOR_S8,
+        ("mve", "w"): packing.CHUNKS_FOR_S8,
+        ("mve", "r"): packing.CHUNKS_FOR_S8,
+    },
+    "s16_s8": {
+        ("dsp", "w"): packing.ROWS_FOR_S16,
+        ("dsp", "r"): packing.ROWS_FOR_S8,
+        ("mve", "w"): packing.CHUNKS_FOR_S16,
+        ("mve", "r"): packing.CHUNKS_FOR_S8,
+    },
+    "s16": {
+        ("dsp", "w"): packing.ROWS_FOR_S16,
+        ("dsp", "r"): packing.ROWS_FOR_S16,
+        ("mve", "w"): packing.CHUNKS_FOR_S16,
+        ("mve", "r"): packing.CHUNKS_FOR_S16,
+    },
 }
 
 
