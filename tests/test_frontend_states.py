@@ -183,8 +183,18 @@ def test_real_models(shared, name, bind, expected):
     assert [(p.input, p.output, p.rule) for p in imported.pairings] == expected
 
 
-@pytest.mark.parametrize(("before", "after", "noted"), [("q", "qn", True), ("noisy", "clean", False)])
+@pytest.mark.parametrize(
+    ("before", "after", "noted"), [("q", "qn", True), ("mean_in", "mean_out", True), ("noisy", "clean", False)]
+)
 def test_what_may_be_a_state_is_noted(tmp_path, before, after, noted):
     made = load(save(leaky(before, after), tmp_path))
     assert made.pairings == ()
     assert any(f"--state OUTPUT:{before}" in note for note in made.notes) == noted
+
+
+@pytest.mark.parametrize("decay", [1.0, -0.5, 2.0])
+def test_other_sums_are_no_averages(tmp_path, decay):
+    nodes = [node("Mul", "x_in decay", "kept"), node("Add", "kept other", "x_out")]
+    constants = {"decay": np.array(decay, np.float32)}
+    made = model(nodes, {"other": [1, 4], "x_in": [1, 4]}, {"x_out": [1, 4]}, constants)
+    assert not any("--state" in note for note in load(save(made, tmp_path)).notes)

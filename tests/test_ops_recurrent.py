@@ -493,3 +493,23 @@ def test_counts_are_those_of_the_shapes() -> None:
     counted = recurrent.counts(program, call)
     assert counted.macs == 5 * 2 * 2 * 3 * 8 * (6 + 8) == ops.spec("GRU").macs(one.op, one.graph)
     assert (counted.elements, counted.units) == (5 * 2 * 2 * 8, 3 * 5 * 2 * 2 * 8)
+
+
+# --- states at the start ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("between", "fits"),
+    [("Tanh", True), ("Reshape", True), ("Relu", False), ("LayerNormalization", False)],
+)
+def test_integers_keep_the_state_within_one(between, fits):
+    """What a layer starts from is limited to 1 by its format: nothing else may come there."""
+    attributes = {"Reshape": {"shape": (1, 1, 3)}, "LayerNormalization": {"axis": -1, "epsilon": 1e-5}}
+    gru = {"direction": "forward", "hidden_size": 3, "activations": ("Sigmoid", "Tanh")}
+    layer = Operator("layer", "GRU", ("x", "w", "r", "", "", "start"), ("", "after"), gru)
+    makes = Operator("makes", between, ("before",), ("start",), attributes.get(between, {}))
+    types = {n: TensorType((1, 1, 3)) for n in ("x", "before", "start", "after")}
+    graph = Graph("test", ("x",), ("after",), (makes, layer), types, {})
+    index = np.arange(3).reshape(1, 1, 3)
+    state = State("before", "after", types["before"], np.zeros((1, 1, 3)), (StatePiece("before", "after", index),))
+    assert (recurrent.starts_within_one(layer, replace(graph, states=(state,))) is None) == fits

@@ -84,6 +84,26 @@ def test_a_mask_that_is_computed(tmp_path, kept_if, shape):
     assert "Softmax" not in kinds(imported(tmp_path, made, bools=["mask"]))
 
 
+def test_a_mask_in_another_shape(tmp_path):
+    """Of keys, [batch, keys], spread over heads and queries, as PyTorch's attention has it."""
+    nodes = [
+        node("Where", "gone low zero", "bias"),
+        node("Reshape", "bias rank4", "flat"),
+        node("Expand", "flat heads", "spread"),
+        node("Add", "x spread", "masked"),
+        node("Softmax", "masked", "y", axis=-1),
+    ]
+    constants = {
+        "zero": np.zeros((1, STEPS), np.float32),
+        "low": np.array(-1e9, np.float32),
+        "rank4": [1, 1, 1, STEPS],
+        "heads": [1, HEADS, 1, STEPS],
+    }
+    made = model(nodes, {"x": SHAPE, "gone": [STEPS]}, {"y": SHAPE}, constants, types={"gone": BOOLS})
+    graph = imported(tmp_path, made, bools=["gone"])
+    assert {"MaskedSoftmax", "Xor"} <= set(kinds(graph)) <= {"MaskedSoftmax", "Xor", "Reshape"}
+
+
 def test_two_masks(tmp_path):
     """A causal one, and one of what the caller says is there."""
     nodes = [

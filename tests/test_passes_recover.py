@@ -366,3 +366,14 @@ def test_a_function_that_is_almost_one_stays(tmp_path):
 
 def test_a_function_whose_inside_is_used_stays(tmp_path):
     assert "Swish" not in activation(tmp_path, FUNCTIONS["Swish"], s=True)
+
+
+@pytest.mark.parametrize("name", ["Gelu", "GeluTanh", "Swish, as a quotient"])
+def test_activation_functions_with_constants_in_half_precision(tmp_path, name):
+    """Rounded constants make another function: the one they stand for is taken."""
+    numbers = {n: a.astype(np.float16) for n, a in NUMBERS.items()}
+    nodes = [node("Cast", "input", "x", to=10), *FUNCTIONS[name], node("Cast", "y", "out", to=1)]
+    path = save(model(nodes, {"input": [2, 50]}, {"out": [2, 50]}, numbers), tmp_path)
+    graph = optimise(load(path).graph)
+    assert kinds(graph) == [name.split(",")[0]]
+    assert_same(path, graph, [{"input": random(RNG, 2, 50, scale=3.0)}], at_least_db=50.0)

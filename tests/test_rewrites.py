@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from onnx import TensorProto
 
 from mcu_quant.api import rewrites, stages
 from mcu_quant.cli import main
 from mcu_quant.diagnostics import DiagnosticError
 from tests import streaming_model
+from tests.onnx_models import model, node, save
 
 REAL = (
     *("armkws_gru_s", "armkws_basic_lstm_s", "silero_vad_16k", "gtcrn_stream"),
@@ -37,6 +39,17 @@ def test_a_changed_weight_is_noticed(tmp_path):
         rewrites.verify(replace(read, graph=graph), None)
     assert {d.code for d in error.value.diagnostics} == {"MQ115"}
     assert {"y", "h_out"} <= {d.where for d in error.value.diagnostics}
+
+
+def test_less_is_asked_of_a_model_in_half_precision(tmp_path):
+    weights = {"w": np.random.default_rng(0).standard_normal((64, 64)).astype(np.float16)}
+    made = model([node("MatMul", "x w", "y")], {"x": [1, 64]}, {"y": [1, 64]}, weights, real=TensorProto.FLOAT16)
+    path = save(made, tmp_path)
+    read = stages.read(stages.Source(path))
+    [found] = rewrites.verify(read, None)
+    assert found.accuracy.outputs["y"].snr_db < rewrites.SNR_DB
+    assert rewrites.least_snr_db(read.graph) == rewrites.HALF_SNR_DB["float16"]
+    assert [d.code for d in rewrites.problems([found])] == ["MQ115"]
 
 
 def test_inspect_says_what_was_compared(tmp_path):

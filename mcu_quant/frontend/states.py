@@ -13,7 +13,8 @@ decide uniquely it leaves to the next:
 5. Position: names on both sides hold a word for a state, or the input's holds one that means nothing else and no
    output's does, and there are as many such inputs of this shape as outputs; they pair in order.
 
-An input and an output of equal shape are not enough: that is what a mask or a spectrum looks like too.
+An input and an output of equal shape are not enough: that is what a mask or a spectrum looks like too. What looks like
+a running average, but has no name that speaks of a state, is noted: mixing with the input looks the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 
 from mcu_quant import trace
 from mcu_quant.diagnostics import Diagnostic, did_you_mean, raise_errors
+from mcu_quant.interpret import execute
 from mcu_quant.ir import Array, Graph, Operator, State, StatePiece
 from mcu_quant.passes import optimise
 from mcu_quant.passes.recurrent import RECURRENT
@@ -227,5 +229,30 @@ def _lonely(graph: Graph, pairings: Sequence[Pairing]) -> Iterator[str]:
     inputs, outputs = _open(graph, pairings)
     for name in inputs:
         same = [o for o in outputs if graph.types[o] == graph.types[name]]
-        if same and (speaks_of_state(name) or f"{name}n" in same):  # q and qn, as in formulas of recurrent cells
+        said = speaks_of_state(name) or f"{name}n" in same  # q and qn, as in formulas of recurrent cells
+        if same and (said or any(_averages(graph, name, o) for o in same)):
             yield f"input {name!r} may be a state: pair it with --state OUTPUT:{name} (of its shape: {', '.join(same)})"
+
+
+def _averages(graph: Graph, input_: str, output: str) -> bool:
+    """Is each element of the output the input's times a number between 0 and 1, plus what other inputs bring?"""
+    if _stem(input_) != _stem(output) or not _stem(input_) or not graph.types[input_].is_real:
+        return False
+    random = np.random.default_rng(0)
+    slopes, rests = [], []
+    for _ in range(2):
+        feeds = {n: _drawn(random, graph, n) for n in graph.inputs}
+        rest, one, two = (execute(graph, {**feeds, input_: feeds[input_] * k})[output] for k in (0, 1, 2))
+        with np.errstate(all="ignore"):
+            slopes.append((one - rest) / feeds[input_])
+            slopes.append((two - rest) / feeds[input_] / 2)
+        rests.append(rest)
+    same = all(np.allclose(slope, slopes[0], rtol=1e-3, atol=1e-4) for slope in slopes)
+    return same and bool(((slopes[0] > 0) & (slopes[0] < 1)).all()) and not np.allclose(rests[0], rests[1])
+
+
+def _drawn(random: np.random.Generator, graph: Graph, name: str) -> Array:
+    """Values of an input, none near zero."""
+    type_ = graph.types[name]
+    drawn = random.uniform(0.5, 1.5, type_.shape) * random.choice([-1, 1], type_.shape)
+    return np.asarray(drawn, type_.dtype)

@@ -207,7 +207,7 @@ def _sample(steps: int, batch: int, inputs: int, units: int, name: str = "", **a
 
 
 def _integer(op: Operator, graph: Graph) -> str | None:
-    return recurrent.has_default_activations(op, graph)
+    return recurrent.has_default_activations(op, graph) or recurrent.starts_within_one(op, graph)
 
 
 GRU = register(

@@ -119,7 +119,7 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
 
 
 def _integer(op: Operator, graph: Graph) -> str | None:
-    return recurrent.has_default_activations(op, graph)
+    return recurrent.has_default_activations(op, graph) or recurrent.starts_within_one(op, graph)
 
 
 def _sample(steps: int, batch: int, inputs: int, units: int, name: str = "", **attributes: Any) -> Sample:

@@ -6,7 +6,7 @@ After:  y = MaskedSoftmax(x, keep). No edge has to store such numbers beside the
 
 Cases, cited in the code:
 1. A constant is added: what is below `LOW` takes an element out, the rest is added as before.
-2. Where(c, 0, low), or the other way round, is added.
+2. Where(c, 0, low), or the other way round, is added; views may stand between.
 3. Where(c, x, low), or the other way round.
 4. A row in which nothing is kept: zeros if the mask is infinite (the model computes NaN), 1 / n if it is a number.
 5. Where sets to 0 what is not kept: it is 0.
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.ir import Array, Graph, Operator, Shape
 from mcu_quant.ops.masked_softmax import period
 from mcu_quant.passes.edit import Editor
 
@@ -34,7 +34,8 @@ LOW = -1e4
 class _Mask:
     """A masked tensor: an edge, what is added to it besides the mask, and which elements are kept.
 
-    `keep` is a truth value per element, or the edge that holds it, true where an element is kept if `kept_if`.
+    `keep` is a truth value per element, or the edge that holds it, true where an element is kept if `kept_if`; `views`
+    bring it into the shape in which it meets the tensor.
     """
 
     x: str
@@ -42,6 +43,7 @@ class _Mask:
     keep: Array | str
     kept_if: bool
     infinite: bool
+    views: tuple[Operator, ...] = ()
 
 
 def recover_masks(graph: Graph) -> Graph:
@@ -92,11 +94,14 @@ def _plus(edit: Editor, masked: Operator, mask: _Mask, made: list[Operator]) -> 
 def _keep(edit: Editor, op: Operator, mask: _Mask, made: list[Operator]) -> str:
     """The edge that is true where an element is kept, in a shape that rows can repeat."""
     shape = edit.shape(op.inputs[0])
-    if not isinstance(mask.keep, str):
+    if not isinstance(mask.keep, str) and not mask.views:
         keep = mask.keep == mask.kept_if
         keep = keep if period(shape, keep.shape) else np.array(np.broadcast_to(keep, shape))
         return edit.add_constant(f"{op.name}:keep", keep)
-    edge = mask.keep
+    edge = mask.keep if isinstance(mask.keep, str) else edit.add_constant(f"{op.name}:mask", mask.keep)
+    for view in mask.views[:-1] if mask.views and mask.views[-1].op == "Expand" else mask.views:
+        source, edge = edge, edit.add_edge(f"{view.outputs[0]}:mask", edit.shape(view.outputs[0]), "bool")
+        made.append(Operator(edge, view.op, (source,), (edge,), view.attributes))
     if not mask.kept_if:
         true, away = edit.add_constant(f"{op.name}:true", np.ones((), np.bool_)), edge
         edge = edit.add_edge(f"{op.name}:keep", edit.shape(away), "bool")
@@ -108,25 +113,35 @@ def _keep(edit: Editor, op: Operator, mask: _Mask, made: list[Operator]) -> str:
 
 
 def _added(edit: Editor, op: Operator) -> _Mask | None:
-    """Cases 1 and 2."""
     found = edit.operand(op)
     if found is not None:
-        x, value = found
-        away = value <= LOW
-        infinite = bool(np.isneginf(value[away]).all())
-        hopeless = np.broadcast_to(away, edit.shape(op.outputs[0])).all(axis=-1).any()
-        if not away.any() or np.isnan(value).any() or (hopeless and not infinite):
-            return None
-        rest = np.where(away, 0, value).astype(value.dtype)
-        return _Mask(x, rest if rest.any() else None, ~away, True, infinite)
-    for x, other in (op.inputs, op.inputs[::-1]):
-        choice = edit.maker(other, "Where")
-        if choice is None:
-            continue
-        values = [edit.scalar(i) for i in choice.inputs[1:]]
-        for kept_if, (zero, low) in ((True, values), (False, values[::-1])):
-            if zero == 0 and low is not None and low <= LOW:
-                return _Mask(x, None, _condition(edit, choice), kept_if, bool(np.isneginf(low)))
+        return _added_constant(*found, edit.shape(op.outputs[0]))
+    return _added_choice(edit, *op.inputs) or _added_choice(edit, *op.inputs[::-1])
+
+
+def _added_constant(x: str, value: Array, shape: Shape) -> _Mask | None:
+    """Case 1."""
+    away = value <= LOW
+    infinite = bool(np.isneginf(value[away]).all())
+    hopeless = np.broadcast_to(away, shape).all(axis=-1).any()
+    if not away.any() or np.isnan(value).any() or (hopeless and not infinite):
+        return None
+    rest = np.where(away, 0, value).astype(value.dtype)
+    return _Mask(x, rest if rest.any() else None, ~away, True, infinite)
+
+
+def _added_choice(edit: Editor, x: str, bias: str) -> _Mask | None:
+    """Case 2."""
+    views: list[Operator] = []
+    while (view := edit.maker(bias, "Reshape", "Expand", "Transpose")) is not None:
+        views.insert(0, view)
+        bias = view.inputs[0]
+    choice = edit.maker(bias, "Where")
+    values = [_everywhere(edit, i) for i in choice.inputs[1:]] if choice else []
+    for kept_if, pair in ((True, values), (False, values[::-1])):
+        if choice and pair[0] == 0 and pair[1] is not None and pair[1] <= LOW:
+            infinite = bool(np.isneginf(pair[1]))
+            return _Mask(x, None, _condition(edit, choice), kept_if, infinite, (*_spread(edit, choice), *views))
     return None
 
 
@@ -134,10 +149,26 @@ def _chosen(edit: Editor, op: Operator) -> _Mask | None:
     """Case 3."""
     _, first, second = op.inputs
     for kept_if, x, other in ((True, first, second), (False, second, first)):
-        low = edit.scalar(other)
+        low = _everywhere(edit, other)
         if low is not None and low <= LOW and edit.constant(x) is None:
             return _Mask(x, None, _condition(edit, op), kept_if, bool(np.isneginf(low)))
     return None
+
+
+def _everywhere(edit: Editor, edge: str) -> float | None:
+    """The one number that a constant holds everywhere."""
+    value = edit.constant(edge)
+    return None if value is None or value.size == 0 or (value != value.flat[0]).any() else float(value.flat[0])
+
+
+def _spread(edit: Editor, choice: Operator) -> tuple[Operator, ...]:
+    """What brings a condition into the shape of the result, where that has it from the values."""
+    condition, y = choice.inputs[0], choice.outputs[0]
+    shape = edit.shape(y)
+    if edit.shape(condition) == shape:
+        return ()
+    kind = "Reshape" if edit.graph.types[condition].size == edit.graph.types[y].size else "Expand"
+    return (Operator(choice.name, kind, (condition,), (y,), {"shape": shape}),)
 
 
 def _condition(edit: Editor, op: Operator) -> Array | str:

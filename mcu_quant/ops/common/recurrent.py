@@ -24,6 +24,23 @@ from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, FieldV
 
 # --- activation functions --------------------------------------------------------------------------------------------
 
+#: Operators whose results are within 1: of recurrent layers Y and Y_h.
+_WITHIN_ONE = (
+    "LSTM",
+    "GRU",
+    "RNN",
+    "Tanh",
+    "Sigmoid",
+    "HardSigmoid",
+    "Softsign",
+    "Softmax",
+    "MaskedSoftmax",
+    "Cos",
+    "Sin",
+)
+#: Operators that move values, or leave them out.
+_MOVES = ("Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "ScatterND", "Where", "Expand")
+
 #: Functions that ONNX has in recurrent layers only.
 _OWN = {
     "Affine": Function("mq_fn_affine", lambda x, alpha, beta: alpha * x + beta, (("alpha", 1.0), ("beta", 0.0))),
@@ -118,6 +135,30 @@ def has_default_activations(op: Operator, graph: Graph) -> str | None:
     kinds = op.attributes["activations"]
     default = _DEFAULT[op.op] * directions(op)
     return None if kinds == default else f"activations {', '.join(kinds)} instead of {', '.join(default)}"
+
+
+def starts_within_one(op: Operator, graph: Graph) -> str | None:
+    """None if |h| <= 1 at the start: integers keep h in that range, as no step can leave it. Else what may be larger.
+
+    What the caller of the model brings counts as a state from before.
+    """
+    makers, pending, seen = graph.producer(), [op.input(5)], {""}
+    after = {p.input: p.output for s in graph.states for p in s.pieces}
+    while pending:
+        name = pending.pop()
+        maker = makers.get(name)
+        if name in seen or (maker and maker.op in _WITHIN_ONE and name in maker.outputs[:2]):
+            continue
+        seen.add(name)
+        if name in after:
+            pending.append(after[name])
+        elif name in graph.constants and np.abs(graph.constants[name]).max(initial=0.0) > 1.0:
+            return f"its initial state is beyond 1 ({name})"
+        elif maker and maker.op not in _MOVES:
+            return f"its initial state comes from {maker.name} ({maker.op}) and may be beyond 1"
+        elif maker:
+            pending += [i for i in maker.inputs if i and graph.types[i].is_real]
+    return None
 
 
 # --- canonical form --------------------------------------------------------------------------------------------------
