@@ -148,6 +148,12 @@ CATALOGUE: dict[str, Code] = {
         "f16 needs a core with a floating-point unit (conversion instructions at least).",
         FINDINGS,
     ),
+    "MQ307": Code(
+        "values do not fit the format",
+        "8 bits span 48 dB, half precision ends at 65504. Powers of spectra, their roots and logarithms need f32; the "
+        "message names the operators, and --set or the plan gives them another format.",
+        FINDINGS,
+    ),
     # MQ4xx: calibration and test data
     "MQ401": Code(
         "data cannot be used",

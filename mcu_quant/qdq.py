@@ -13,6 +13,7 @@ from mcu_quant import ops
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.ops.quantize_linear import in_s8, quantised, stored_quant
+from mcu_quant.powers import powers
 
 KINDS = ("QuantizeLinear", "DequantizeLinear", "FakeQuantise")
 
@@ -71,6 +72,7 @@ class Neighbours:
         self._producer = graph.producer()
         self._consumers = graph.consumers()
         self._scales = scales(graph)
+        self._powers = powers(graph)
 
     def floats_read(self, op: Operator) -> tuple[str, ...]:
         """Inputs of an operator that the model does not store in 8 bits.
@@ -85,6 +87,14 @@ class Neighbours:
     def floats_written(self, op: Operator) -> tuple[str, ...]:
         """Outputs of an operator that the model does not store in 8 bits."""
         return tuple(o for o in op.outputs if o and not self._wanted(o))
+
+    def in_power(self, op: Operator) -> bool:
+        """Does an operator compute a power, or a root or logarithm of one: more than 8 bits can span?"""
+        return op.name in self._powers.inside
+
+    def before_power(self, op: Operator) -> bool:
+        """Is the result of an operator squared, or its logarithm taken?"""
+        return op.name in self._powers.before
 
     def against_s8(self, op: Operator) -> str | None:
         """Why the scales of one of the three operators are none of an s8 edge, or None."""

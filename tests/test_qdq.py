@@ -328,7 +328,7 @@ def test_real_models_agree_with_onnxruntime(name: str, integers: int, shared: Pa
     )
     assert {f for f, n in presets.make(graph, "qdq", Target()).formats().items() if n} == {"s8"}
     off = []
-    for x in _frames(graph, path, shared / "audio" / "kws"):
+    for x in _frames(graph, path, shared / "audio" / "kws")[::4]:
         feeds = {graph.inputs[0]: x}
         off.append(np.abs(session.run(None, feeds)[0].astype(int) - reference.run(None, feeds)[0]).ravel())
     assert session.mismatches == []

@@ -215,6 +215,8 @@ def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Prog
         progress(f"calibrating on {frames.provenance}")
         stats = calibrate(model.graph, frames, enough(model.graph))
         ranges, calibrated_on = stats.ranges(), stats.calibrated_on
+    if (warning := presets.powers_in_s8(plan, model.graph)) is not None:
+        notes.append(warning)
     made = PrecisionPlan(model.graph.name, plan.preset, plan.operators, ranges, calibrated_on, model.sha256)
     return Planned(made, frames, tuple(notes))
 

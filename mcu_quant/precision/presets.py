@@ -13,11 +13,12 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from mcu_quant import formats, ops
-from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import resolve
 from mcu_quant.lowering import Target
+from mcu_quant.powers import powers
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range, unknown_format
 from mcu_quant.qdq import KINDS as QDQ
 from mcu_quant.qdq import Neighbours, is_quantised
@@ -73,7 +74,11 @@ def f16(op: Operator, around: Neighbours) -> Wish:
 
 @_preset
 def s8(op: Operator, around: Neighbours) -> Wish:
-    """Everything in 8-bit integers where that exists: smallest and fastest, and often audible."""
+    """Everything in 8-bit integers where they can hold it: smallest and fastest, and often audible."""
+    if around.in_power(op):
+        return Wish("f32", "preset s8, but 8 bits span only 24 dB of a signal whose power is computed here")
+    if around.before_power(op):
+        return Wish("s8", "preset s8; its result is squared or goes into a logarithm, with 16 bits", output="s16")
     return Wish("s8", "preset s8")
 
 
@@ -148,6 +153,25 @@ def make(
 def planned(graph: Graph) -> Iterator[Operator]:
     """The operators a plan has lines for: all but those that pass data on in whatever format it is stored."""
     return (op for op in graph.operators if ops.has_choice(op, graph))
+
+
+def powers_in_s8(plan: PrecisionPlan, graph: Graph) -> Diagnostic | None:
+    """A warning for a plan that computes powers in 8 bits, or whose preset was asked to and did not."""
+    inside = [n for n in plan.operators if n in powers(graph).inside]
+    narrow = [n for n in inside if plan.operators[n].format == "s8"]
+    if narrow and plan.preset != "qdq":
+        message = f"{_and_more(narrow)}: 8 bits span only 24 dB of a signal whose power, root or logarithm this is"
+        help_ = f"compute it in floats: --set '{narrow[0]}=f32'"
+        return Diagnostic("MQ307", narrow[0], message, help=help_, severity=Severity.WARNING)
+    if inside and plan.preset == "s8":
+        message = f"{_and_more(inside)}: not in s8, since 8 bits span only 24 dB of a signal whose power this is"
+        help_ = "the plan says what each is computed in; --set OPERATOR=s8 insists"
+        return Diagnostic("MQ307", inside[0], message, help=help_, severity=Severity.WARNING)
+    return None
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f"this and {len(names) - 1} more operators" if len(names) > 1 else "one operator"
 
 
 def _best(op: Operator, graph: Graph, wish: Wish, target: Target) -> OperatorPlan | Diagnostic:
