@@ -298,6 +298,72 @@ def test_a_variance_around_another_mean_is_left_alone(tmp_path):
     assert "LayerNormalization" not in kinds(normalised(tmp_path, nodes, [1, 5, 8], random(RNG, 8), [-1]))
 
 
+def test_a_mean_of_means_and_a_number_per_channel_make_one_group(tmp_path):
+    """Global layer normalisation, as Conv-TasNet has it."""
+
+    def mean(x, y):
+        return [node("ReduceMean", f"{x} one_", f"{y}1", keepdims=1), node("ReduceMean", f"{y}1 two_", y, keepdims=1)]
+
+    nodes = [*mean("x", "m"), node("Sub", "x m", "d"), node("Pow", "d two", "q"), *mean("q", "v")]
+    nodes += [node("Add", "v eps", "ve"), node("Pow", "ve half", "s"), node("Mul", "gamma d", "n")]
+    nodes += [node("Div", "n s", "t"), node("Add", "t beta", "y")]
+    constants = {"gamma": random(RNG, 1, 6, 1), "beta": random(RNG, 1, 6, 1), "one_": [1], "two_": [2]}
+    constants |= {n: np.array(v, np.float32) for n, v in {"two": 2, "half": 0.5, "eps": 1e-8}.items()}
+    path = save(model(nodes, {"x": [1, 6, 9]}, {"y": [1, 6, 9]}, constants), tmp_path)
+    graph = optimise(load(path).graph)
+    assert_same(path, graph, [{"x": random(RNG, 1, 6, 9) + 1}])
+    assert kinds(graph) == ["GroupNormalization"]
+    assert max(a.size for a in graph.constants.values()) == 6
+
+
+SQUARES = [node("Pow", "x two", "q"), node("ReduceMean", "q axes", "v", keepdims=1), node("Add", "v eps", "ve")]
+RMS_ENDINGS = {
+    "Div": [node("Sqrt", "ve", "s"), node("Div", "x s", "n"), node("Mul", "n gamma", "y")],
+    "Reciprocal": [
+        node("Sqrt", "ve", "s"),
+        node("Reciprocal", "s", "r"),
+        node("Mul", "x r", "n"),
+        node("Mul", "gamma n", "y"),
+    ],
+    "power": [node("Pow", "ve minus_half", "r"), node("Mul", "r x", "n"), node("Mul", "n gamma", "y")],
+    "gamma first": [
+        node("Sqrt", "ve", "s"),
+        node("Div", "one s", "r"),
+        node("Mul", "r gamma", "g"),
+        node("Mul", "x g", "y"),
+    ],
+    "no gamma": [node("Sqrt", "ve", "s"), node("Div", "x s", "y")],
+}
+
+
+def rms_normalised(tmp_path, nodes, axes=(-1,), gamma=8, outputs=None):
+    constants = {"axes": list(axes), "gamma": random(RNG, gamma) if isinstance(gamma, int) else random(RNG, *gamma)}
+    numbers = {"eps": 1e-3, "one": 1, "two": 2, "minus_half": -0.5}
+    constants |= {n: np.array(v, np.float32) for n, v in numbers.items()}
+    path = save(model(nodes, {"x": [1, 5, 8]}, outputs or {"y": [1, 5, 8]}, constants), tmp_path)
+    graph = optimise(load(path).graph)
+    assert_same(path, graph, [{"x": random(RNG, 1, 5, 8) + 1} for _ in range(2)])
+    return graph
+
+
+@pytest.mark.parametrize("ending", RMS_ENDINGS)
+def test_rms_normalisation_in_all_its_forms(tmp_path, ending):
+    graph = rms_normalised(tmp_path, [*SQUARES, *RMS_ENDINGS[ending]])
+    [op] = graph.operators
+    assert (op.op, op.attributes["axis"]) == ("RMSNormalization", 2)
+    assert op.attributes["epsilon"] == np.float32(1e-3)
+
+
+def test_what_is_no_rms_normalisation_of_the_last_axes_is_left_alone(tmp_path):
+    nodes = [*SQUARES, *RMS_ENDINGS["Div"]]
+    assert "RMSNormalization" not in kinds(rms_normalised(tmp_path, nodes, axes=[1]))
+    assert kinds(rms_normalised(tmp_path, nodes, gamma=(5, 1))) == ["RMSNormalization", "Mul"]
+    level = [*nodes, node("Neg", "s", "level")]
+    assert "RMSNormalization" not in kinds(
+        rms_normalised(tmp_path, level, outputs={"y": [1, 5, 8], "level": [1, 5, 1]})
+    )
+
+
 # --- activation functions ------------------------------------------------------------------------------------------
 
 FUNCTIONS = {

@@ -23,6 +23,7 @@ from mcu_quant.passes.lstm import recover_lstm
 from mcu_quant.passes.masks import recover_masks
 from mcu_quant.passes.quantised import pair_quantisation
 from mcu_quant.passes.recurrent import merge_last_step
+from mcu_quant.passes.rms_norm import recover_rms_norm
 from mcu_quant.passes.rnn import recover_rnn
 from mcu_quant.passes.scalar_functions import recover_functions
 from mcu_quant.passes.unpack_states import unpack_states
@@ -37,6 +38,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     merge_constants,
     merge_common,
     recover_layer_norm,
+    recover_rms_norm,
     recover_lstm,
     recover_gru,
     recover_rnn,

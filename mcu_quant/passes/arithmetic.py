@@ -5,7 +5,8 @@ Cases, cited in the code:
 2. x - c                                         ->  x + (-c)
 3. max(x, c), min(x, c) with one number c        ->  Clip
 4. mean, sum, product, max, min over axes of 1   ->  Reshape
-5. Where(c, a, b), c constant and one value       ->  a, or b
+5. mean of a mean (sum of a sum ...), axes kept  ->  one mean over the axes of both
+6. Where(c, a, b), c constant and one value       ->  a, or b
 
 x / c and x ** c take their cheapest form when they are imported. Left alone where the constant widens the result by
 broadcasting, or is on the side where the rule does not hold.
@@ -61,15 +62,23 @@ def _binary(edit: Editor, op: Operator) -> None:
 
 
 def _reduce(edit: Editor, op: Operator) -> None:
-    """Case 4."""
     shape = edit.shape(op.inputs[0])
-    if op.attributes["kind"] in _OF_ONE and all(shape[a] == 1 for a in op.attributes["axes"]):
+    if op.attributes["kind"] in _OF_ONE and all(shape[a] == 1 for a in op.attributes["axes"]):  # case 4
         made = reshape(op.name, op.inputs[0], op.outputs[0], edit.shape(op.outputs[0]))
         edit.replace(op, [made], "reduction of single values is a view")
+        return
+    inner = edit.maker(op.inputs[0], "Reduce")
+    if inner is None or not edit.free(inner) or edit.reader(op.inputs[0]) is None:
+        return
+    same = inner.attributes["kind"] == op.attributes["kind"] in _OF_ONE
+    if same and op.attributes["keepdims"] and inner.attributes["keepdims"]:  # case 5
+        axes = tuple(sorted({*inner.attributes["axes"], *op.attributes["axes"]}))
+        merged = Operator(op.name, "Reduce", inner.inputs, op.outputs, {**op.attributes, "axes": axes})
+        edit.replace(op, [merged], "reductions merged", inner.name, [inner])
 
 
 def _decided(edit: Editor, op: Operator) -> None:
-    """Case 5."""
+    """Case 6."""
     condition, first, second = op.inputs
     known = edit.constant(condition)
     if known is None or bool(known.any()) != bool(known.all()):
