@@ -21,7 +21,7 @@ def coalesce(program: Program, successor: Mapping[str, str]) -> Program:
 
 def _is_copy(program: Program, call: Call, source: str, destination: str) -> bool:
     """Does this call only copy the whole of one edge to another of the same type?"""
-    if call.reads != (source,) or call.writes != (destination,) or call.purpose is not Purpose.COPY:
+    if call.purpose is not Purpose.COPY or call.reads != (source,) or call.writes != (destination,):
         return False
     a, b = program.edges[source], program.edges[destination]
     return a.type.format == b.type.format and a.type.quant == b.type.quant and a.type.size == b.type.size

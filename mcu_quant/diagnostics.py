@@ -155,6 +155,11 @@ CATALOGUE: dict[str, Code] = {
         FINDINGS,
     ),
     # MQ4xx: calibration and test data
+    "MQ306": Code(
+        "no plan keeps the limits",
+        "The message says what the plan that comes nearest takes, and how far each limit would have to give way.",
+        FINDINGS,
+    ),
     "MQ401": Code(
         "data cannot be used",
         "The calibration or test data is missing, unreadable, or has another shape, rate or number of channels than "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from math import prod
 from types import MappingProxyType
 
@@ -169,12 +170,12 @@ class Call:
             if isinstance(arg, Buffer) and (not access or arg.access in access):
                 yield name, arg
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Edges whose old value the call needs."""
         return tuple(b.edge for _, b in self.buffers(Access.READ, Access.UPDATE))
 
-    @property
+    @cached_property
     def writes(self) -> tuple[str, ...]:
         """Edges that the call changes."""
         return tuple(b.edge for _, b in self.buffers(Access.WRITE, Access.UPDATE))

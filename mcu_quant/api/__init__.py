@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mcu_quant import boards, ops, schemas
-from mcu_quant.api import folder, rewrites, stages
+from mcu_quant.api import folder, planning, rewrites, stages
 from mcu_quant.api.assemble import Job, Verified, assemble, verify
 from mcu_quant.api.folder import MANIFEST, PAGE, PLAN, REPORT, Manifest
 from mcu_quant.api.opened import open_folder
+from mcu_quant.api.planning import Planning
 from mcu_quant.api.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
 from mcu_quant.api.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
 from mcu_quant.boards import Board
@@ -29,14 +30,17 @@ from mcu_quant.frontend.describe import describe
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lowering import Target
 from mcu_quant.pipelines import Pipeline
+from mcu_quant.precision import front
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.precision.planner import Outcome
 from mcu_quant.report import render
 from mcu_quant.report.document import Document, differences
 
 __all__ = [
     "BuildRequest",
     "BuildResult",
+    "ExploreRequest",
     "PlanRequest",
     "PlanResult",
     "PrecisionRequest",
@@ -48,6 +52,7 @@ __all__ = [
     "TestRequest",
     "TestResult",
     "build",
+    "explore",
     "inspect",
     "make_plan",
     "report",
@@ -109,15 +114,17 @@ class PlanRequest:
     board: str | None = None
     precision: PrecisionRequest = field(default_factory=PrecisionRequest)
     data: Path | None = None
+    planning: Planning = field(default_factory=Planning)
 
 
 @dataclass(frozen=True, eq=False)
 class PlanResult:
-    """A plan with ranges, the type of each of its operators, and warnings."""
+    """A plan with ranges, the type of each of its operators, and warnings; what the planner found, where it chose."""
 
     plan: PrecisionPlan
     types: Mapping[str, str]
     diagnostics: tuple[Diagnostic, ...] = ()
+    outcome: Outcome | None = None
 
     @property
     def toml(self) -> str:
@@ -132,9 +139,12 @@ def make_plan(request: PlanRequest, progress: Progress = quiet) -> PlanResult:
         DiagnosticError: of import, board, data and plan.
     """
     model, board = _model_and_board(request.source, request.board, progress)
-    planned = stages.choose(model, stages.target(board), request.precision, request.data, progress, editable=True)
+    if board is None and request.planning.goal:
+        message = "a goal is kept on a board: what a plan takes depends on it"
+        raise DiagnosticError(Diagnostic("MQ900", "--board", message, help="`mcu-quant boards` lists them"))
+    made = planning.choose(model, board, request.precision, request.planning, request.data, progress, editable=True)
     types = {op.name: op.op for op in model.graph.operators}
-    return PlanResult(planned.plan, types, planned.diagnostics)
+    return PlanResult(made.planned.plan, types, made.planned.diagnostics, made.outcome)
 
 
 def _model_and_board(source: Source, board: str | None, progress: Progress) -> tuple[Model, Board | None]:
@@ -145,6 +155,38 @@ def _model_and_board(source: Source, board: str | None, progress: Progress) -> t
     problems.raise_all()
     assert model is not None
     return model, found
+
+
+@dataclass(frozen=True)
+class ExploreRequest:
+    """`points` steps of quality, at each of which `minimise` (flash, latency or balanced) is made small."""
+
+    source: Source
+    board: str
+    data: Path | None = None
+    points: int = 8
+    minimise: str = "balanced"
+    planning: Planning = field(default_factory=Planning)
+
+
+def explore(request: ExploreRequest, progress: Progress = quiet) -> Document:
+    """What quality costs: plans of the front beside uniform ones, as plain data, the least flash first.
+
+    Raises:
+        DiagnosticError: of import, board and data.
+    """
+    model, board = _model_and_board(request.source, request.board, progress)
+    assert board is not None
+    start = planning.begin(model, board, PrecisionRequest(), request.data, progress)
+    found = planning.survey(model, board, start, request.planning, progress)
+    points = front.front(found, request.minimise, request.points)
+    return {
+        "model": model.graph.name,
+        "board": board.id,
+        "minimise": request.minimise,
+        "measured_on": f"{found.trial.frames} frames of {start.clips.provenance}",
+        "points": front.rows(points, board.clock.hz),
+    }
 
 
 # --- build ---------------------------------------------------------------------------------------------------------
@@ -163,6 +205,7 @@ class BuildRequest:
     precision: PrecisionRequest = field(default_factory=PrecisionRequest)
     data: Path | None = None
     verify: bool = False
+    planning: Planning = field(default_factory=Planning)
 
     @property
     def command(self) -> str:
@@ -172,6 +215,7 @@ class BuildRequest:
         words += ["--preset", precision.preset] if precision.preset else []
         words += ["--plan", str(precision.plan)] if precision.plan else []
         words += [w for e in precision.edits for w in ("--set", e)]
+        words += self.planning.words
         words += ["--data", str(self.data)] if self.data else []
         words += ["--verify"] if self.verify else []
         words += ["--pipeline", source.pipeline] if source.pipeline else []
@@ -212,7 +256,7 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     if request.verify:
         progress("verifying rewrites")
         rewrites.verify(model, request.data)
-    planned = stages.choose(model, target, request.precision, request.data, progress)
+    planned = planning.choose(model, board, request.precision, request.planning, request.data, progress).planned
     progress("lowering")
     lowered = stages.lowered(model, planned.plan, target)
     progress("comparing with onnxruntime")

@@ -136,18 +136,7 @@ def assemble(job: Job) -> Assembled:
     """
     model, board, verified = job.model, job.board, job.verified
     program, memory = verified.lowered.program, verified.lowered.memory
-    context = Context(
-        prefix=_prefix(model.graph.name),
-        model=model.file.name,
-        board=f"{board.name} ({board.mcu})",
-        command=job.command,
-        vectors=verified.vectors,
-        compiler=f"{board.compiler.triple}-gcc",
-        board_flags=board.compiler.gcc_flags,
-        kinds={op.name: _kind(op, job.plan) for op in model.graph.operators},
-        frame=_frame(model),
-        version=VERSION,
-    )
+    context = _context(model, board, job.plan, job.command, verified.vectors)
     sources = codegen.generate(program, memory, context)
     sizes = _measured(sources, board)
     estimate = cost.estimate(program, board, model.budget_ms)
@@ -175,6 +164,35 @@ def assemble(job: Job) -> Assembled:
     described = replace(context, facts=tuple(figures(report)), operators=tuple(operator_notes(report)))
     readme = codegen.readme(program, memory, described)
     return Assembled({**sources, "README.md": readme}, report, found)
+
+
+def linked(model: Model, board: Board, plan: PrecisionPlan, lowered: Lowered) -> Footprint:
+    """What the firmware of a plan occupies on a board, without comparing or reporting anything.
+
+    Raises:
+        DiagnosticError: MQ602 if the code does not compile for the board.
+    """
+    program = lowered.program
+    sizes = {n: program.edges[n].type.size for n in (*program.inputs, *program.outputs)}
+    inputs, outputs = ({n: np.zeros((1, sizes[n]), np.float32) for n in ns} for ns in (program.inputs, program.outputs))
+    vectors = Vectors(inputs, {n.removesuffix("@output"): v for n, v in outputs.items()})
+    sources = codegen.generate(program, lowered.memory, _context(model, board, plan, "", vectors))
+    return _measured(sources, board)
+
+
+def _context(model: Model, board: Board, plan: PrecisionPlan, command: str, vectors: Vectors) -> Context:
+    return Context(
+        prefix=_prefix(model.graph.name),
+        model=model.file.name,
+        board=f"{board.name} ({board.mcu})",
+        command=command,
+        vectors=vectors,
+        compiler=f"{board.compiler.triple}-gcc",
+        board_flags=board.compiler.gcc_flags,
+        kinds={op.name: _kind(op, plan) for op in model.graph.operators},
+        frame=_frame(model),
+        version=VERSION,
+    )
 
 
 def _kind(op: Operator, plan: PrecisionPlan) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -217,7 +217,7 @@ def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Prog
         ranges, calibrated_on = stats.ranges(), stats.calibrated_on
     if (warning := presets.powers_in_s8(plan, model.graph)) is not None:
         notes.append(warning)
-    made = PrecisionPlan(model.graph.name, plan.preset, plan.operators, ranges, calibrated_on, model.sha256)
+    made = replace(plan, model=model.graph.name, ranges=ranges, calibrated_on=calibrated_on, sha256=model.sha256)
     return Planned(made, frames, tuple(notes))
 
 

@@ -20,7 +20,10 @@ from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.version import VERSION
 
 #: Order in which commands are listed: as they are met in use.
-_ORDER = ("inspect", "plan", "build", "test", "run", "report", "boards", "ops", "doctor", "explain")
+_ORDER = (
+    *("inspect", "plan", "explore", "build", "test", "run", "report"),
+    *("boards", "ops", "strategies", "doctor", "explain"),
+)
 
 
 class Commands(click.Group):

@@ -65,6 +65,8 @@ class PrecisionPlan:
     calibrated_on: str = ""
     #: of the model file, in hexadecimal; empty for a graph that came from no file
     sha256: str = ""
+    #: of a plan that the planner made: what it was made for, and what was predicted and measured of it
+    planned: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
@@ -88,7 +90,7 @@ _HEAD = """\
 
 def to_toml(plan: PrecisionPlan) -> str:
     """The plan as its file. The same plan gives the same text, and `from_toml` gives the plan back exactly."""
-    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "calibrated_on")}
+    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "planned", "calibrated_on")}
     lines = [f"{name} = {_quoted(value)}" for name, value in header.items() if value]
     lines += ["", "[operators]", *(f"{_quoted(name)} = {_line(choice)}" for name, choice in plan.operators.items())]
     lines += ["", "[ranges]"]
@@ -147,6 +149,7 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
         ranges={name: Range(float(low), float(high)) for name, (low, high) in document.get("ranges", {}).items()},
         calibrated_on=document.get("calibrated_on", ""),
         sha256=document.get("sha256", ""),
+        planned=document.get("planned", ""),
     )
 
 

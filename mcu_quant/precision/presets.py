@@ -299,7 +299,7 @@ def edit(plan: PrecisionPlan, graph: Graph, edits: Sequence[Edit]) -> PrecisionP
         line = OperatorPlan(one.format, f"--set {one.text}", one.weights, one.output, one.scale, one.input)
         operators.update(dict.fromkeys(found, line))
     raise_errors(problems)
-    return replace(plan, operators=operators)
+    return replace(plan, operators=operators, planned="" if edits else plan.planned)
 
 
 def _selected(graph: Graph, one: Edit) -> list[str] | Diagnostic:

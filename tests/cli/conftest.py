@@ -9,6 +9,9 @@ from mcu_quant import api
 from mcu_quant.cli import main
 from tests import streaming_model
 
+#: What the tests of folders are written for, whatever the planner would choose.
+PRESET = api.PrecisionRequest("tinydenoiser")
+
 
 @pytest.fixture
 def cli(capsys):
@@ -57,7 +60,7 @@ def project(tmp_path_factory):
 def built(project):
     """A firmware folder of that model."""
     request = api.BuildRequest(
-        api.Source(project / "tiny.onnx"), "nucleo_f446re", project / "fw", data=project / "speech"
+        api.Source(project / "tiny.onnx"), "nucleo_f446re", project / "fw", PRESET, project / "speech"
     )
     api.build(request)
     return project / "fw"

@@ -14,7 +14,10 @@ from mcu_quant import api
 from mcu_quant.cli import Commands
 from mcu_quant.diagnostics import CATALOGUE
 
-COMMANDS = ["inspect", "plan", "build", "test", "run", "report", "boards", "ops", "doctor", "explain"]
+COMMANDS = [
+    *("inspect", "plan", "explore", "build", "test", "run", "report"),
+    *("boards", "ops", "strategies", "doctor", "explain"),
+]
 
 
 # --- light ---------------------------------------------------------------------------------------------------------
@@ -53,7 +56,7 @@ def test_the_commands_are_these_in_this_order(cli):
     assert Commands("x").list_commands(None) == COMMANDS
     status, out, _ = cli("--help")
     assert status == 0
-    assert [line.split()[0] for line in out.split("Commands:")[1].splitlines()[1:11]] == COMMANDS
+    assert [line.split()[0] for line in out.split("Commands:")[1].splitlines()[1 : len(COMMANDS) + 1]] == COMMANDS
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------
@@ -66,6 +69,7 @@ def test_the_commands_are_these_in_this_order(cli):
         ("boards", "nucleo_f446re"),
         ("ops",),
         ("ops", "LSTM"),
+        ("strategies",),
         ("doctor",),
         ("explain",),
         ("explain", "mq402"),

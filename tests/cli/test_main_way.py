@@ -9,6 +9,7 @@ from scipy.io import wavfile
 from mcu_quant import api, schemas
 from mcu_quant.api import folder
 from mcu_quant.precision import plan as plans
+from tests.cli.conftest import PRESET
 
 
 def snapshot(path):
@@ -49,6 +50,8 @@ def test_build_prints_a_summary_and_json_is_the_report(cli, project, tmp_path):
         project / "tiny.onnx",
         "--board",
         "nucleo_f446re",
+        "--preset",
+        "tinydenoiser",
         "--data",
         project / "speech",
         "-o",
@@ -86,7 +89,7 @@ def test_a_folder_is_complete_and_its_manifest_true(built):
 
 def test_the_same_request_gives_the_same_bytes(built, project):
     request = api.BuildRequest(
-        api.Source(project / "tiny.onnx"), "nucleo_f446re", project / "fw2", data=project / "speech"
+        api.Source(project / "tiny.onnx"), "nucleo_f446re", project / "fw2", PRESET, project / "speech"
     )
     api.build(request)
     assert snapshot(project / "fw2") == snapshot(built)

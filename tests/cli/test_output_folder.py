@@ -15,7 +15,9 @@ def snapshot(path):
 @pytest.fixture
 def build_into(project, cli):
     def run(target, *more):
-        args = ["build", project / "tiny.onnx", "--board", "nucleo_f446re", "--data", project / "speech", "-o", target]
+        args = ["build", project / "tiny.onnx", "--board", "nucleo_f446re", "-o", target]
+        args += ["--data", project / "speech"]
+        args += [] if "--plan" in more else ["--preset", "tinydenoiser"]
         return cli(*args, "--format", "json", *more)
 
     return run

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
-from mcu_quant.cli import failures, options, output
+from mcu_quant.cli import failures, goals, options, output
 
 
 @click.command(
@@ -19,6 +20,7 @@ from mcu_quant.cli import failures, options, output
 @options.model
 @click.option("--board", required=True, metavar="BOARD", help="Id of a board (`mcu-quant boards`), or a board file.")
 @options.precision
+@goals.goal
 @options.data
 @options.verify
 @options.importing
@@ -42,18 +44,22 @@ def command(
     stream: tuple[str, ...],
     target: Path | None,
     fmt: str,
+    **asked: Any,
 ) -> int:
     """Build C firmware for MODEL on a board: import, calibrate, choose formats, generate, compare, report.
 
-    Without --data, ranges are measured on made-up speech. Without --preset or --plan, models with recurrent layers get
-    the preset tinydenoiser, others s8.
+    With --data, formats are chosen by measuring (`mcu-quant plan --help`) unless --preset or --plan say them. Without,
+    ranges are measured on made-up speech, and models with recurrent layers get the preset tinydenoiser, others s8.
     """
     source = options.source(model, bind, states, pipeline, stream)
     from mcu_quant import api
     from mcu_quant.report import render
 
     folder = target or Path("build") / f"{model.stem}-{Path(board).stem}"
-    request = api.BuildRequest(source, board, folder, options.precision_request(preset, plan, edits), data, verify)
+    wanted = goals.planning(**asked)
+    goals.conflicts(preset, plan, wanted)
+    precision = options.precision_request(preset, plan, edits)
+    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted)
     with output.progress() as progress:
         made = api.build(request, progress)
     click.echo(render([made.report], fmt), nl=False)

@@ -20,9 +20,10 @@ def score(request: Request) -> Table:
     assert trial is not None, "direct needs clips"
     began = time.monotonic()
     wanted = [(op, way) for op, ways in request.ways.items() for way in ways]
-    plans = [{op: way.line} for op, way in wanted]
-    found = losses(trial, plans, request.jobs, request.progress, "formats of single operators")
-    scores = {(op, way.name): loss for (op, way), loss in zip(wanted, found, strict=True)}
+    changed = [(op, way) for op, way in wanted if way.line != trial.start.operators[op]]
+    found = losses(trial, [{op: w.line} for op, w in changed], request.jobs, request.progress, "single operators")
+    scores = {(op, way.name): 0.0 for op, way in wanted}  # of a plan that is the one to compare with
+    scores |= {(op, way.name): loss for (op, way), loss in zip(changed, found, strict=True)}
     return Table(scores, time.monotonic() - began)
 
 

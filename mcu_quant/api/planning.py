@@ -1,0 +1,205 @@
+"""The planner on a model and a board: what `plan`, `build` and `explore` ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from mcu_quant import cost, qdq
+from mcu_quant.api import stages
+from mcu_quant.api.assemble import linked
+from mcu_quant.api.stages import Model, Planned, PrecisionRequest, Problems, Progress, quiet
+from mcu_quant.boards import Board
+from mcu_quant.calibrate import calibrate, enough
+from mcu_quant.data import Clips
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
+from mcu_quant.precision import planner, presets, reasons
+from mcu_quant.precision.goal import Goal, in_words
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
+from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts
+
+#: What the worst output keeps against f32 where the user asks for no quality.
+DEFAULT_SNR_DB = 30.0
+
+#: The name of the planner where a plan says which preset it came from.
+PRESET = "planner"
+
+
+@dataclass(frozen=True)
+class Planning:
+    """How to plan. `goal` None: the default quality, within what the board has."""
+
+    goal: Goal | None = None
+    sensitivity: str | None = None
+    solver: str | None = None
+    jobs: int | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The options of the command line that ask for the same; how many processes work makes no difference."""
+        goal = self.goal or Goal()
+        given = {
+            "--max-flash": goal.flash_bytes,
+            "--max-ram": goal.ram_bytes,
+            "--max-latency": None if goal.ms is None else f"{goal.ms:g}ms",
+            "--min-snr": None if goal.min_snr_db is None else f"{goal.min_snr_db:g}",
+            "--minimize": goal.minimise,
+            "--sensitivity": self.sensitivity,
+            "--solver": self.solver,
+        }
+        return [word for option, value in given.items() if value is not None for word in (option, str(value))]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A plan, and how it was found where the planner made it."""
+
+    planned: Planned
+    outcome: Outcome | None = None
+
+
+def is_asked(model: Model, request: PrecisionRequest, planning: Planning, data: Path | None) -> bool:
+    """Does the planner choose? Where a goal is given, or clips are and nothing says what to do.
+
+    A model that brings scales of its own is computed on them unless a goal is given.
+    """
+    if request.preset or request.plan:
+        return False
+    return planning.goal is not None or (data is not None and not qdq.is_quantised(model.graph))
+
+
+def choose(
+    model: Model,
+    board: Board | None,
+    request: PrecisionRequest,
+    planning: Planning,
+    data: Path | None,
+    progress: Progress = quiet,
+    *,
+    editable: bool = False,
+) -> Chosen:
+    """A plan by the planner where it is asked, else as `stages.choose`.
+
+    Raises:
+        DiagnosticError: as `stages.choose`; MQ306 if no plan keeps the limits.
+    """
+    if board is None or not is_asked(model, request, planning, data):
+        target = stages.target(board)
+        return Chosen(stages.choose(model, target, request, data, progress, editable=editable))
+    start = begin(model, board, request, data, progress)
+    found = survey(model, board, start, planning, progress)
+    outcome, notes = _solved(found, model, planning.goal)
+    made = replace(
+        start.plan, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome), ranges=start.plan.ranges
+    )
+    return Chosen(Planned(made, start.clips, (*start.diagnostics, *notes)), outcome)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Everything in f32, with ranges, and what the user fixed."""
+
+    plan: PrecisionPlan
+    clips: Clips
+    diagnostics: tuple[Diagnostic, ...]
+    fixed: Mapping[str, OperatorPlan]
+
+
+def begin(model: Model, board: Board, request: PrecisionRequest, data: Path | None, progress: Progress) -> Start:
+    """Clips, ranges, and what the user fixed.
+
+    Raises:
+        DiagnosticError: of data and edits.
+    """
+    target = stages.target(board)
+    problems = Problems()
+    clips = problems.attempt(lambda: stages.clips(model, data))
+    edits = problems.attempt(lambda: presets.parse_edits(request.edits))
+    floats = presets.make(model.graph, "f32", target)
+    edited = problems.attempt(lambda: presets.edit(floats, model.graph, edits or ()))
+    if edited is not None:
+        problems.attempt(partial(presets.check, edited, model.graph, target))
+    problems.raise_all()
+    assert clips is not None and edited is not None
+    fixed = {n: line for n, line in edited.operators.items() if line != floats.operators[n]}
+    progress(f"calibrating on {clips.provenance}")
+    stats = calibrate(model.graph, clips, enough(model.graph))
+    lines = {n: OperatorPlan(line.format) for n, line in floats.operators.items()}
+    plan = PrecisionPlan(model.graph.name, PRESET, lines, stats.ranges(), stats.calibrated_on, model.sha256)
+    return Start(plan, clips, clips.diagnostics, fixed)
+
+
+def survey(model: Model, board: Board, start: Start, planning: Planning, progress: Progress = quiet) -> Map:
+    """What is known of a model on a board before anything is chosen."""
+    target = stages.target(board)
+
+    def weigh(plan: PrecisionPlan) -> Amounts:
+        lowered = stages.lowered(model, plan, target)
+        sizes = linked(model, board, plan, lowered)
+        ram = sizes.static_ram_bytes + sizes.stack_bytes
+        return {FLASH: sizes.flash_bytes, RAM: ram, CYCLES: cost.estimate(lowered.program, board).cycles}
+
+    task = Task(
+        graph=model.graph,
+        board=board,
+        target=target,
+        start=start.plan,
+        clips=start.clips,
+        weigh=weigh,
+        fixed=start.fixed,
+        sensitivity=planning.sensitivity,
+        solver=planning.solver,
+        jobs=planning.jobs,
+        progress=progress,
+    )
+    return planner.survey(task)
+
+
+def _solved(found: Map, model: Model, asked: Goal | None) -> tuple[Outcome, tuple[Diagnostic, ...]]:
+    """The plan for a goal within what the board has; where only the board is too small, the goal by itself.
+
+    Raises:
+        DiagnosticError: MQ306 if no plan keeps what the user asked for.
+    """
+    goal = asked or Goal(min_snr_db=DEFAULT_SNR_DB)
+    board = found.task.board
+    whole = goal.within(board.program_memory.usable_bytes, board.arena_memory.usable_bytes, model.budget_ms)
+    try:
+        return planner.solve(found, whole), ()
+    except UnreachableError as error:
+        beyond = _unreachable(error, board)
+        weaker = [goal] if asked else [replace(whole, min_snr_db=None), Goal(minimise="flash", min_snr_db=0.0)]
+    for each in weaker:
+        try:
+            return planner.solve(found, each), (replace(beyond, severity=Severity.WARNING),)
+        except UnreachableError as error:
+            beyond = _unreachable(error, board)
+    raise DiagnosticError(beyond)
+
+
+def _unreachable(error: UnreachableError, board: Board) -> Diagnostic:
+    """MQ306 with what would do: each limit by itself, and the plan that comes nearest."""
+    clock = board.clock.hz
+    limits = error.goal.limits(clock)
+    ways = [
+        f"{in_words(n, a, clock)} instead of {in_words(n, limits[n], clock)}"
+        for n, a in error.needed.items()
+        if a != inf and abs(a - limits[n]) > 1e-6 * limits[n]
+    ]
+    nearest = ", ".join(in_words(n, error.nearest.measured[n], clock) for n in (LOSS, FLASH, RAM, CYCLES))
+    message = f"no plan keeps all of: {error.goal}; the nearest has {nearest}"
+    help_ = "with all else kept, one of these can: " + "; ".join(ways) if ways else "give up more than one of them"
+    return Diagnostic("MQ306", board.id, message, help=help_)
+
+
+def summary(outcome: Outcome) -> str:
+    """The goal, and what was predicted and measured, for the plan's file."""
+    clock = outcome.map.task.board.clock.hz
+    said = [str(outcome.goal), f"for {outcome.map.task.board.id}"]
+    for name, amounts in (("predicted", outcome.predicted), ("measured", outcome.measured)):
+        said.append(f"{name} " + ", ".join(in_words(n, amounts[n], clock) for n in (LOSS, FLASH, RAM, CYCLES)))
+    return "; ".join(said)

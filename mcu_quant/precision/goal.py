@@ -1,0 +1,102 @@
+"""What a plan has to keep and what it is to make small: the user's budgets, in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from types import MappingProxyType
+
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM
+from mcu_quant.precision.trial import decibels, loss_of
+
+#: What may be minimised. "balanced": flash and latency, each as a share of what everything in f32 takes.
+MINIMISE = ("flash", "latency", "energy", "loss", "balanced")
+
+#: Boards state no currents, so that on one board the energy of a frame is proportional to its time.
+_RESOURCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "flash": (FLASH,),
+        "latency": (CYCLES,),
+        "energy": (CYCLES,),
+        "loss": (LOSS,),
+        "balanced": (FLASH, CYCLES),
+    }
+)
+
+#: What is not minimised still counts this share, so that of two equal plans the smaller and faster one is taken.
+TIE_BREAK = 1e-3
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Limits on the linked firmware and on the model's outputs, and what is minimised within them.
+
+    `ms` limits the estimated time of one frame, `ram_bytes` arena, state, ports and stack together. `min_snr_db` is
+    the signal-to-noise ratio of the worst output against f32. Without `minimise`, a plan with a quality to keep is
+    balanced between flash and latency, and one without loses as little as possible.
+    """
+
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
+    ms: float | None = None
+    min_snr_db: float | None = None
+    minimise: str | None = None
+
+    @property
+    def objective(self) -> str:
+        """What is minimised."""
+        return self.minimise or ("loss" if self.min_snr_db is None else "balanced")
+
+    def limits(self, clock_hz: int) -> dict[str, float]:
+        """Limits by resource of the problem."""
+        found = {
+            FLASH: self.flash_bytes,
+            RAM: self.ram_bytes,
+            CYCLES: None if self.ms is None else self.ms * clock_hz / 1e3,
+            LOSS: None if self.min_snr_db is None else loss_of(self.min_snr_db),
+        }
+        return {name: float(limit) for name, limit in found.items() if limit is not None}
+
+    def weights(self, of_f32: Mapping[str, float]) -> dict[str, float]:
+        """Weights of the problem's objective; amounts count as shares of what everything in f32 takes."""
+        chosen = _RESOURCES[self.objective]
+        shares = {name: 1.0 / of_f32[name] for name in (FLASH, CYCLES, RAM) if of_f32.get(name)}
+        weights = {name: share * (1.0 if name in chosen else TIE_BREAK) for name, share in shares.items()}
+        if LOSS in chosen:  # a loss is a share already, and small: 60 dB must still outweigh all ties
+            return {LOSS: 1.0, **{n: w * 1e-6 for n, w in weights.items()}}
+        return weights
+
+    def within(self, flash_bytes: int, ram_bytes: int, ms: float | None) -> Goal:
+        """The same goal with limits where it has none: what a board has."""
+        return replace(
+            self,
+            flash_bytes=flash_bytes if self.flash_bytes is None else self.flash_bytes,
+            ram_bytes=ram_bytes if self.ram_bytes is None else self.ram_bytes,
+            ms=ms if self.ms is None else self.ms,
+        )
+
+    def __str__(self) -> str:
+        """In words, for plans and messages."""
+        limits = [words(n, v) for n, v in (("flash", self.flash_bytes), ("RAM", self.ram_bytes)) if v is not None]
+        limits = [f"{w} at most" for w in limits]
+        limits += [] if self.ms is None else [f"{self.ms:g} ms a frame at most"]
+        limits += [] if self.min_snr_db is None else [f"{self.min_snr_db:g} dB at least"]
+        aim = "flash and latency balanced" if self.objective == "balanced" else f"least {self.objective}"
+        return ", ".join([aim, *limits])
+
+
+def words(name: str, size: float) -> str:
+    """Bytes for people."""
+    return f"{name} {size / 1024:.1f} KiB" if size >= 1024 else f"{name} {size:.0f} B"
+
+
+def in_words(resource: str, amount: float, clock_hz: int) -> str:
+    """An amount of a resource of the problem, for people."""
+    if amount == inf:
+        return {LOSS: "no quality", CYCLES: "no time"}.get(resource, f"no {resource}") + " is enough"
+    if resource == LOSS:
+        return f"{decibels(amount):.1f} dB"
+    if resource == CYCLES:
+        return f"{amount / clock_hz * 1e3:.3g} ms a frame"
+    return words({RAM: "RAM", FLASH: "flash"}.get(resource, resource), amount)

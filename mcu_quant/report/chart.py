@@ -1,0 +1,56 @@
+"""The trade-off front as a picture: quality against flash and against time, every plan a point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+
+#: What a picture can be written as.
+SUFFIXES = (".png", ".svg", ".pdf")
+
+#: Plans that equal f32 to the bit are drawn here.
+TOP_DB = 80.0
+
+
+def draw(rows: Sequence[Mapping[str, Any]], title: str, target: Path) -> None:
+    """Draw the rows of `front.rows` into a file; the suffix says which kind.
+
+    Raises:
+        DiagnosticError: MQ900 if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        help_ = "pip install 'mcu-quant[chart]', or write the front as .csv or .json"
+        raise DiagnosticError(Diagnostic("MQ900", str(target), "pictures need matplotlib", help=help_)) from error
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (key, label, factor) in zip(
+        axes, (("flash_bytes", "flash, KiB", 1 / 1024), ("ms", "time of a frame, ms", 1.0)), strict=True
+    ):
+        _panel(axis, rows, key, factor)
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("SNR of the worst output against f32, dB")
+    axes[0].legend(loc="lower right")
+    figure.suptitle(title)
+    figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
+
+
+def _panel(axis: Any, rows: Sequence[Mapping[str, Any]], key: str, factor: float) -> None:
+    for kind, marker, colour in (("searched", "o", "tab:blue"), ("fixed", "s", "tab:orange")):
+        points = sorted((r[key] * factor, min(r["snr_db"], TOP_DB), r["plan"]) for r in rows if r["kind"] == kind)
+        axis.plot(
+            [p[0] for p in points],
+            [p[1] for p in points],
+            marker=marker,
+            linestyle="-" if kind == "searched" else "none",
+            color=colour,
+            label={"searched": "planner", "fixed": "uniform plans and preset"}[kind],
+        )
+        if kind == "fixed":
+            for x, y, name in points:
+                axis.annotate(name, (x, y), textcoords="offset points", xytext=(5, -10), fontsize=8)

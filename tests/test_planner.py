@@ -1,0 +1,185 @@
+"""The planner: goals kept by what was measured, corrections where losses do not add up, reasons, the front."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from bench.models import mask_lstm
+from mcu_quant import boards, calibrate, cost, data, frontend, memory
+from mcu_quant.api import stages
+from mcu_quant.lower import lower
+from mcu_quant.passes import optimise
+from mcu_quant.precision import front, planner, presets, reasons
+from mcu_quant.precision.goal import Goal
+from mcu_quant.precision.plan import OperatorPlan
+from mcu_quant.precision.planner import Map, Task, UnreachableError
+from mcu_quant.precision.pricing import CALLER
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM
+from mcu_quant.precision.trial import decibels
+
+BOARD = boards.load("nucleo_f446re")
+
+#: What a linker would add: the planner must find out.
+OVERHEAD = {FLASH: 3000, RAM: 700}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Map:
+    """A masking LSTM on made-up frames; sizes of the program instead of linked ones."""
+    graph = optimise(frontend.load(mask_lstm(tmp_path_factory.mktemp("model") / "mask.onnx")).graph)
+    clips = data.load(None, None, {n: graph.types[n] for n in graph.inputs})
+    target = stages.target(BOARD)
+    ranges = calibrate.calibrate(graph, clips, max_frames=60).ranges()
+    start = presets.make(graph, "f32", target, ranges=ranges)
+    start = replace(start, operators={n: OperatorPlan("f32") for n in start.operators})
+
+    def weigh(plan):
+        program = lower(graph, plan, target)
+        placed = memory.plan(program)
+        return {
+            FLASH: program.weights_bytes + OVERHEAD[FLASH],
+            RAM: placed.arena_bytes + placed.state_bytes + OVERHEAD[RAM],
+            CYCLES: cost.estimate(program, BOARD).cycles,
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mcu_quant.precision.trial.cache_folder", tmp_path_factory.getbasetemp)
+        patch.setattr("mcu_quant.precision.trial.WORK_NS", 2e8)
+        yield planner.survey(Task(graph, BOARD, target, start, clips, weigh, jobs=1))
+
+
+# --- goals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("db", [15.0, 30.0, 45.0, 70.0])
+def test_a_quality_is_kept_as_measured_and_the_plan_is_smaller_than_f32(found, db):
+    made = planner.solve(found, Goal(min_snr_db=db, minimise="flash"))
+    plan = found.plan(made.choice)
+    assert decibels(found.trial.loss(plan)) >= db
+    assert made.measured[LOSS] == found.trial.loss(plan)
+    assert made.measured[FLASH] == found.task.weigh(plan)[FLASH] < found.of_f32[FLASH]
+
+
+def test_more_quality_never_takes_less_flash(found):
+    sizes = [planner.solve(found, Goal(min_snr_db=db, minimise="flash")).measured[FLASH] for db in (15, 30, 45, 70)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_budgets_are_kept_and_the_rest_goes_into_quality(found):
+    smallest = planner.solve(found, Goal(minimise="flash", min_snr_db=0.0)).measured
+    floats = found.of_f32
+    limit = int((smallest[FLASH] + floats[FLASH]) / 2)
+    made = planner.solve(found, Goal(flash_bytes=limit))
+    assert made.measured[FLASH] <= limit
+    assert made.measured[LOSS] <= smallest[LOSS]
+    free = planner.solve(found, Goal(minimise="loss"))
+    assert free.measured[LOSS] == 0.0
+    assert made.measured[LOSS] > 0.0
+
+
+def test_latency_and_flash_can_lead_to_different_plans(found):
+    fast = planner.solve(found, Goal(min_snr_db=40.0, minimise="latency")).measured
+    small = planner.solve(found, Goal(min_snr_db=40.0, minimise="flash")).measured
+    assert fast[CYCLES] <= small[CYCLES]
+    assert small[FLASH] <= fast[FLASH]
+    assert planner.solve(found, Goal(min_snr_db=40.0, minimise="energy")).measured == fast
+
+
+def test_what_cannot_be_kept_is_answered_with_what_can(found):
+    with pytest.raises(UnreachableError) as raised:
+        planner.solve(found, Goal(flash_bytes=int(found.of_f32[FLASH] / 2), min_snr_db=90.0))
+    error = raised.value
+    assert error.nearest.measured[LOSS] > 0.0
+    # either limit given way to as far as it says, a plan is found
+    flash, loss = error.needed[FLASH], error.needed[LOSS]
+    assert planner.solve(found, Goal(flash_bytes=math.ceil(flash * 1.02), min_snr_db=90.0))
+    assert planner.solve(found, Goal(flash_bytes=int(found.of_f32[FLASH] / 2), min_snr_db=decibels(loss) - 1.0))
+
+
+def test_losses_that_do_not_add_up_are_corrected(found):
+    """All scores a thousand times too small: the first plan misses, the next ones are asked for more."""
+    told = replace(found.table, scores={k: v / 1000.0 for k, v in found.table.scores.items()})
+    wrong = replace(found, table=told, groups=found.prices.groups(found.task.graph, found.ways, told.scores))
+    made = planner.solve(wrong, Goal(min_snr_db=60.0, minimise="flash"))
+    assert decibels(made.rounds[0].measured[LOSS]) < 60.0
+    assert decibels(made.measured[LOSS]) >= 60.0
+    assert len(made.rounds) > 1
+
+
+def test_scores_that_are_too_large_do_not_keep_plans_large(found):
+    told = replace(found.table, scores={k: v * 30.0 for k, v in found.table.scores.items()})
+    wrong = replace(found, table=told, groups=found.prices.groups(found.task.graph, found.ways, told.scores))
+    made = planner.solve(wrong, Goal(min_snr_db=35.0, minimise="flash"))
+    right = planner.solve(found, Goal(min_snr_db=35.0, minimise="flash"))
+    assert made.measured[FLASH] <= right.measured[FLASH] * 1.05
+
+
+def test_what_the_user_fixed_stays(found):
+    lstm = next(op.name for op in found.task.graph.operators if op.op == "LSTM")
+    fixed = replace(found.task, fixed={lstm: OperatorPlan("f16", "--set")})
+    made = planner.solve(planner.survey(fixed), Goal(min_snr_db=20.0, minimise="flash"))
+    assert made.choice[lstm] == "f16"
+
+
+# --- reasons -------------------------------------------------------------------------------------------------------
+
+
+def test_reasons_quote_what_was_measured(found):
+    made = planner.solve(found, Goal(min_snr_db=30.0, minimise="flash"))
+    lines = reasons.lines(made)
+    assert {n: replace(line, reason="") for n, line in lines.items()} == found.all_lines(made.choice)
+    lstm = next(op.name for op in found.task.graph.operators if op.op == "LSTM")
+    alone = found.table.scores[lstm, made.choice[lstm]]
+    assert lines[lstm].reason.startswith(reasons.describe(found.way(lstm, made.choice[lstm])))
+    assert f"{decibels(alone):.1f} dB alone" in lines[lstm].reason
+    better = min((w for w in found.ways[lstm] if found.table.scores[lstm, w.name] < alone), key=lambda w: w.bits)
+    assert "dB, +" in lines[lstm].reason or better.name in lines[lstm].reason
+
+
+def test_the_parts_of_a_layer_are_named():
+    line = OperatorPlan("s8", input="s16", weights="s8")
+    way = planner.Way("", line, "s16", "s8", 8.0)
+    assert reasons.describe(way) == "s8 with input in s16 and weights in s8"
+
+
+# --- the front -----------------------------------------------------------------------------------------------------
+
+
+def test_the_front_holds_uniform_plans_and_the_preset_and_none_beats_the_best(found):
+    points = front.front(found, "flash", 5)
+    names = {p.name for p in points}
+    assert {"all f32", "all f16", "all s16", "all s8", "tinydenoiser"} <= names
+    assert sum(p.kind == front.SEARCHED for p in points) >= 3
+    for p in points:
+        assert p.measured[LOSS] == found.loss(p.choice)[0]
+        beaten = [
+            o
+            for o in points
+            if o.measured[FLASH] < p.measured[FLASH]
+            and o.measured[LOSS] < p.measured[LOSS]
+            and o.measured[CYCLES] < p.measured[CYCLES]
+            and o.measured[RAM] < p.measured[RAM]
+        ]
+        assert not (p.best and beaten)
+    rows = front.rows(points, BOARD.clock.hz)
+    assert [r["flash_bytes"] for r in rows] == sorted(r["flash_bytes"] for r in rows)
+
+
+def test_a_searched_plan_is_as_small_as_any_uniform_one_of_its_quality(found):
+    points = front.front(found, "flash", 5)
+    for uniform in (p for p in points if p.kind == front.FIXED and p.measured[LOSS] > 0.0):
+        goal = Goal(min_snr_db=decibels(uniform.measured[LOSS]) - 1e-6, minimise="flash")
+        made = planner.solve(found, goal)
+        assert made.measured[FLASH] <= uniform.measured[FLASH] * 1.02, uniform.name
+
+
+def test_the_tinydenoiser_preset_is_chosen_as_its_rule_says(found):
+    choice = found.chosen(presets.make(found.task.graph, "tinydenoiser", found.task.target))
+    formats = {op.op: choice[op.name].split(":")[0] for op in found.task.graph.operators if op.name in choice}
+    assert formats["LSTM"] == "s8"
+    assert set(formats.values()) == {"s8", "f16"}
+    assert choice[CALLER] == "f32"
