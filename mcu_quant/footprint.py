@@ -74,7 +74,7 @@ def linked(folder: Path, board: Board, compiler: str) -> Footprint:
     with tempfile.TemporaryDirectory(prefix="mcu-quant-") as scratch:
         elf = _link(folder, prefix, board, compiler, Path(scratch))
         graph = "\n".join(p.read_text() for p in sorted(Path(scratch).glob("*.ci")))
-        sizes = _sections(elf)
+        sizes = sections(elf)
         symbols = list(_symbols(elf))
     weights = set(re.findall(r"(\w+)\[\d+\];", (folder / f"{prefix}_weights.h").read_text()))
     in_flash = [s for s in symbols if s[2] == "flash"]
@@ -127,7 +127,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
         raise DiagnosticError(Diagnostic("MQ602", str(folder), message, help="report this with the model"))
 
 
-def _sections(elf: Path) -> dict[str, int]:
+def sections(elf: Path) -> dict[str, int]:
     """Bytes of flash and static RAM as `size` counts them: text and data; data and bss."""
     from elftools.elf.elffile import ELFFile
 
@@ -227,8 +227,8 @@ def estimated(folder: Path, board: Board) -> Footprint:
     )
 
 
-def code_bytes(core: str) -> dict[str, int]:
-    """Flash of each function of the firmware library on a core, by name; of a Cortex-M4 where it was not compiled."""
+def table_sizes(core: str) -> dict[str, int]:
+    """Flash of each function of the firmware library by the table; of a Cortex-M4 where the core is not in it."""
     cores = _table()["cores"]
     return {name: sizes["flash_bytes"] for name, sizes in (cores.get(core) or cores["cortex-m4"])["functions"].items()}
 

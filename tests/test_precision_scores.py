@@ -109,7 +109,7 @@ def test_prices_of_uniform_plans_are_what_their_programs_take(trial, known, fmt)
     priced, found = problem.totals({**choice, CALLER: FLOAT}), measured(trial, known, choice, board)
     assert priced[CYCLES] == pytest.approx(found[CYCLES], rel=1e-3)
     assert priced[RAM] == pytest.approx(found[RAM], rel=0.1, abs=64)
-    code = priced[FLASH] - found[FLASH]
+    code = priced[FLASH] - found[FLASH]  # of kernels
     assert 0 < code < 12_000, "flash is weights and the code of the kernels"
 
 

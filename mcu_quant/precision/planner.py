@@ -332,14 +332,13 @@ def _rival(found: Map, problem: Problem, first: Problem, best: Round) -> Round |
     """A uniform plan that is better than the one found, where losses add up so badly that the problem misses it."""
     formats = dict.fromkeys(w.line.format for known in found.ways.values() for w in known)
     choices = [found.uniform(fmt) for fmt in formats]
-    promising = [c for c in choices if first.value(problem.totals(c)) < first.value(best.measured)]
+    hopes = [min(first.value(first.totals(c)), first.value(problem.totals(c))) for c in choices]
+    promising = [c for c, hope in zip(choices, hopes, strict=True) if hope < first.value(best.measured)]
     made = None
     for choice, loss in zip(promising, found.loss(*promising, what="uniform plans"), strict=True):
-        totals = problem.totals(choice)
-        if not first.excess({**totals, LOSS: loss}):
-            measured = found.measured(choice)
-            if not first.excess(measured) and first.value(measured) < first.value((made or best).measured):
-                made = Round(choice, totals, measured)
+        measured = found.measured(choice) if not first.excess({LOSS: loss}) else {}
+        if measured and not first.excess(measured) and first.value(measured) < first.value((made or best).measured):
+            made = Round(choice, problem.totals(choice), measured)
     return made
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from mcu_quant import cost, formats, memory, ops
 from mcu_quant.boards import Board
-from mcu_quant.footprint import code_bytes
+from mcu_quant.code_size import code_bytes
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph
 from mcu_quant.lower import lower
@@ -86,7 +86,6 @@ class _Pricer:
         self._graph, self._ways, self._trial, self._board = graph, ways, trial, board
         self._producer, self._consumers = graph.producer(), graph.consumers()
         self._successor = {p.input: p.output for s in graph.states for p in s.pieces}
-        self._code = code_bytes(board.core.name)
         self._uses: dict[Key, _Use] = {}
         #: who has a constant, by its content
         self._users: dict[str, set[Key]] = {}
@@ -235,10 +234,10 @@ class _Pricer:
 
     def _shared(self) -> Iterator[Shared]:
         """Code of kernels, and constants that several operators have."""
-        for name in sorted({f for use in self._uses.values() for f in use.functions}):
+        called = {f for use in self._uses.values() for f in use.functions}
+        for name, size in code_bytes(called, self._board, self._trial.target.isa).items():
             users = frozenset(key for key, use in self._uses.items() if name in use.functions)
-            if self._code.get(name):
-                yield Shared(name, users, {FLASH: self._code[name]})
+            yield Shared(name, users, {FLASH: size})
         sizes = {c: size for use in self._uses.values() for c, size in use.constants.items()}
         for content in sorted(sizes):
             if self._common(content):
