@@ -374,3 +374,78 @@ def test_a_scripted_loop_with_something_else_in_it(tmp_path):
     made = looped(nodes, limit=2)
     graph = imported(tmp_path, made)
     assert [r.rule for r in graph.rewrites if "Scan" in r.rule] == ["Loop is a Scan", "Scan unrolled"]
+
+
+# --- loops that count -------------------------------------------------------------------------------------------------
+
+
+def counting(start, step, until, *, kind=TensorProto.INT64, compare="Less", reads=True, limit=None):
+    """`while k < n`, as Keras writes it: the cell reads x[k], and k counts beside the number of the step."""
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    read = [node("Gather", "x k", "xt")] if reads else [node("Cast", "k", "f", to=1), node("Add", "first f", "xt")]
+    nodes = [
+        *read,
+        *GRU_NODES,
+        node("Add", "k by", "k2"),
+        node(compare, "k2 end", "more"),
+        node("And", "more go", "go2"),
+        node("Identity", "h2", "y"),
+    ]
+    inner = body(
+        nodes,
+        [
+            *map(value, ("i", "go", "k"), ([], [], []), (TensorProto.INT64, TensorProto.BOOL, kind)),
+            value("h", [1, UNITS]),
+        ],
+        [value("go2", [], TensorProto.BOOL), value("k2", [], kind), value("h2", [1, UNITS]), value("y", [1, UNITS])],
+    )
+    numbers = {"by": step, "end": until, "k0": start}
+    return model(
+        [
+            node("Gather", "x zero", "first"),
+            node("Loop", f"{'-' if limit is None else 'limit'} yes k0 h0", "k_end last all", body=inner, name="while"),
+            node("Cast", "k_end", "k_last", to=1),
+        ],
+        {"x": [STEPS, 1, INPUTS]},
+        {"last": [1, UNITS], "all": ["steps", 1, UNITS], "k_last": []},
+        {
+            **{n: np.array(v, dtype) for n, v in numbers.items()},
+            **({} if limit is None else {"limit": np.array(limit)}),
+            "zero": np.array(0),
+            "yes": np.array(True),
+            "h0": np.zeros((1, UNITS), np.float32),
+            **gru_weights(),
+        },
+    )
+
+
+@pytest.mark.parametrize("limit", [None, STEPS, 4])
+def test_a_loop_that_counts_its_steps_is_a_layer(tmp_path, limit):
+    graph = imported(tmp_path, counting(0, 1, STEPS, limit=limit))
+    assert set(kinds(graph)) <= {"GRU", "Slice"}
+    assert len(graph.constants[next(n for n in graph.outputs if n in graph.constants)].shape) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "until", "compare", "kind"),
+    [
+        (STEPS - 1, -1, -1, "Greater", TensorProto.INT64),
+        (1, 2, STEPS, "Less", TensorProto.INT64),
+        (0, 1, 5, "Less", TensorProto.INT32),
+    ],
+)
+def test_counters_of_any_kind(tmp_path, start, step, until, compare, kind):
+    graph = imported(tmp_path, counting(start, step, until, compare=compare, kind=kind))
+    steps = len(range(start, until, step))
+    assert any(r.rule == "Loop is a Scan" and r.detail == f"{steps} steps" for r in graph.rewrites)
+
+
+def test_a_counter_that_is_no_index(tmp_path):
+    imported(tmp_path, counting(0.5, 0.25, 2.0, kind=TensorProto.FLOAT, reads=False))
+
+
+def test_a_loop_that_counts_for_ever_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcu_quant.frontend.schedule.MOST_STEPS", 50)
+    with pytest.raises(DiagnosticError) as error:
+        load(save(counting(0, 1, -1, compare="Greater", reads=False), tmp_path))
+    assert [d.code for d in error.value.diagnostics] == ["MQ107"]

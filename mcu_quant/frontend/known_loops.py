@@ -2,19 +2,20 @@
 
 Cases, cited in the code:
 1. Scan, as of opset 9: as many steps as the scanned axes are long, forwards or backwards; any axes, any states.
-2. Loop with a constant number of steps and a condition that stays true (or is false from the start).
+2. Loop whose number of steps is known: by a limit that is constant, or by counting ahead (`schedule.py`).
 
 Refused, with the reason: numbers of steps that depend on data, Scan of opset 8.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
 import onnx_ir
 
 from mcu_quant.frontend.read import ONNX_DOMAINS
+from mcu_quant.frontend.schedule import known, schedule
 from mcu_quant.ir import Array
 
 _FIRST_SCAN = 9
@@ -42,7 +43,10 @@ class Sliced:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A loop with a known number of steps. `index` is what the body calls the number of the step."""
+    """A loop with a known number of steps. `index` is what the body calls the number of the step.
+
+    `known` are values from step to step that are known ahead, [count + 1, ...], by their name before the step.
+    """
 
     node: onnx_ir.Node
     body: onnx_ir.Graph
@@ -52,6 +56,7 @@ class Steps:
     stacked: tuple[Sliced, ...] = ()
     index: onnx_ir.Value | None = None
     condition: onnx_ir.Value | None = None
+    known: Mapping[onnx_ir.Value, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def opset_of(model: onnx_ir.Model) -> int:
 
 def steps_of(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
     """The steps of a Scan or Loop, or why they are not known."""
-    return _scan(node, opset) if node.op_type == "Scan" else _loop(node)
+    return _scan(node, opset) if node.op_type == "Scan" else _loop(node, opset)
 
 
 def _scan(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
@@ -121,20 +126,24 @@ def _ints(node: onnx_ir.Node, name: str, count: int) -> list[int]:
     return [0] * count if attribute is None else list(attribute.as_ints())
 
 
-def _loop(node: onnx_ir.Node) -> Steps | Unknown:
+def _loop(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
     """Case 2."""
     body = node.attributes["body"].as_graph()
-    limit, start = (_known(v) for v in node.inputs[:2])
+    limit, start = (known(v) for v in node.inputs[:2])
+    most = None if limit is None else max(0, int(limit.reshape(-1)[0]))
+    counted = None
     if start is not None and not start.any():
         count = 0
-    elif node.inputs[0] is None or limit is None:
-        return Unknown("Loop: the number of its steps depends on data at run time", "bind what decides it (--bind)")
     elif node.inputs[1] is not None and start is None:
         return Unknown("Loop: whether it runs depends on data at run time", "bind what decides it (--bind)")
-    elif not _stays_true(body):
-        return Unknown("Loop: when it ends depends on data at run time", "export it with a fixed number of steps")
+    elif node.inputs[0] is not None and limit is None:
+        return Unknown("Loop: the number of its steps depends on data at run time", "bind what decides it (--bind)")
+    elif (counted := schedule(node, most, opset)) is not None:
+        count = counted.count
+    elif most is not None and _stays_true(body):
+        count = most
     else:
-        count = max(0, int(limit.reshape(-1)[0]))
+        return Unknown("Loop: when it ends depends on data at run time", "export it with a fixed number of steps")
     initial = [v for v in node.inputs[2:] if v is not None]
     n = len(initial)
     carried = zip(initial, body.inputs[2:], body.outputs[1 : n + 1], node.outputs[:n], strict=True)
@@ -148,6 +157,7 @@ def _loop(node: onnx_ir.Node) -> Steps | Unknown:
         tuple(Sliced(whole, part, 0) for whole, part in stacked),
         body.inputs[0],
         body.inputs[1],
+        counted.values if counted else {},
     )
 
 
@@ -158,10 +168,5 @@ def _stays_true(body: onnx_ir.Graph) -> bool:
         source = maker.inputs[0]
         assert source is not None
         value = source
-    known = _known(value)
-    return value is body.inputs[1] or (known is not None and bool(known.all()))
-
-
-def _known(value: onnx_ir.Value | None) -> Array | None:
-    tensor = None if value is None else onnx_ir.convenience.get_const_tensor(value)
-    return None if tensor is None else np.asarray(tensor.numpy())
+    constant = known(value)
+    return value is body.inputs[1] or (constant is not None and bool(constant.all()))

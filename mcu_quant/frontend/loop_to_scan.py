@@ -7,11 +7,12 @@ Cases, cited in the code:
 1. What a step computes of nothing that changes is computed once, before the loop.
 2. Gather of a value around the loop at the number of the step is a scanned input.
 3. A sequence that starts empty, grows by one tensor a step and is joined after the loop is stacked.
-4. The number of the step, where it is used otherwise or nothing else is scanned, is scanned from 0, 1, 2, ...; the
+4. Counters are known before the loop runs; one that counts 0, 1, 2, ... is the number of the step.
+5. The number of the step, where it is used otherwise or nothing else is scanned, is scanned from 0, 1, 2, ...; the
    condition is true.
 
-Refused: loops without a Gather or a sequence, to which a Scan adds nothing; loops of no steps, opsets before 10, joins
-along an axis counted from the end, and what `known_loops.py` refuses. They stay as they are.
+Refused: loops without a Gather, a sequence or a counter, to which a Scan adds nothing; loops of no steps, opsets before
+10, joins along an axis counted from the end, and what `known_loops.py` refuses. They stay as they are.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def as_scans(model: onnx_ir.Model) -> list[Rewrite]:
 
 
 def _gains(steps: Steps) -> bool:
-    """Does the loop take a value apart, or put a sequence together?"""
-    return any(n.op_type in ("Gather", "SequenceInsert") for n in steps.body)
+    """Does the loop take a value apart, put a sequence together, or count?"""
+    return bool(steps.known) or any(n.op_type in ("Gather", "SequenceInsert") for n in steps.body)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +71,17 @@ class _Loop:
     #: scanned: value outside, value in the body, axis
     scanned: list[tuple[onnx_ir.Value, onnx_ir.Value, int]] = field(default_factory=list)
     stacked: list[_Stacked] = field(default_factory=list)
+    #: values after the loop that are known, and the constants
+    finals: list[tuple[onnx_ir.Value, onnx_ir.Value]] = field(default_factory=list)
 
     def replace(self) -> None:
         node, steps = self.steps.node, self.steps
         self.writer = Writer(str(node.name), opset_of(self.model))
         self.body = steps.body.clone(allow_outer_scope_values=True)
         self._hoist()
+        counted = {k for k, c in enumerate(steps.carried) if self._count(k, c)}
         self._scan_gathers()
-        kept = [k for k, c in enumerate(steps.carried) if not self._stack_sequence(k, c)]
+        kept = [k for k, c in enumerate(steps.carried) if k not in counted and not self._stack_sequence(k, c)]
         first = len(steps.carried) + 1
         for k, s in enumerate(steps.stacked):
             self.stacked.append(_Stacked(self.body.outputs[first + k], 0, s.whole))
@@ -174,6 +178,23 @@ class _Loop:
 
     # --- case 4 ------------------------------------------------------------------------------------------------------
 
+    def _count(self, k: int, carried: Carried) -> bool:
+        values = self.steps.known.get(carried.before)
+        if values is None:
+            return False
+        before, steps = self.body.inputs[2 + k], self.steps.count
+        if values.ndim == 1 and values.dtype == np.int64 and np.array_equal(values[:steps], np.arange(steps)):
+            before.replace_all_uses_with(self.body.inputs[0], replace_graph_outputs=True)
+        elif before.uses() or before.is_graph_output():
+            dtype = onnx_ir.TensorType(onnx_ir.DataType.from_numpy(values.dtype))
+            part = onnx_ir.Value(name=f"{before.name}:known", type=dtype, shape=onnx_ir.Shape(values.shape[1:]))
+            before.replace_all_uses_with(part, replace_graph_outputs=True)
+            self.scanned.append((self.writer.constant(values[:steps]), part, 0))
+        self.finals.append((carried.final, self.writer.constant(values[steps])))
+        return True
+
+    # --- case 5 ------------------------------------------------------------------------------------------------------
+
     def _index_and_condition(self) -> None:
         index, condition = self.body.inputs[:2]
         if index.uses() or index.is_graph_output() or not self.scanned:
@@ -210,10 +231,10 @@ class _Loop:
             body=self.body,
             num_scan_inputs=len(self.scanned),
             scan_input_axes=[axis for _, _, axis in self.scanned],
-            scan_output_axes=[s.axis for s in self.stacked],
+            **({"scan_output_axes": [s.axis for s in self.stacked]} if self.stacked else {}),
         )
-        old = [c.final for c in carried] + [s.whole for s in self.stacked]
-        new = [*made[: len(kept)], *map(self._joined, self.stacked, made[len(kept) :])]
+        old = [c.final for c in carried] + [s.whole for s in self.stacked] + [final for final, _ in self.finals]
+        new = [*made[: len(kept)], *map(self._joined, self.stacked, made[len(kept) :]), *(v for _, v in self.finals)]
         gone = [n for s in self.stacked if (n := s.whole.producer()) is not None and n is not node]
         onnx_ir.convenience.replace_nodes_and_values(
             self.model.graph, node, [*dict.fromkeys(gone), node], self.writer.nodes, old, new

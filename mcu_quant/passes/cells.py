@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcu_quant.ir import Array, Operator
-from mcu_quant.passes.edit import Editor, common_name, reshape
+from mcu_quant.passes.edit import Editor, reshape
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def separate(edit: Editor, cell: Cell) -> bool:
 
 def replace_cell(edit: Editor, cell: Cell) -> None:
     """Put the recurrent operator where the cell is."""
-    name = common_name(edit.graph, cell.operators, cell.operators[0].name)
+    name = edit.common_name(cell.operators, cell.operators[0].name)
     units, inputs = cell.r.shape[1], cell.w.shape[1]
     batch = edit.graph.types[cell.x].size // inputs
     made: list[Operator] = []

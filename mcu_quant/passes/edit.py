@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Editor:
         self._constants: dict[str, Array] = {}
         self._steps: dict[str, Array] = {}
         self._rewrites: list[Rewrite] = []
+        self._named: set[str] = set()
 
     # --- questions -------------------------------------------------------------------------------------------------
 
@@ -153,6 +155,14 @@ class Editor:
         self._constants |= made.constants
         return made.operators
 
+    def common_name(self, operators: Sequence[Operator], otherwise: str) -> str:
+        """A name for an operator made of several: the path their names share, if no other operator has it."""
+        name = _shared_path([op.name for op in operators])
+        taken = not name or name in self._named or any(op.name == name for op in self.graph.operators)
+        name = otherwise if taken else name
+        self._named.add(name)
+        return name
+
     def done(self) -> Graph:
         """The graph with all edits, or the graph itself if there are none."""
         if not self._rewrites and not self._renamed:
@@ -222,16 +232,13 @@ def reshape(name: str, source: str, edge: str, shape: Shape) -> Operator:
     return Operator(name, "Reshape", (source,), (edge,), {"shape": tuple(shape)})
 
 
-def common_name(graph: Graph, operators: Sequence[Operator], otherwise: str) -> str:
-    """A name for an operator made of several: the path their names share, if no other operator has it."""
-    paths = [op.name.split("/") for op in operators]
-    shared: list[str] = []
-    for parts in zip(*paths, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    name = "/".join(shared)
-    return name if name and all(op.name != name for op in graph.operators) else otherwise
+def _shared_path(names: Sequence[str]) -> str:
+    """The path that names share; the step of an unrolled loop that they share (`@3`) stays at its end."""
+    parts = [name.partition("@") for name in names]
+    levels = zip(*(before.split("/") for before, _, _ in parts), strict=False)
+    shared = [level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels)]
+    steps = {at + step for _, at, step in parts}
+    return "/".join(shared) + (steps.pop() if shared and len(steps) == 1 else "")
 
 
 def broadcast_vector(value: Array, shape: Shape, axis: int) -> Array | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator
-from mcu_quant.passes.edit import Editor, common_name
+from mcu_quant.passes.edit import Editor
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _checked(edit: Editor, core: _Core, match: _Match) -> _Match | None:
 
 
 def _replace(edit: Editor, core: _Core, match: _Match) -> None:
-    name = common_name(edit.graph, match.operators, match.last.name)
+    name = edit.common_name(match.operators, match.last.name)
     ones, zeros = np.ones((), np.float32), np.zeros((), np.float32)
     given = [ones if match.gamma is None else match.gamma, zeros if match.beta is None else match.beta]
     values = [parameter(edit, core.x, core.axis, v) for v in given]

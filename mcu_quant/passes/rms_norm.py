@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator
-from mcu_quant.passes.edit import Editor, common_name
+from mcu_quant.passes.edit import Editor
 from mcu_quant.passes.layer_norm import mean_axes, parameter
 
 
@@ -114,7 +114,7 @@ def _private(edit: Editor, found: _Found) -> bool:
 
 
 def _replace(edit: Editor, found: _Found) -> None:
-    name = common_name(edit.graph, found.operators, found.last.name)
+    name = edit.common_name(found.operators, found.last.name)
     ones = np.ones(edit.shape(found.x)[found.axis :], np.float32)
     gamma = ones if found.gamma is None else parameter(edit, found.x, found.axis, found.gamma)
     assert gamma is not None

@@ -19,7 +19,7 @@ import numpy as np
 
 from mcu_quant import ops
 from mcu_quant.ir import Array, Graph, Operator
-from mcu_quant.passes.edit import Editor, common_name
+from mcu_quant.passes.edit import Editor
 
 _BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
 _UNARY = (
@@ -60,7 +60,7 @@ def recover_functions(graph: Graph) -> Graph:
         for x, group in _groups(edit, root):
             found = _matching(edit, root, x, group) if edit.free(*group) else None
             if found is not None:
-                name = common_name(graph, group, root.name)
+                name = edit.common_name(group, root.name)
                 made = Operator(name, found.op, (x,), root.outputs, found.attributes)
                 edit.replace(root, [made], f"{found.op} recovered", ", ".join(op.name for op in group), group)
                 break
