@@ -34,6 +34,7 @@ from mcu_quant.onnx_backend import Prepared, Refused
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
 RECORD = ROOT / "bench" / "conformance.json"
+INTEGER_RECORD = ROOT / "bench" / "conformance_integer.json"
 
 _NAMES = """
 Abs Add And ArgMax ArgMin Atan Attention AveragePool BatchNormalization BitShift BitwiseAnd BitwiseNot BitwiseOr
@@ -95,8 +96,8 @@ def run(test: TestCase, operator: str) -> Result:
     folded = True
     try:
         for inputs, outputs in test.data_sets:
-            made = prepared.run([_array(i) for i in inputs])
-            Runner.assert_similar_outputs([_array(o) for o in outputs], list(made), test.rtol, test.atol)
+            made = prepared.run([array_of(i) for i in inputs])
+            Runner.assert_similar_outputs([array_of(o) for o in outputs], list(made), test.rtol, test.atol)
             folded = folded and prepared.last is not None and not prepared.last.computes
     except Refused as refusal:
         said = refusal.diagnostics[0]
@@ -106,7 +107,8 @@ def run(test: TestCase, operator: str) -> Result:
     return Result(test.name, operator, PASSED, folded=folded)
 
 
-def _array(value: Any) -> Any:
+def array_of(value: Any) -> Any:
+    """A value of a test's data; sequences and optionals as they are."""
     return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
@@ -154,6 +156,56 @@ def _line(name: str, results: Sequence[Result]) -> str:
     return f"| {name} | {len(results)} | {found[PASSED]} | {found[REFUSED]} | {found[FAILED]} | {share:.1f} % |"
 
 
+#: Why a test is refused, in words, and what it then is: first its own name or operator, else its diagnostic, decides.
+_KINDS: dict[str, tuple[str, ...]] = {
+    "strings": ("String", "RegexFullMatch", "LabelEncoder", "TfIdfVectorizer", "_string"),
+    "sequences and optional values": ("Sequence", "Optional", "_opt", "_seq"),
+    "training and random numbers": (
+        *("Adagrad", "Adam", "Momentum", "Gradient", "Bernoulli", "Random", "training"),
+        *("Dropout", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"),
+    ),
+    "shapes that depend on data": ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
+    "images": (
+        *("AffineGrid", "Col2Im", "DeformConv", "GridSample", "ImageDecoder", "LRN", "MaxUnpool", "RoiAlign"),
+        *("convtranspose_3d", "maxpool_with_argmax"),
+    ),
+    "decision trees and other classical learning": ("ArrayFeatureExtractor", "Binarizer", "TreeEnsemble"),
+    "numbers that ONNX and onnxruntime define differently": ("align_corners",),
+}
+_OTHER = "other"
+
+
+def kind(result: Result) -> str:
+    """What a refused test needs that has no place here."""
+    said = f"{result.operator} {result.test}"
+    return next((name for name, words in _KINDS.items() if any(w in said for w in words)), _OTHER)
+
+
+def _kinds(results: Sequence[Result]) -> Iterator[str]:
+    refused = [r for r in results if r.status == REFUSED]
+    yield from ("## Refused, by reason", "", "| what the test needs | tests | of audio and language | operators |")
+    yield "|---|---|---|---|"
+    for name in (*_KINDS, _OTHER):
+        if group := [r for r in refused if kind(r) == name]:
+            operators = ", ".join(sorted({r.operator for r in group}))
+            yield f"| {name} | {len(group)} | {len(relevant(group))} | {operators} |"
+
+
+def _integer_kernels() -> Iterator[str]:
+    """What `bench.conformance_integer` found."""
+    found = json.loads(INTEGER_RECORD.read_text())
+    yield from ("", "## Integer kernels on the shapes of these tests", "")
+    yield "Each test runs again with its operators in every integer format and variant that they have, and every call"
+    yield "of a kernel that is specified in integers is compared with its specification, to the bit"
+    calls = f"{len(found['kernels'])} kernels, {len(found['differing'])} calls differ"
+    yield f"(`python -m bench.conformance_integer`): {calls}. How many tests call each:"
+    yield ""
+    yield ", ".join(f"`{name}` {tests}" for name, tests in found["kernels"].items()) + "."
+    yield ""
+    yield "No node test reaches these; the operators' samples do (`tests/test_ops.py`):"
+    yield ", ".join(f"`{name}`" for name in found["never"]) + "."
+
+
 def page(results: Sequence[Result]) -> str:
     """docs/conformance.md."""
     lines = [
@@ -175,11 +227,9 @@ def page(results: Sequence[Result]) -> str:
         "f32, float8 and float4 are rounded where the model casts to them, int4 and int2 are held in 8 bits; all are",
         "compared with the test's own tolerance. Inputs and outputs without elements take no part.",
         "",
-        "## Refused, by reason",
-        "",
-        "| code | reason | tests | operators |",
-        "|---|---|---|---|",
     ]
+    lines += _kinds(results)
+    lines += ["", "### By message", "", "| code | reason | tests | operators |", "|---|---|---|---|"]
     groups: dict[tuple[str, str], list[Result]] = {}
     for r in results:
         if r.status == REFUSED:
@@ -187,6 +237,7 @@ def page(results: Sequence[Result]) -> str:
     for (code, reason), group in sorted(groups.items(), key=lambda g: (-len(g[1]), g[0])):
         kinds = ", ".join(sorted({r.operator for r in group}))
         lines.append(f"| {code} {CATALOGUE[code].title} | {reason.replace('|', '/')} | {len(group)} | {kinds} |")
+    lines += _integer_kernels()
     lines += ["", "## By operator", "", "| operator | tests | passed | refused | failed | passed of all |"]
     lines += ["|---|---|---|---|---|---|"]
     for kind in sorted({r.operator for r in results}):

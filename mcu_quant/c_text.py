@@ -18,9 +18,19 @@ def c_identifier(name: str) -> str:
     return made if made and not made[0].isdigit() else f"n{made}"
 
 
-_C_WORDS = """
-auto break case char const continue default do double else enum extern float for goto if inline int long register
-restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+#: Keywords of C and C++ (the header is read by both), and what headers and compilers may define: none is a good name.
+_WORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl complex concept const const_cast
+constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern false final float for
+friend goto if imaginary import inline int long module mutable namespace new noexcept noreturn not not_eq nullptr
+operator or or_eq override private protected public register reinterpret_cast requires restrict return short signed
+sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename
+typeof union unsigned using virtual void volatile wchar_t while xor xor_eq
+int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t intptr_t uintptr_t size_t ptrdiff_t float_t double_t
+null nan infinity eof errno assert stdin stdout stderr linux unix arm i386
+memcpy memset memmove memcmp strlen sqrt sqrtf fabs fabsf exp expf log logf sin sinf cos cosf tanh tanhf pow powf
+signbit isnan isinf isfinite main
+m arena state
 """
 
 
@@ -28,8 +38,8 @@ class Names:
     """C identifiers for ONNX names: recognisable, valid, unique, and the same every time."""
 
     LONGEST = 40
-    #: words of C, and names the generated functions use themselves
-    TAKEN = frozenset(_C_WORDS.split()) | {"m", "arena", "state", "main", "NULL"}
+    #: words of C and C++, and names that the generated functions use themselves; case does not matter
+    TAKEN = frozenset(_WORDS.split())
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._of: dict[tuple[str, str], str] = {}
@@ -55,7 +65,9 @@ class Names:
             if kept and len("_".join([part, *kept])) > self.LONGEST:
                 break
             kept.insert(0, part)
-        return c_identifier("_".join(kept) or name)[: 2 * self.LONGEST]
+        made = c_identifier("_".join(kept) or name)[: 2 * self.LONGEST]
+        # the firmware's own names begin so
+        return f"n_{made}" if made.lower().startswith("mq_") else made
 
     def _fresh(self, name: str) -> str:
         candidate, n = name, 2
@@ -78,6 +90,12 @@ def _common_path(names: Iterable[str]) -> list[str]:
             break
         shared.append(level[0])
     return shared
+
+
+def comment(text: str) -> str:
+    """Text that can stand in a comment, whatever it is: one line, and nothing in it begins or ends a comment."""
+    line = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").replace("??/", "?? /")
+    return f"{line} " if line.endswith(("/", "\\")) else line
 
 
 # --- literals ------------------------------------------------------------------------------------------------------

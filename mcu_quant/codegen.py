@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 
 from mcu_quant import formats
-from mcu_quant.c_text import Names, elements, float_literal, wrapped
+from mcu_quant.c_text import Names, comment, elements, float_literal, wrapped
 from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.interface import interface
 from mcu_quant.ir import Array
@@ -205,7 +205,9 @@ class _Writer:
             kind = kinds.get(call.operator, "")
             heading = "" if call.operator == previous else call.operator + (kind and f": {kind}")
             previous = call.operator
-            rows.append({"index": i, "call": f"{call.kernel}({args});", "heading": heading, "note": self.note(call)})
+            rows.append(
+                {"index": i, "call": f"{call.kernel}({args});", "heading": comment(heading), "note": self.note(call)}
+            )
         return rows
 
     def note(self, call: Call) -> str:
@@ -231,7 +233,9 @@ class _Writer:
                 "name": self.constant(c.name),
                 "size": c.array.size,
                 "shape": "x".join(map(str, c.array.shape)),
-                "comment": f"{c.name}: {c.format}[{','.join(map(str, c.array.shape))}]{c.comment and ', ' + c.comment}",
+                "comment": comment(
+                    f"{c.name}: {c.format}[{','.join(map(str, c.array.shape))}]{c.comment and ', ' + c.comment}"
+                ),
                 "lines": wrapped(elements(c.format, c.array)),
             }
             for c in self.program.constants.values()
@@ -247,7 +251,7 @@ class _Writer:
             rows.append(
                 {
                     "name": self.edge(s.edge),
-                    "comment": f"{s.edge}: {edge.type}",
+                    "comment": comment(f"{s.edge}: {edge.type}"),
                     "offset": self.memory.state_offsets[s.edge],
                     "bytes": edge.type.bytes,
                     "uniform": uniform,
@@ -263,7 +267,7 @@ class _Writer:
         return [
             {
                 "name": self.parameter(n),
-                "onnx": n.removesuffix("@output"),
+                "onnx": comment(n.removesuffix("@output")),
                 "type": self.program.edges[n].type.storage.c_type,
                 "bytes": self.program.edges[n].type.storage.bytes,
                 "size": self.program.edges[n].type.size,

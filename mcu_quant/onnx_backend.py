@@ -75,7 +75,9 @@ class Prepared(BackendRep):
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
         self._built: dict[tuple[Any, ...], Built] = {}
+        #: what ran last, and with what
         self.last: Built | None = None
+        self.last_feeds: dict[str, Array] = {}
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Outputs in the model's order, in the types it declares.
@@ -87,7 +89,8 @@ class Prepared(BackendRep):
         built = self._for(feeds)
         self.last = built
         computed = [name for name in self._outputs() if name not in built.empty]
-        values = built.session.run(None, _known(built, feeds))
+        self.last_feeds = _known(built, feeds)
+        values = built.session.run(None, self.last_feeds)
         found = {**built.empty, **dict(zip(computed, values, strict=True))}
         results = {name: found[name] for name in self._outputs()}
         return tuple(namedtupledict("Outputs", list(results))(*map(self._declared, results, results.values())))
@@ -106,7 +109,7 @@ class Prepared(BackendRep):
 
     def _declared(self, name: str, value: Array) -> Array:
         output = next(o for o in self._model.graph.output if o.name == name)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # not every type has infinity or NaN
             return value.astype(onnx.helper.tensor_dtype_to_np_dtype(output.type.tensor_type.elem_type), copy=False)
 
     def _for(self, feeds: Mapping[str, Array]) -> Built:

@@ -205,6 +205,6 @@ def test_names_are_valid_unique_and_recognisable() -> None:
     onnx = ["a/b:0", "a/b;0", "a.b.0", "int", "3d", "ü", "model/encoder/0/reparam_conv/Conv_output_0", "m", "M"]
     made = [names(n) for n in onnx]
     assert len({n.lower() for n in made}) == len(onnx)
-    assert all(n.isidentifier() and n not in Names.TAKEN for n in made)
+    assert all(n.isidentifier() and n.lower() not in Names.TAKEN for n in made)
     assert made[0] == "a_b_0" and made[6].endswith("reparam_conv_Conv")
     assert [names(n) for n in onnx] == made

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnx.backend.test.case.test_case import TestCase
 
 import mcu_quant.onnx_backend as backend
-from bench import conformance
+from bench import conformance, conformance_integer, operators
+from mcu_quant import ops
 
 
 @pytest.mark.slow
@@ -28,6 +31,45 @@ def test_every_node_test_passes_or_is_refused() -> None:
     now = {r.test: r.status for r in results}
     lost = [t for t, status in recorded["tests"].items() if status == conformance.PASSED and now[t] != status]
     assert lost == []
+
+
+def _differing(tests: list[TestCase]) -> list[str]:
+    return [f"{name}: {call}" for name, _, calls in conformance_integer.run_all(tests) for call in calls]
+
+
+def test_integer_kernels_are_as_specified_on_the_shapes_of_some_node_tests() -> None:
+    """Every 37th: those are of most operators."""
+    ran = list(conformance_integer.run_all(conformance.cases()[::37]))
+    assert [f"{name}: {call}" for name, _, calls in ran for call in calls] == []
+    assert {"mq_add_s8", "mq_add_s16"} <= {k for _, kernels, _ in ran for k in kernels}
+
+
+@pytest.mark.sweep
+def test_integer_kernels_are_as_specified_on_the_shapes_of_all_node_tests() -> None:
+    assert _differing(conformance.cases()) == []
+
+
+def test_a_call_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A specification that is off by one is told from the C."""
+    kernel = ops.kernels()["mq_add_s8"]
+    assert kernel.exact
+    wrong = replace(kernel, exact=lambda *a, **k: kernel.exact(*a, **k) + 1)  # type: ignore[misc]
+    monkeypatch.setattr(ops, "_kernels", {**ops.kernels(), "mq_add_s8": wrong})
+    assert _differing([t for t in conformance.cases() if t.name == "test_add_bcast"])
+
+
+@pytest.mark.sweep
+def test_page_of_operators_is_up_to_date() -> None:
+    """Else: python -m bench.operators."""
+    assert operators.PAGE.read_text() == operators.page()
+
+
+def test_every_operator_and_every_rule_is_on_the_page() -> None:
+    page = operators.page()
+    for name, spec in ops.by_onnx().items():
+        assert f"| {name} |" in page
+        assert all(ops.rule(c) in page for c in spec.constraints)
+    assert "Attention, " in page.split("definition")[-1]
 
 
 def _model(nodes: list[onnx.NodeProto], **inputs: tuple[int, ...]) -> onnx.ModelProto:

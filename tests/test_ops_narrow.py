@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -16,6 +17,7 @@ from mcu_quant.ir import Array
 from mcu_quant.onnx_backend import build
 from mcu_quant.ops.narrow import BITS, FLOATS, HELD
 from mcu_quant.program import Purpose
+from tests.test_codegen import write_folder
 
 OPSET = 25
 
@@ -124,6 +126,16 @@ def test_int4_weights_become_real_weights() -> None:
     np.testing.assert_allclose(y, x @ (stored.astype(np.float32) * np.repeat(scale, 4, 0)), rtol=1e-5, atol=1e-6)
     computing = [c.kernel for c in built.program.calls if c.purpose is Purpose.COMPUTE]
     assert computing == ["mq_fully_connected_f32"]
+
+
+@pytest.mark.parametrize("saturate", [0, 1])
+def test_generated_c_has_the_parameters(saturate: int, tmp_path: Path) -> None:
+    """NaN has no literal in C: what becomes NaN is said otherwise."""
+    node = helper.make_node("Cast", ["x"], ["y"], to=onnx_type("float8_e4m3fn"), saturate=saturate)
+    program = build(model([node], (TensorProto.FLOAT, [4]), onnx_type("float8_e4m3fn"))).program
+    folder = write_folder(program, tmp_path, "narrow")
+    assert "3.0f, -6.0f, 448.0f" in (folder / "narrow_weights.c").read_text()
+    assert "mq_fn_round_to_type" in (folder / "narrow.c").read_text()
 
 
 def test_values_of_a_narrow_type_are_only_passed_on() -> None:

@@ -1,8 +1,9 @@
 """DFT along one axis: y[k] = sum_n x[n] exp(-2 pi i k n / length), the inverse with the other sign and 1 / length.
 
-It becomes a matrix product with the rows of the transform, and layout operators, so it has no kernels of its own. The
-last axis of x and y holds real and imaginary part, or the real part alone. Attributes of the explicit form: axis,
-length, inverse, onesided (only the first length/2 + 1 frequencies of a real signal, which the inverse takes back).
+It becomes matrix products with the rows of the transform (of composite lengths in two stages, `common/fourier.py`), and
+layout operators, so it has no kernels of its own. The last axis of x and y holds real and imaginary part, or the real
+part alone. Attributes of the explicit form: axis, length, inverse, onesided (only the first length/2 + 1 frequencies of
+a real signal, which the inverse takes back).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, fixed, given, normalise_axis, register
+from mcu_quant.ops.common.fourier import Steps, factors, two_stages
 
 
 def matrix(op: Operator, count: int, parts: int) -> Array:
@@ -69,38 +71,36 @@ def explicit(op: Operator, node: NodeContext) -> Operator | None:
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
-    """Gemm with the rows of the transform."""
+    """Gemm with the rows of the transform, or with those of two shorter ones."""
     form = explicit(op, node)
     if form is None or real_where_onesided(op, node.graph) is not None:
         return Canonical((op,))
     shape, axis = node.shape(op.inputs[0]), form.attributes["axis"]
-    rows = matrix(form, shape[axis], shape[-1])
-    size, parts, count, given_parts = rows.shape
-    rank = len(shape)
+    count, parts, rank = shape[axis], shape[-1], len(shape)
     leading = tuple(n for a, n in enumerate(shape[:-1]) if a != axis)
     order = (*(a for a in range(rank - 1) if a != axis), axis, rank - 1)
-    steps: list[Operator] = []
-    types: dict[str, TensorType] = {}
-
-    def step(what: str, kind: str, inputs: tuple[str, ...], to: Shape, **attributes: Any) -> str:
-        edge = f"{op.name}:{what}"
-        steps.append(Operator(edge, kind, inputs, (edge,), attributes))
-        types[edge] = TensorType(to)
-        return edge
-
-    weights = f"{op.name}:rows"
-    x = step("time", "Transpose", op.inputs[:1], (*leading, count, given_parts), perm=order)
-    flat = (*leading, count * given_parts)
-    x = step("samples", "Reshape", (x,), flat, shape=flat)
-    steps.append(Operator(op.name, "Gemm", (x, weights), (f"{op.name}:spectrum",)))
-    types[f"{op.name}:spectrum"] = TensorType((*leading, size * parts))
-    pairs = (*leading, size, parts)
-    y = step("parts", "Reshape", (f"{op.name}:spectrum",), pairs, shape=pairs)
+    steps = Steps(op.name)
+    x = steps.add("time", "Transpose", op.inputs[:1], (*leading, count, parts), perm=order)
+    length, inverse, onesided = (form.attributes[k] for k in ("length", "inverse", "onesided"))
+    sizes = factors(length)
+    if sizes and count == length and not (inverse and onesided):
+        kept = length // 2 + 1 if onesided else length
+        y = two_stages(steps, x, leading, sizes, parts, inverse=bool(inverse), kept=kept)
+    else:
+        y = _one_stage(steps, x, leading, matrix(form, count, parts))
     back = tuple(int(a) for a in np.argsort(order))
-    steps.append(Operator(f"{op.name}:order", "Transpose", (y,), op.outputs, {"perm": back}))
-    value = rows.reshape(size * parts, count * given_parts).astype(np.float32)
-    types[weights] = TensorType(tuple(value.shape))
-    return Canonical(tuple(steps), {weights: value}, types)
+    return steps.made(Operator(f"{op.name}:order", "Transpose", (y,), op.outputs, {"perm": back}))
+
+
+def _one_stage(steps: Steps, x: str, leading: Shape, rows: Array) -> str:
+    """x: [*leading, count, parts] times all rows, as an edge [*leading, elements, parts]."""
+    size, parts, count, given_parts = rows.shape
+    flat = (*leading, count * given_parts)
+    x = steps.add("samples", "Reshape", (x,), flat, shape=flat)
+    weights = steps.constant("rows", rows.reshape(size * parts, count * given_parts))
+    y = steps.add("spectrum", "Gemm", (x, weights), (*leading, size * parts))
+    pairs = (*leading, size, parts)
+    return steps.add("parts", "Reshape", (y,), pairs, shape=pairs)
 
 
 def real_where_onesided(op: Operator, graph: Graph) -> str | None:
@@ -135,6 +135,8 @@ register(
             Sample("DFT", (given(3, 12, 5, 1), fixed(8)), {"axis": 1, "onesided": 1}, opset=17, name="cut"),
             Sample("DFT", (given(2, 16, 3, 1), None, fixed(1)), {"onesided": 1}, opset=20, name="axis"),
             Sample("DFT", (given(1, 24, 1),), opset=20, name="default-axis"),
+            Sample("DFT", (given(1, 13, 2),), opset=17, name="prime"),
+            Sample("DFT", (given(1, 512, 1),), {"onesided": 1}, opset=17, name="real-size"),
         ),
     )
 )

@@ -120,7 +120,8 @@ def reference(op: Operator, inputs: Sequence[Any]) -> tuple[Array, ...]:
 def _lower(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     x, a = lo.read(op.inputs[0]), op.attributes
-    parameters = np.array([a[key] for key in ("bits", "lowest", "largest", "beyond", "nan")], np.float32)
+    values = [a[key] for key in ("bits", "lowest", "largest", "beyond", "nan")]
+    parameters = np.array([-1.0 if np.isnan(v) else v for v in values], np.float32)
     lo.call(
         f"mq_map_{lo.formats.input}",
         x=x,

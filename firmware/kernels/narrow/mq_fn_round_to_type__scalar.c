@@ -5,7 +5,7 @@
 
 float mq_fn_round_to_type(float x, const float *parameters) {
     if (x != x) {
-        return parameters[4];
+        return parameters[4] < 0.0f ? x : parameters[4];
     }
     const float size = mq_abs(x);
     const int32_t lowest = (int32_t)parameters[1];
@@ -13,5 +13,8 @@ float mq_fn_round_to_type(float x, const float *parameters) {
     exponent = exponent > lowest ? exponent : lowest;
     const int32_t step = exponent - (int32_t)parameters[0];
     const float rounded = mq_scale(mq_rint(mq_scale(size, -step)), step);
-    return mq_copysign(rounded > parameters[2] ? parameters[3] : rounded, x);
+    if (rounded > parameters[2]) {
+        return parameters[3] < 0.0f ? MQ_NAN : mq_copysign(parameters[3], x);
+    }
+    return mq_copysign(rounded, x);
 }

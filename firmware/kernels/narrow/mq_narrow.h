@@ -3,7 +3,8 @@
  *   e = max(floor(log2 |x|), p[1]),  q = 2^(e - p[0]),  y = sign(x) q round(|x| / q)     round half to even
  *
  * p[0]: bits of the fraction, p[1]: lowest exponent of a normal number, p[2]: largest finite value, p[3]: what a larger
- * magnitude becomes, infinity included, p[4]: what NaN becomes. |x| / q and q round(...) are exact.
+ * magnitude becomes, infinity included, p[4]: what NaN becomes; -1 in these two is NaN. |x| / q and q round(...) are
+ * exact.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_NARROW_H
 #define MQ_NARROW_H

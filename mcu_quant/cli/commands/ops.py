@@ -28,7 +28,12 @@ def command(name: str | None, fmt: str) -> None:
         )
     chosen = [known[name]] if name else list(known.values())
     rows = tuple(
-        (r["onnx"], r["operator"], r["family"], ", ".join(r["formats"]), "; ".join(r["rules"])) for r in chosen
+        (
+            *(r["onnx"], r["operator"], r["family"]),
+            ", ".join([*r["formats"], *(["whole numbers"] if r["exact"] else [])]),
+            "; ".join(r["rules"]),
+        )
+        for r in chosen
     )
     table = Table(("ONNX", "operator", "family", "formats", "rules"), rows)
     output.emit(fmt, {"operators": chosen}, [table])
@@ -39,11 +44,13 @@ def _row(onnx: str, spec: Any) -> dict[str, Any]:
     from mcu_quant.precision.plan import CHOICES
 
     have = {low.format for low in spec.lowerings}
+    passes = spec.carries or not (have or spec.exact)  # values that are only moved, operators that become others
     return {
         "onnx": onnx,
         "operator": spec.name,
         "family": spec.family,
-        "formats": list(CHOICES) if spec.carries else [f for f in CHOICES if f in have],
+        "formats": list(CHOICES) if passes else [f for f in CHOICES if f in have],
         "carries": spec.carries,
+        "exact": spec.exact is not None,
         "rules": [ops.rule(c) for c in spec.constraints],
     }
