@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # how many processes the tests use; tests are single-threaded
 JOBS ?= 2
 
-.PHONY: demo test test-all check lint format bench bench-latency clean system-packages
+.PHONY: demo test test-all check lint format bench bench-latency quality clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/python -m examples.demo
@@ -37,6 +37,11 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench
+
+# plans judged on recordings they were not made from: bench/quality.json
+quality: $(DEV_STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[quality]'
+	$(BIN)/python -m bench.quality
 
 # the latency estimate against published measurements: bench/latency.json and docs/latency.md
 bench-latency: $(DEV_STAMP)

@@ -202,4 +202,7 @@ def summary(outcome: Outcome) -> str:
     said = [str(outcome.goal), f"for {outcome.map.task.board.id}"]
     for name, amounts in (("predicted", outcome.predicted), ("measured", outcome.measured)):
         said.append(f"{name} " + ", ".join(in_words(n, amounts[n], clock) for n in (LOSS, FLASH, RAM, CYCLES)))
+    if outcome.map.correlation is not None:
+        ranks = f"Spearman {outcome.map.correlation:.2f} with what single operators were measured to lose"
+        said.append(f"scores by {outcome.map.task.sensitivity}: {ranks}")
     return "; ".join(said)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
 
+from scipy.stats import spearmanr
+
 from mcu_quant.boards import Board
 from mcu_quant.data import Clips
 from mcu_quant.ir import Graph, Operator
@@ -48,6 +50,9 @@ ROUNDS = 5
 
 #: Of a missed limit so much is given away in addition, since the next plan will differ in more than one operator.
 MARGIN = 0.95
+
+#: Scores that are losses are not taken to be more than so many times too large.
+MOST_FACTOR = 4.0
 
 #: Single changes of the finished plan that are tried on all clips.
 POLISH = 10
@@ -94,6 +99,12 @@ class Map:
     base: Amounts
     #: what everything in f32 takes, linked
     of_f32: Amounts
+    #: what single operators were measured to lose: the table itself unless its scores only rank
+    measured_alone: Table = field(default_factory=lambda: Table({}))
+    #: are the scores losses of the outputs?
+    exact: bool = True
+    #: Spearman's correlation of scores that only rank with what single operators were measured to lose
+    correlation: float | None = None
     #: plans that were weighed, by their lines: linking takes seconds
     weighed: dict[str, Amounts] = field(default_factory=dict)
 
@@ -156,13 +167,16 @@ def survey(task: Task) -> Map:
     plans = sum(1 for found in known.values() for w in found if w.line != OperatorPlan(FLOAT))
     trial = Trial.of(task.graph, task.target, task.start, task.clips, plans)
     method = strategy("sensitivity", task.sensitivity)
-    table: Table = method.score(Request(task.graph, known, trial, task.jobs, task.progress))
+    request = Request(task.graph, known, trial, task.jobs, task.progress)
+    table: Table = method.score(request)
+    measured = table if method.exact else strategy("sensitivity").score(request)
     known = {op: _possible(op, found, table) for op, found in known.items()}
     task.progress(f"pricing every way on {task.board.id}")
     prices = price(task.graph, known, trial, task.board)
     scores = {key: min(loss, WORST_LOSS) for key, loss in table.scores.items()}
     groups = prices.groups(task.graph, known, scores)
-    made = Map(task, known, trial, table, prices, groups, {}, {})
+    correlation = None if method.exact else spearman(table, measured)
+    made = Map(task, known, trial, table, prices, groups, {}, {}, measured, method.exact, correlation)
     floats = made.uniform(FLOAT)
     linked = made.weigh(floats)
     priced = _problem(made, {}, {}, {}).totals(floats)
@@ -180,6 +194,15 @@ def _open(op: Operator, task: Task) -> tuple[Way, ...]:
         wanted = getattr(line, part)
         fits = [w for w in fits if wanted in (None, getattr(w.line, part))] or fits
     return tuple(fits) or found
+
+
+def spearman(a: Table, b: Table) -> float:
+    """Rank correlation of two tables over the ways that lose anything in the second."""
+    keys = [key for key, loss in sorted(b.scores.items()) if 0.0 < loss < inf]
+    ours, theirs = ([t.scores[k] for k in keys] for t in (a, b))
+    if len(set(ours)) < 2 or len(set(theirs)) < 2:
+        return 0.0
+    return float(spearmanr(ours, theirs).statistic)
 
 
 def _possible(op: str, known: tuple[Way, ...], table: Table) -> tuple[Way, ...]:
@@ -249,7 +272,7 @@ def solve(found: Map, goal: Goal) -> Outcome:
             break
         rounds.append(one)
         found.task.progress(f"measured: {_summary(one.measured)}")
-        problem = _corrected(problem, first, one)
+        problem = _corrected(problem, first, one, MOST_FACTOR if found.exact else inf)
         if not first.excess(one.measured) and not _slack(first, one):
             break
     kept = [r for r in rounds if not first.excess(r.measured)]
@@ -289,11 +312,11 @@ def _round(found: Map, problem: Problem, goal: Goal) -> Round:
     return Round(solution.choice, solution.totals, found.measured(solution.choice))
 
 
-def _corrected(problem: Problem, first: Problem, one: Round) -> Problem:
+def _corrected(problem: Problem, first: Problem, one: Round, most: float) -> Problem:
     """The problem with its map moved to where the plan was measured.
 
     What the linker takes differs by an amount, the loss by a factor: the limit on the sum of losses becomes the one
-    that this plan would just have kept.
+    that this plan would just have kept, at most so many times what the goal says.
     """
     base = dict(problem.base)
     for name in (FLASH, RAM, CYCLES):
@@ -301,7 +324,7 @@ def _corrected(problem: Problem, first: Problem, one: Round) -> Problem:
     limits = dict(first.limits)
     if LOSS in limits:
         factor = problem.totals(one.choice)[LOSS] / max(one.measured[LOSS], 1e-30)
-        limits[LOSS] *= MARGIN * min(max(factor, 1e-6), 4.0)
+        limits[LOSS] *= MARGIN * min(max(factor, 1e-9), most)
     return replace(problem, base=base, limits=limits)
 
 

@@ -38,11 +38,11 @@ class _Totals:
 
     def alone(self, op: str, way: Way) -> str:
         """The quality of the outputs with only this operator changed."""
-        return quality(self._outcome.map.table.scores[op, way.name])
+        return quality(self._outcome.map.measured_alone.scores[op, way.name])
 
     def loss(self, op: str, way: Way) -> float:
         """The loss of the outputs with only this operator changed."""
-        return self._outcome.map.table.scores[op, way.name]
+        return self._outcome.map.measured_alone.scores[op, way.name]
 
     def change(self, op: str, way: Way) -> Amounts:
         """What the plan would take in addition."""

@@ -1,0 +1,395 @@
+"""Quality of plans on whole pipelines, judged on other recordings than those they were made from.
+
+    python -m bench.quality [PIPELINE ...] [--clips N] [--output bench/quality.json]
+
+Plans are made from the four calibration clips: by the planner with the goals of PIPELINES, uniform INT8 and FP16, and
+the preset tinydenoiser. Everything is judged against float onnxruntime, through the kernels that ship: losses per clip,
+mean with its 95 % interval, worst; bytes against all-FP16; the share of multiplications in integers; seconds planning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import wavfile
+
+from bench import speech
+from bench.speech import GAINS, Step
+from mcu_quant import api, boards, ops
+from mcu_quant.api import PlanRequest, PrecisionRequest, Source, stages
+from mcu_quant.api.planning import Planning
+from mcu_quant.api.stages import Model
+from mcu_quant.compare import Reference
+from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.lower import lower
+from mcu_quant.precision.goal import Goal
+from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.program import Constant, Program
+
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parent.parent / "shared"
+BOARD = "nucleo_h743zi2"
+
+Losses = dict[str, list[float]]
+"""Per measure, one figure per clip."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A bound on a figure of the table; `least` where larger is better."""
+
+    figure: str
+    bound: float
+    least: bool = False
+
+    def holds(self, figures: Mapping[str, float]) -> bool | None:
+        """Whether the figure keeps the bound; None if it was not measured."""
+        if self.figure not in figures:
+            return None
+        return figures[self.figure] >= self.bound if self.least else figures[self.figure] <= self.bound
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Models that work together, the dB their outputs are planned for, how they are judged, and the gates."""
+
+    models: tuple[str, ...]
+    goals: tuple[float, ...]
+    judge: Callable[[Sequence[Setup], Sequence[PrecisionPlan], int | None], Losses]
+    gates: tuple[Gate, ...]
+    minimise: str = "balanced"
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A model of a pipeline, ready to run in float and under plans."""
+
+    model: Model
+    outputs: tuple[str, ...]
+
+    def reference(self) -> Step:
+        """The model file in onnxruntime."""
+        m = self.model
+        return Step(Reference(m.file, m.graph, m.scalars, m.imported.stream), self.outputs)
+
+    def program(self, plan: PrecisionPlan) -> Program:
+        """The program of a plan on the board."""
+        return lower(self.model.graph, plan, stages.target(boards.load(BOARD)))
+
+    def planned(self, plan: PrecisionPlan) -> Step:
+        """The kernels of a plan."""
+        return Step(ProgramSession(self.program(plan)), self.outputs)
+
+
+def setup(name: str) -> Setup:
+    """Import a model of the shared folder."""
+    model = stages.read(Source(SHARED / "models" / f"{name}.onnx"))
+    return Setup(model, tuple(n for n in model.graph.outputs if ops.is_real(model.graph, n)))
+
+
+# --- enhancement ---------------------------------------------------------------------------------------------------
+
+
+def enhancement(enhance: speech.Enhance) -> Callable[[Sequence[Setup], Sequence[PrecisionPlan], int | None], Losses]:
+    """Judge by PESQ-WB (median over gains of both), SI-SDR and the SNR of the output against float."""
+
+    def judge(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
+        floats = [m.reference() for m in models]
+        quantised = [m.planned(p) for m, p in zip(models, plans, strict=True)]
+        found: Losses = {"pesq_loss": [], "si_sdr_loss_db": [], "snr_db": []}
+        for noisy in sorted((SHARED / "audio" / "valentini" / "noisy").glob("*.wav"))[:clips]:
+            clean, x = speech.read(noisy.parent.parent / "clean" / noisy.name), speech.read(noisy)
+            pairs = [(enhance(floats, gain * x), enhance(quantised, gain * x)) for gain in GAINS]
+            found["pesq_loss"].append(
+                float(np.median([speech.pesq(clean, a) - speech.pesq(clean, b) for a, b in pairs]))
+            )
+            a, b = pairs[GAINS.index(1.0)]
+            found["si_sdr_loss_db"].append(speech.si_sdr(clean, a) - speech.si_sdr(clean, b))
+            found["snr_db"].append(speech.snr(a, b))
+        return found
+
+    return judge
+
+
+# --- voice activity ------------------------------------------------------------------------------------------------
+
+
+def voice_activity(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
+    """Judge by the probability of every frame, decisions at 0.5, and the area under the curve against clean energy."""
+    (one,), (plan,) = models, plans
+    floats, quantised = one.reference(), one.planned(plan)
+    folder = SHARED / "audio" / "valentini"
+    found: Losses = {"max_probability_change": [], "flips": [], "frames": []}
+    a, b, labels = [], [], []
+    for noisy in sorted((folder / "noisy").glob("*.wav"))[:clips]:
+        for step in (floats, quantised):
+            step.reset()
+        x, clean = speech.read(noisy), speech.read(folder / "clean" / noisy.name)
+        p, q = [], []
+        for start in range(0, len(x) - 511, 512):
+            block = np.concatenate([np.zeros(64, np.float32), x])[start : start + 576].reshape(1, 576)
+            p.append(float(np.ravel(floats({"input": block})[0])[0]))
+            q.append(float(np.ravel(quantised({"input": block})[0])[0]))
+            labels.append(float(np.mean(clean[start : start + 512] ** 2)))
+        change = np.abs(np.array(p) - np.array(q))
+        found["max_probability_change"].append(float(change.max()))
+        found["flips"].append(float(np.sum((np.array(p) > 0.5) != (np.array(q) > 0.5))))
+        found["frames"].append(float(len(p)))
+        a += p
+        b += q
+    voiced = np.array(labels) > 1e-4 * max(labels)
+    found["auc_loss"] = [_auc(voiced, np.array(a)) - _auc(voiced, np.array(b))]
+    return found
+
+
+def _auc(labels: Any, scores: Any) -> float:
+    """Area under the ROC curve: how often a voiced frame scores above an unvoiced one."""
+    order = np.argsort(scores, kind="stable")
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(1, len(scores) + 1)
+    n = int(labels.sum())
+    return float((ranks[labels].sum() - n * (n + 1) / 2) / (n * (len(labels) - n)))
+
+
+# --- keywords ------------------------------------------------------------------------------------------------------
+
+
+def keywords(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
+    """Judge by the output's SNR, pooled over clips, and by how often the largest class is the same."""
+    (one,), (plan,) = models, plans
+    floats, quantised = one.reference(), one.planned(plan)
+    found: Losses = {"agree": [], "signal": [], "noise": [], "margin_of_flips": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _varied(Path(scratch), clips)
+        for clip in stages.clips(one.model, folder):
+            for step in (floats, quantised):
+                step.reset()
+            frame = list(clip)[-1]
+            a, b = (np.ravel(step(frame)[0]).astype(float) for step in (floats, quantised))
+            found["agree"].append(float(np.argmax(a) == np.argmax(b)))
+            found["signal"].append(float(a @ a))
+            found["noise"].append(float((a - b) @ (a - b)))
+            top = np.sort(a)
+            if np.argmax(a) != np.argmax(b):
+                found["margin_of_flips"].append(float(top[-1] - top[-2]))
+    return found
+
+
+def _varied(folder: Path, clips: int | None) -> Path:
+    """The keyword clips shifted, louder, quieter and with noise: drawn once and for all."""
+    chance = np.random.default_rng(11)
+    for path in sorted((SHARED / "audio" / "kws").glob("*.wav"))[:clips]:
+        x = speech.read(path)
+        for k in range(6):
+            y = np.roll(x, int(chance.integers(-1600, 1600))) * 10.0 ** (chance.uniform(-12, 12) / 20)
+            if k % 2:
+                noise = chance.standard_normal(len(y))
+                y = y + noise * np.sqrt(np.mean(y**2) / np.mean(noise**2)) * 10.0 ** (
+                    -chance.choice([20, 10, 5, 0]) / 20
+                )
+            wavfile.write(folder / f"{path.stem}_{k}.wav", speech.RATE_HZ, (y.clip(-1, 1) * 32767).astype(np.int16))
+    return folder
+
+
+# --- what a plan is ------------------------------------------------------------------------------------------------
+
+
+def bytes_of(program: Program) -> int:
+    """Weights and state."""
+    return program.weights_bytes + sum(program.edges[s.edge].type.bytes for s in program.states)
+
+
+def shares(program: Program) -> dict[str, float]:
+    """Shares of the multiplications with 8-bit weights, and with 8 bits on both sides."""
+    total = weights = both = 0
+    for call in program.calls:
+        macs = ops.kernels()[call.kernel].counts(program, call).macs
+        if not macs:
+            continue
+        arrays = {program.constants[n].format for n in call.constants if program.constants[n].kind == "weights"}
+        read = next((program.edges[e].type.format for e in call.reads), "")
+        narrow = "s8" in arrays or (not any(isinstance(a, Constant) for a in call.args.values()) and read == "s8")
+        total += macs
+        weights += macs * narrow
+        both += macs * (narrow and read == "s8")
+    return {"macs_with_8_bit_weights": weights / max(1, total), "macs_8x8": both / max(1, total)}
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+PIPELINES: Mapping[str, Pipeline] = {
+    "dtln": Pipeline(
+        ("dtln_stage1", "dtln_stage2"),
+        (35.0, 35.0),
+        enhancement(speech.dtln),
+        (
+            Gate("pesq_loss mean", 0.01),
+            Gate("pesq_loss worst", 0.10),
+            Gate("si_sdr_loss_db mean", 0.1),
+            Gate("bytes against all f16", 0.56),
+            Gate("macs_with_8_bit_weights", 0.95, least=True),
+        ),
+        minimise="flash",
+    ),
+    "gtcrn": Pipeline(
+        ("gtcrn_stream",),
+        (35.0,),
+        enhancement(speech.gtcrn),
+        (
+            Gate("pesq_loss mean", 0.03),
+            Gate("pesq_loss worst", 0.12),
+            Gate("snr_db mean", 30.0, least=True),
+            Gate("snr_db worst", 22.0, least=True),
+            Gate("macs_8x8", 0.75, least=True),
+        ),
+    ),
+    "silero": Pipeline(
+        ("silero_vad_16k",),
+        (40.0,),
+        voice_activity,
+        (
+            Gate("max_probability_change worst", 0.05),
+            Gate("flips share", 0.001),
+            Gate("auc_loss mean", 0.001),
+            Gate("bytes against all f16", 0.56),
+            Gate("macs_8x8", 0.60, least=True),
+        ),
+        minimise="flash",
+    ),
+    "kwt1": Pipeline(
+        ("kwt1_mfcc",),
+        (38.0,),
+        keywords,
+        (Gate("snr_db", 37.0, least=True), Gate("agree mean", 0.99, least=True), Gate("macs_8x8", 0.99, least=True)),
+    ),
+    "arm_gru": Pipeline(
+        ("armkws_gru_s",),
+        (43.0,),
+        keywords,
+        (
+            Gate("snr_db", 42.0, least=True),
+            Gate("agree mean", 0.985, least=True),
+            Gate("bytes against all f16", 0.56),
+        ),
+        minimise="flash",
+    ),
+    "arm_lstm": Pipeline(
+        ("armkws_basic_lstm_s",),
+        (43.0,),
+        keywords,
+        (
+            Gate("snr_db", 42.0, least=True),
+            Gate("agree mean", 0.985, least=True),
+            Gate("bytes against all f16", 0.56),
+        ),
+        minimise="flash",
+    ),
+    "dscnn": Pipeline(
+        ("mlperf_tiny_dscnn",),
+        (29.0,),
+        keywords,
+        (Gate("snr_db", 29.0, least=True), Gate("agree mean", 0.98, least=True)),
+        minimise="flash",
+    ),
+}
+
+#: Plans beside the planner's.
+FIXED = ("s8", "f16", "tinydenoiser")
+
+
+def figures(losses: Losses) -> dict[str, float]:
+    """Mean with its 95 % interval, and worst, of every measure."""
+    found: dict[str, float] = {}
+    for name, values in losses.items():
+        if not values or name in ("signal", "noise", "frames"):
+            continue
+        worst = min if name in ("snr_db", "agree") else max
+        found[f"{name} mean"] = float(np.mean(values))
+        found[f"{name} interval"] = (
+            1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+        )
+        found[f"{name} worst"] = float(worst(values))
+    if "flips" in losses:
+        found["flips share"] = sum(losses["flips"]) / sum(losses["frames"])
+    if "noise" in losses:
+        found["snr_db"] = float(10.0 * np.log10(sum(losses["signal"]) / max(1e-30, sum(losses["noise"]))))
+    return found
+
+
+def rows(name: str, clips: int | None) -> Iterator[dict[str, Any]]:
+    """One row per plan of a pipeline."""
+    pipeline = PIPELINES[name]
+    models = [setup(m) for m in pipeline.models]
+    half = sum(bytes_of(m.program(_fixed(m, "f16"))) for m in models)
+    for kind in ("planner", *FIXED):
+        began = time.monotonic()
+        plans = [_plan(m, kind, db, pipeline.minimise) for m, db in zip(models, pipeline.goals, strict=True)]
+        seconds = time.monotonic() - began
+        programs = [m.program(p) for m, p in zip(models, plans, strict=True)]
+        losses = pipeline.judge(models, plans, clips)
+        found = figures(losses) | {"bytes against all f16": sum(map(bytes_of, programs)) / half}
+        weighted = [(shares(p), sum(ops.kernels()[c.kernel].counts(p, c).macs for c in p.calls)) for p in programs]
+        for share in ("macs_with_8_bit_weights", "macs_8x8"):
+            found[share] = sum(s[share] * macs for s, macs in weighted) / sum(macs for _, macs in weighted)
+        gates = {f"{g.figure} {'>=' if g.least else '<='} {g.bound:g}": g.holds(found) for g in pipeline.gates}
+        rounded = {k: round(v, 5) for k, v in found.items()}
+        per_clip = {k: [round(v, 5) for v in values] for k, values in losses.items()}
+        yield {
+            "pipeline": name,
+            "plan": kind,
+            "seconds_planning": round(seconds, 1),
+            "gates": gates,
+            "figures": rounded,
+            "clips": per_clip,
+        }
+
+
+def _plan(one: Setup, kind: str, db: float, minimise: str) -> PrecisionPlan:
+    planning = Planning(Goal(min_snr_db=db, minimise=minimise)) if kind == "planner" else Planning()
+    precision = PrecisionRequest() if kind == "planner" else PrecisionRequest(kind)
+    request = PlanRequest(Source(one.model.file), BOARD, precision, SHARED / "audio" / "calibration", planning)
+    return api.make_plan(request).plan
+
+
+def _fixed(one: Setup, preset: str) -> PrecisionPlan:
+    return _plan(one, preset, 0.0, "")
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A row for people."""
+    shown = [f"{k} {v:.4g}" for k, v in row["figures"].items() if not k.endswith("interval")]
+    missed = [g for g, held in row["gates"].items() if held is False]
+    return f"{row['pipeline']} {row['plan']}: {', '.join(shown)}" + (f"; MISSES {'; '.join(missed)}" if missed else "")
+
+
+def main() -> int:
+    """Measure, print, and write down."""
+    parser = argparse.ArgumentParser(description="Quality of plans on whole pipelines.")
+    parser.add_argument("pipelines", nargs="*", default=list(PIPELINES), metavar="PIPELINE")
+    parser.add_argument("--clips", type=int, help="only the first so many clips")
+    parser.add_argument("--output", type=Path, default=HERE / "quality.json")
+    given = parser.parse_args()
+    if not SHARED.is_dir():
+        print(f"the models and recordings are not at {SHARED}", file=sys.stderr)
+        return 2
+    known = json.loads(given.output.read_text()) if given.output.is_file() else []
+    for name in given.pipelines:
+        for row in rows(name, given.clips):
+            print(line(row), flush=True)
+            same = (row["pipeline"], row["plan"])
+            known = [r for r in known if (r["pipeline"], r["plan"]) != same] + [row]
+            given.output.write_text("[\n" + ",\n".join(f" {json.dumps(r)}" for r in known) + "\n]\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
