@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from mcu_quant import ops
 from mcu_quant.frontend import load
 from mcu_quant.passes import optimise
 from tests.onnx_models import assert_same, model, node, random, save
@@ -79,6 +80,38 @@ def test_the_cell_of_tensorflow(tmp_path, blend, order, sigmoid_first):
     [gru] = [op for op in graph.operators if op.op == "GRU"]
     assert gru.attributes["linear_before_reset"] == 0
     assert gru.name == "cell"
+
+
+def hard(nodes, limited):
+    """The same nodes with HardSigmoid for Sigmoid, or with its formula, as TensorFlow writes it."""
+    for each in nodes:
+        x, y = each.input[0], each.output[0]
+        if each.op_type != "Sigmoid":
+            yield each
+        elif limited:
+            yield from (node("Mul", f"{x} slope", f"{y}_m"), node("Add", f"{y}_m middle", f"{y}_a"))
+            yield node("Clip", f"{y}_a nil one", y)
+        else:
+            yield node("HardSigmoid", x, y, alpha=0.25, beta=0.375)
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("limited", [True, False])
+def test_gates_with_a_hard_sigmoid(tmp_path, blend, limited):
+    nodes, constants = tensorflow(blend, "ru", sigmoid_first=False)
+    numbers = {"slope": 0.2, "middle": 0.5, "nil": 0.0}
+    constants |= {n: np.array(v, np.float32) for n, v in numbers.items()}
+    graph = optimised(tmp_path, list(hard(nodes, limited)), constants)
+    assert computed(graph) == ["GRU"]
+    [gru] = [op for op in graph.operators if op.op == "GRU"]
+    assert gru.attributes["activations"] == ("HardSigmoid", "Tanh")
+    assert ops.spec(gru).formats(gru, graph)["s8"] is None
+
+
+def test_gates_of_two_kinds_are_no_gru(tmp_path):
+    nodes, constants = tensorflow("u h + (1 - u) n", sigmoid_first=False)
+    mixed = [node("HardSigmoid", "zr", "r") if n.op_type == "Sigmoid" and n.output[0] == "r" else n for n in nodes]
+    assert "GRU" not in computed(optimised(tmp_path, mixed, constants))
 
 
 @pytest.mark.parametrize("blend", BLENDS)

@@ -145,6 +145,16 @@ def test_other_activations_are_no_lstm(tmp_path, gate, function):
     assert "LSTM" not in kinds(cell.optimised(tmp_path, made))
 
 
+def test_an_lstm_with_hard_gates(tmp_path):
+    """As Keras had them by default."""
+    cell = Cell()
+    gates = [n if n.op_type != "Sigmoid" else node("HardSigmoid", n.input[0], n.output[0]) for n in cell.gates()]
+    graph = cell.optimised(tmp_path, cell.model([*cell.sum(), *cell.split(), *gates, *cell.end()]))
+    [lstm] = [op for op in graph.operators if op.op == "LSTM"]
+    assert lstm.attributes["activations"] == ("HardSigmoid", "Tanh", "Tanh")
+    assert lstm.attributes["activation_alpha"][0] == np.float32(0.2)
+
+
 def test_a_gate_that_is_used_elsewhere_keeps_the_cell_apart(tmp_path):
     cell = Cell()
     nodes = [*cell.sum(), *cell.split(), *cell.gates(), *cell.end(), node("Neg", "o", "y")]

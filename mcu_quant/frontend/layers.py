@@ -22,6 +22,7 @@ from mcu_quant.frontend.known_loops import Sliced, Steps, opset_of
 from mcu_quant.frontend.nodes import Writer, discard
 from mcu_quant.frontend.states import Pairing, with_states
 from mcu_quant.ir import Graph, Operator, eliminate_dead
+from mcu_quant.ops.common import recurrent
 from mcu_quant.passes import optimise
 from mcu_quant.passes.recurrent import RECURRENT
 
@@ -221,7 +222,6 @@ class _Sequence:
         states = op.inputs[5:7]
         x_edge = op.inputs[0]
         plain = op.attributes["direction"] == "forward" and not op.input(4)
-        plain &= not any((*op.attributes["activation_alpha"], *op.attributes["activation_beta"]))
         plain &= self.graph.shape(x_edge)[0] == 1 and x_edge in self.over
         fresh = all(s in self.state and self.state[s] not in self.becomes for s in states)
         if not plain or not fresh or len(states) != len(op.outputs[1:]):
@@ -290,4 +290,6 @@ def _attributes(op: Operator) -> dict[str, object]:
     names: Iterable[str] = ("input_forget", "linear_before_reset")
     found: dict[str, object] = {n: a[n] for n in names if a.get(n)}
     found |= {"hidden_size": a["hidden_size"], "activations": list(a["activations"])}
+    numbers = {f"activation_{k}": recurrent.onnx_parameters(op, k) for k in ("alpha", "beta")}
+    found |= {name: values for name, values in numbers.items() if values}
     return found if a["clip"] == inf else {**found, "clip": a["clip"]}

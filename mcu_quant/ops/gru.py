@@ -232,6 +232,7 @@ GRU = register(
             _sample(1, 1, 1, 1, "smallest"),
             _sample(1, 1, 8, 16, "linear", linear_before_reset=1),
             _sample(33, 1, 8, 4, "bidirectional", direction="bidirectional", linear_before_reset=1),
+            _sample(3, 1, 8, 6, "hard", activations=("HardSigmoid", "Tanh")),
             _sample(4, 2, 9, 7, "reverse", direction="reverse", clip=0.7),
             Sample("GRU", (given(3, 1, 5), weight(1, 12, 5), weight(1, 12, 4)), {"hidden_size": 4}, 1, 14, "bare"),
             Sample(

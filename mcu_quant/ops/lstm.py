@@ -224,6 +224,7 @@ LSTM = register(
             _sample(1, 1, 257, 128, "real"),
             _sample(1, 1, 1, 1, "smallest"),
             _sample(5, 2, 3, 4, "bidirectional", direction="bidirectional"),
+            _sample(3, 1, 8, 6, "hard", activations=("HardSigmoid", "Tanh", "Tanh")),
             _sample(4, 1, 9, 7, "reverse", direction="reverse", clip=0.7),
             _sample(3, 1, 5, 16, "coupled", input_forget=1),
             Sample("LSTM", (given(3, 1, 5), weight(1, 16, 5), weight(1, 16, 4)), {"hidden_size": 4}, 1, 14, "bare"),

@@ -7,6 +7,8 @@ Before: u = sigmoid(..), r = sigmoid(..), and one of
 After:  one GRU over one time step with initial_h = h; h' is its final state. In the second form of h' the update gate
         is the other one, 1 - u = sigmoid(-..), and its weights change their sign.
 
+The gates may be HardSigmoid, or limited to 0 and 1, instead; 1 - u is then another sum with the same limits.
+
 The gates are told apart by what is done with them, never by names or by their order; how h' is made is recognised by
 its values. Sums may be taken apart in any way (`sums.py`).
 
@@ -17,7 +19,7 @@ are broadcast over a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -26,7 +28,7 @@ from mcu_quant import ops
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.passes.cells import Cell, one_batch, replace_cell, separate, stacked
 from mcu_quant.passes.edit import Editor
-from mcu_quant.passes.sums import Sum, activated, origin, sum_of
+from mcu_quant.passes.sums import Gate, Sum, activated, activations, gate, origin, sum_of
 
 #: Operators that h' may be written with, and how many of them at most.
 _BLEND = ("Add", "Sub", "Mul", "Neg")
@@ -49,7 +51,7 @@ class _New:
     """The sum inside n: from x, from h (or r * h), the reset gate."""
 
     from_x: Sum
-    reset: Sum
+    reset: Gate
     matrix: Array
     bias: Array
     linear: bool
@@ -78,11 +80,11 @@ def _blends(edit: Editor, root: Operator) -> Iterator[_Blend]:
     group, leaves = _group(edit, root)
     if len(leaves) != 3:
         return
-    for gate, h, new in permutations(leaves):
-        if activated(edit, gate, "Sigmoid") is None or activated(edit, new, "Tanh") is None:
+    for each, h, new in permutations(leaves):
+        if gate(edit, each) is None or activated(edit, new, "Tanh") is None:
             continue
         for turned in (False, True):
-            blend = _Blend(gate, h, new, turned, tuple(group))
+            blend = _Blend(each, h, new, turned, tuple(group))
             if _computes(edit, blend):
                 yield blend
 
@@ -121,21 +123,24 @@ def _computes(edit: Editor, blend: _Blend) -> bool:
 
 def _cell(edit: Editor, blend: _Blend) -> Cell | None:
     h = origin(edit, blend.h)
-    new, gate = _new(edit, blend.new, h), activated(edit, blend.gate, "Sigmoid")
-    if new is None or gate is None or gate.values:
+    new, update_gate = _new(edit, blend.new, h), gate(edit, blend.gate)
+    if new is None or update_gate is None or update_gate.sum.values:
         return None
-    sources = {s for part in (gate, new.reset, new.from_x) for s in part.products} - {h}
-    if len(sources) != 1 or new.reset.values:
+    attributes = activations((update_gate.function, new.reset.function), tanhs=1)
+    update, reset = update_gate.sum, new.reset.sum
+    sources = {s for part in (update, reset, new.from_x) for s in part.products} - {h}
+    if len(sources) != 1 or reset.values or attributes is None:
         return None
+    if blend.turned:
+        update = _turned(update_gate)
     [x] = sources
     inputs = edit.shape(x)[-1]
     units = edit.shape(blend.h)[-1]
-    update = gate.negative() if blend.turned else gate
-    sums = (update, new.reset, new.from_x)
+    sums = (update, reset, new.from_x)
     if any(s.bias.size != units for s in sums) or new.matrix.shape != (units, units) or h in new.from_x.products:
         return None
-    recurrent = [update.matrix(h, units), new.reset.matrix(h, units), new.matrix]
-    operators = {op.name: op for op in (*blend.operators, *gate.operators, *new.operators)}
+    recurrent = [update.matrix(h, units), reset.matrix(h, units), new.matrix]
+    operators = {op.name: op for op in (*blend.operators, *update_gate.sum.operators, *new.operators)}
     zeros = np.zeros(2 * units, np.float32)
     return Cell(
         "GRU",
@@ -145,8 +150,15 @@ def _cell(edit: Editor, blend: _Blend) -> Cell | None:
         stacked(recurrent),
         stacked([*(s.bias for s in sums), zeros, new.bias]),
         tuple(operators.values()),
-        {"linear_before_reset": int(new.linear)},
+        {**attributes, "linear_before_reset": int(new.linear)},
     )
+
+
+def _turned(gate: Gate) -> Sum:
+    """The sum z' of the gate that is one minus this: -z, and where a z + b is limited, a z' + b = 1 - (a z + b)."""
+    name, alpha, beta = gate.function
+    turned = gate.sum.negative()
+    return replace(turned, bias=turned.bias + (1 - 2 * beta) / alpha) if name == "HardSigmoid" else turned
 
 
 def _new(edit: Editor, edge: str, h: str) -> _New | None:
@@ -159,7 +171,7 @@ def _new(edit: Editor, edge: str, h: str) -> _New | None:
             of_h = sum_of(edit, inner)
             if product and of_h and not of_h.values and list(of_h.products) == [h]:
                 rest = Sum(whole.bias, whole.products)
-                operators = (*whole.operators, product, *reset.operators, *of_h.operators)
+                operators = (*whole.operators, product, *reset.sum.operators, *of_h.operators)
                 return _New(rest, reset, of_h.products[h], of_h.bias, True, operators)
     elif not whole.values:  # case 1
         for source, matrix in whole.products.items():
@@ -167,14 +179,14 @@ def _new(edit: Editor, edge: str, h: str) -> _New | None:
             for reset, inner in _gated(edit, product):
                 if product and origin(edit, inner) == h:
                     rest = Sum(whole.bias, {s: m for s, m in whole.products.items() if s != source})
-                    operators = (*whole.operators, product, *reset.operators)
+                    operators = (*whole.operators, product, *reset.sum.operators)
                     return _New(rest, reset, matrix, np.zeros(len(matrix), np.float32), False, operators)
     return None
 
 
-def _gated(edit: Editor, product: Operator | None) -> Iterator[tuple[Sum, str]]:
-    """A product as (sum inside the reset gate, the other factor)."""
+def _gated(edit: Editor, product: Operator | None) -> Iterator[tuple[Gate, str]]:
+    """A product as (reset gate, the other factor)."""
     if product is not None:
-        for gate, inner in (product.inputs, product.inputs[::-1]):
-            if (reset := activated(edit, gate, "Sigmoid")) is not None:
+        for factor, inner in (product.inputs, product.inputs[::-1]):
+            if (reset := gate(edit, factor)) is not None:
                 yield reset, inner

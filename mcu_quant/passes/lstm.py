@@ -9,6 +9,8 @@ The gates are told apart by what is done with them, never by names or by their o
 1. h has the size of c; 2. h goes with c: it is o * tanh(c); 3. h is taken from the same edge as c; 4. from a state;
 5. from an input; 6. the later product.
 
+The gates may be HardSigmoid, or limited to 0 and 1, instead.
+
 Refused: other activations, a part of the cell that is used elsewhere, too, weights that are not constant, states that
 are broadcast over a batch, or two inputs of the model that could both be h.
 """
@@ -24,7 +26,7 @@ from mcu_quant import trace
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.passes.cells import Cell, one_batch, replace_cell, separate, stacked
 from mcu_quant.passes.edit import Editor
-from mcu_quant.passes.sums import Sum, activated, origin
+from mcu_quant.passes.sums import Gate, Sum, activated, activations, gate, origin
 
 #: Order of the gates in the rows of an ONNX LSTM's weights: input, output, forget, cell.
 _ONNX_ORDER = ("i", "o", "f", "g")
@@ -32,12 +34,13 @@ _ONNX_ORDER = ("i", "o", "f", "g")
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """Edges of a cell: old and new cell state, new hidden state, the sums inside the gates."""
+    """Edges of a cell: old and new cell state, new hidden state, the sums inside the gates, what the gates compute."""
 
     c: str
     c_next: str
     h_next: str
     gates: dict[str, Sum]
+    attributes: dict[str, object]
     operators: tuple[Operator, ...]
 
 
@@ -64,23 +67,21 @@ def _parts(edit: Editor, plus: Operator) -> Iterator[_Parts]:
             continue
         for forget, c in (keep.inputs, keep.inputs[::-1]):
             for enter, candidate in (new.inputs, new.inputs[::-1]):
-                found = {
-                    "i": activated(edit, enter, "Sigmoid"),
-                    "o": end.gate,
-                    "f": activated(edit, forget, "Sigmoid"),
-                    "g": activated(edit, candidate, "Tanh"),
-                }
-                gates = {name: each for name, each in found.items() if each is not None}
-                if len(gates) == len(_ONNX_ORDER):
+                i, f, g = gate(edit, enter), gate(edit, forget), activated(edit, candidate, "Tanh")
+                if i is None or f is None or g is None:
+                    continue
+                attributes = activations((i.function, f.function, end.gate.function), tanhs=2)
+                if attributes is not None:
+                    gates = {"i": i.sum, "o": end.gate.sum, "f": f.sum, "g": g}
                     operators = (plus, keep, new, end.tanh, end.last)
-                    yield _Parts(c, plus.outputs[0], end.last.outputs[0], gates, operators)
+                    yield _Parts(c, plus.outputs[0], end.last.outputs[0], gates, attributes, operators)
 
 
 @dataclass(frozen=True, eq=False)
 class _Hidden:
-    """h' = sigmoid(zo) * tanh(c'): the sum zo, the tanh and the product."""
+    """h' = sigmoid(zo) * tanh(c'): the gate of zo, the tanh and the product."""
 
-    gate: Sum
+    gate: Gate
     tanh: Operator
     last: Operator
 
@@ -91,8 +92,8 @@ def _hidden(edit: Editor, c: str) -> _Hidden | None:
         if last is None:
             continue
         other = next((name for name in last.inputs if name != tanh.outputs[0]), "")
-        if other and (gate := activated(edit, other, "Sigmoid")) is not None:
-            return _Hidden(gate, tanh, last)
+        if other and (out := gate(edit, other)) is not None:
+            return _Hidden(out, tanh, last)
     return None
 
 
@@ -114,7 +115,7 @@ def _cell(edit: Editor, parts: _Parts) -> Cell | None:
         stacked([s.matrix(h, units) for s in sums]),
         stacked([*(s.bias for s in sums), np.zeros(4 * units, np.float32)]),
         tuple(operators.values()),
-        {},
+        parts.attributes,
     )
 
 

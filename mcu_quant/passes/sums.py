@@ -6,7 +6,7 @@ operators that only move elements, as long as every row of a batch stays a row. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -80,6 +80,38 @@ def sum_of(edit: Editor, edge: str) -> Sum | None:
         found = Sum(np.zeros(width, np.float32), values=(part.edge,))
     chosen = found._columns(part.columns)
     return None if chosen is None else chosen._with(*part.operators)
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """A sum inside the function of a gate: Sigmoid, or HardSigmoid with alpha and beta."""
+
+    sum: Sum
+    function: tuple[str, float, float]
+
+
+def gate(edit: Editor, edge: str) -> Gate | None:
+    """The gate that an edge is; Clip between 0 and 1 is HardSigmoid, too, with alpha = 1 and beta = 0."""
+    op = edit.maker(part_of(edit, edge).edge, "Sigmoid", "HardSigmoid", "Clip")
+    inside = activated(edit, edge, op.op) if op else None
+    if op is None or inside is None:
+        return None
+    if op.op == "Clip":
+        unit = (op.attributes["min"], op.attributes["max"]) == (0.0, 1.0)
+        return Gate(inside, ("HardSigmoid", 1.0, 0.0)) if unit else None
+    numbers = [float(op.attributes[k]) if op.op == "HardSigmoid" else 0.0 for k in ("alpha", "beta")]
+    return Gate(inside, (op.op, numbers[0], numbers[1]))
+
+
+def activations(functions: Iterable[tuple[str, float, float]], tanhs: int) -> dict[str, object] | None:
+    """Attributes of a layer whose gates have these functions, which must be one; `tanhs` functions follow."""
+    different = set(functions)
+    if len(different) != 1:
+        return None
+    [(name, alpha, beta)] = different
+    if name == "Sigmoid":
+        return {}
+    return {"activations": [name, *["Tanh"] * tanhs], "activation_alpha": [alpha], "activation_beta": [beta]}
 
 
 def activated(edit: Editor, edge: str, kind: str) -> Sum | None:

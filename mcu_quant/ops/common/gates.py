@@ -16,7 +16,7 @@ from mcu_quant import fixed, formats, quantise
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops.common import packing
-from mcu_quant.ops.common.recurrent import HIDDEN, Dims, directions, from_h, matrix, step_matrix
+from mcu_quant.ops.common.recurrent import HIDDEN, Dims, activations, directions, from_h, matrix, step_matrix
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
 
 #: Fractional bits that a sum of pre-activations keeps beyond those of its table.
@@ -39,6 +39,12 @@ def table(name: str) -> Array:
     stored = np.rint((y - spacing**2 / 16 * bend) * 32768)
     limited: Array = np.clip(stored, 0 if name == "sigmoid" else -32767, 32767)
     return limited.astype(np.int16)
+
+
+def hard_sigmoid_table(alpha: float, beta: float) -> Array:
+    """513 points of HardSigmoid in Q15, over the input of the sigmoid's table: exact where its bends are points."""
+    x = np.arange(-32768, 32768 + 128, 128) / 2.0 ** TABLE_BITS["sigmoid"]
+    return np.clip(np.rint(np.clip(alpha * x + beta, 0.0, 1.0) * 32768), 0, 32767).astype(np.int16)
 
 
 def gate(total: Array, clip: int, entries: Array) -> Array:
@@ -156,9 +162,14 @@ def gates(
 
 
 def tables(lo: Lowering, op: Operator, names: Sequence[str] = ("sigmoid", "tanh")) -> dict[str, FieldValue]:
-    """Fields with the tables of gates and ONNX's clip in their steps. All layers share the same tables."""
+    """Fields with the tables of gates and ONNX's clip in their steps. Layers of one kind share the same tables."""
+    points = {n: (n, table(n)) for n in names}
+    first = activations(op, 0)[0]
+    if first.name == "HardSigmoid":
+        points["sigmoid"] = ("hard_sigmoid", hard_sigmoid_table(*first.parameters))
     fields: dict[str, FieldValue] = {
-        f"{n}_table": lo.constant(table(n), "s16", hint=f"gates:{n}", comment="Q15", kind="table") for n in names
+        f"{n}_table": lo.constant(made, "s16", hint=f"gates:{hint}", comment="Q15", kind="table")
+        for n, (hint, made) in points.items()
     }
     return {**fields, **{f"{n}_clip": clip_steps(op.attributes["clip"], n) for n in names}}
 

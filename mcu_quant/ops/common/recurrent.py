@@ -131,10 +131,17 @@ def summed_bias(b: Array | None) -> Array | None:
 
 
 def has_default_activations(op: Operator, graph: Graph) -> str | None:
-    """None if all functions are Sigmoid and Tanh where ONNX has them by default, else why integers cannot do it."""
-    kinds = op.attributes["activations"]
-    default = _DEFAULT[op.op] * directions(op)
-    return None if kinds == default else f"activations {', '.join(kinds)} instead of {', '.join(default)}"
+    """None if all functions are those that ONNX has by default, else why integers cannot do it.
+
+    HardSigmoid may take the place of all Sigmoids: it is another table.
+    """
+    default = _DEFAULT[op.op]
+    functions = [activations(op, d) for d in range(directions(op))]
+    first = functions[0]
+    hard = tuple("Sigmoid" if a.name == "HardSigmoid" else a.name for a in first)
+    if hard == default and all(each == first for each in functions):
+        return None
+    return f"activations {', '.join(op.attributes['activations'])} instead of {', '.join(default)}"
 
 
 def starts_within_one(op: Operator, graph: Graph) -> str | None:
@@ -203,6 +210,12 @@ def _attributes(op: Operator, node: NodeContext) -> dict[str, Any]:
     for name in {"LSTM": ("input_forget",), "GRU": ("linear_before_reset",), "RNN": ()}[op.op]:
         explicit[name] = int(given.get(name, 0))
     return explicit
+
+
+def onnx_parameters(op: Operator, parameter: str) -> list[float]:
+    """The values of `alpha` or `beta` as ONNX lists them: those of functions that take the parameter."""
+    named = zip(op.attributes["activations"], op.attributes[f"activation_{parameter}"], strict=True)
+    return [value for name, value in named if parameter in dict(function(name).parameters)]
 
 
 def _text(value: str | bytes) -> str:
