@@ -8,6 +8,10 @@
 
 #include "mq_base.h"
 
+#if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
+#include "mq_armv6m.h"
+#endif
+
 /* Four products of halves, for cores that multiply 32 by 32 bits into 32 (Armv6-M). With a = a1 2^16 + a0, b alike and
  * a0, b0 >= 0: middle = a1 b0 + (a0 b0 >> 16) and low = a0 b1 + middle mod 2^16 fit 32 bits, and
  * a b = a1 b1 2^32 + (middle >> 16) 2^32 + low 2^16 + (a0 b0 mod 2^16). */
@@ -78,16 +82,32 @@ static inline int32_t mq_shl_sat(int32_t acc, int32_t shift) {
     return shifted >> shift == acc ? shifted : (acc < 0 ? INT32_MIN : INT32_MAX);
 }
 
+/* mq_requantise for its two signs of shift. */
+#if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
+
+MQ_OUT_OF_LINE int32_t mq_requantise_up(int32_t acc, int32_t m, int32_t shift) {
+    return mq_mulhr(mq_shl_sat(acc, shift), m);
+}
+
+#else
+
+static inline int32_t mq_requantise_up(int32_t acc, int32_t m, int32_t shift) {
+    return mq_mulhr(mq_shl_sat(acc, shift), m);
+}
+
+static inline int32_t mq_requantise_down(int32_t acc, int32_t m, int32_t shift) {
+    const int32_t product = mq_mulh(acc, m); /* |product| <= 2^30 */
+    return ((product >> (-shift - 1)) + 1) >> 1;
+}
+
+#endif
+
 /* acc * m * 2^(shift - 32), half rounded up: the one requantisation of the project.
  * A positive shift comes before the product and saturates (the result is then beyond every 16-bit output anyway), a
  * negative one after it. Rounded once: what is rounded down before a rounding shift cannot change its result.
  * m in [2^30, 2^31) or 0, shift in [-31, 31]. */
 static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
-    if (shift >= 0) {
-        return mq_mulhr(mq_shl_sat(acc, shift), m);
-    }
-    const int32_t product = mq_mulh(acc, m); /* |product| <= 2^30 */
-    return ((product >> (-shift - 1)) + 1) >> 1;
+    return shift < 0 ? mq_requantise_down(acc, m, shift) : mq_requantise_up(acc, m, shift);
 }
 
 /* The same for a 64-bit accumulator, first brought to 32 bits by a rounding shift of `pre` bits. */

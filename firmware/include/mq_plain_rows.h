@@ -28,46 +28,34 @@ static inline const mq_weights *mq_rows_from(const int8_t *w, uint32_t group, ui
 #else
 
 typedef struct {
-    const int8_t *a;
-    const int8_t *b;
-    const int8_t *c;
-    const int8_t *d;
-} mq_four_rows;
-
-typedef struct {
     int32_t a;
     int32_t b;
     int32_t c;
     int32_t d;
 } mq_four_dots;
 
-static inline mq_four_rows mq_move_rows(const mq_four_rows *w, int32_t columns) {
-    const mq_four_rows moved = {w->a + columns, w->b + columns, w->c + columns, w->d + columns};
-    return moved;
-}
-
-static inline mq_four_dots mq_add_column(mq_four_dots acc, const mq_four_rows *w, int32_t column, int32_t x) {
-    acc.a += x * w->a[column];
-    acc.b += x * w->b[column];
-    acc.c += x * w->c[column];
-    acc.d += x * w->d[column];
+static inline mq_four_dots mq_add_column(mq_four_dots acc, int32_t x, int32_t a, int32_t b, int32_t c, int32_t d) {
+    acc.a += x * a;
+    acc.b += x * b;
+    acc.c += x * c;
+    acc.d += x * d;
     return acc;
 }
 
 /* sums[k] = sum_i x[i] w[k n + i], i < n, for k = 0 ... 3. */
 MQ_OUT_OF_LINE void mq_dots4_s8(const int8_t *x, const int8_t *w, uint32_t n, int32_t *sums) {
-    mq_four_rows rows = {w, w + n, w + 2u * n, w + 3u * n};
+    const int8_t *rows[4] = {w, w + n, w + 2u * n, w + 3u * n};
     mq_four_dots acc = {0, 0, 0, 0};
-    for (const int8_t *end = x + (n & ~3u); x != end; x += 4) {
-        acc = mq_add_column(acc, &rows, 0, x[0]);
-        acc = mq_add_column(acc, &rows, 1, x[1]);
-        acc = mq_add_column(acc, &rows, 2, x[2]);
-        acc = mq_add_column(acc, &rows, 3, x[3]);
-        rows = mq_move_rows(&rows, 4);
+    for (uint32_t i = n >> 2; i > 0; i--, x += 4) {
+        const int8_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+        acc = mq_add_column(acc, x[0], a[0], b[0], c[0], d[0]);
+        acc = mq_add_column(acc, x[1], a[1], b[1], c[1], d[1]);
+        acc = mq_add_column(acc, x[2], a[2], b[2], c[2], d[2]);
+        acc = mq_add_column(acc, x[3], a[3], b[3], c[3], d[3]);
+        rows[0] += 4, rows[1] += 4, rows[2] += 4, rows[3] += 4;
     }
-    for (const int8_t *end = x + (n & 3u); x != end; x++) {
-        acc = mq_add_column(acc, &rows, 0, x[0]);
-        rows = mq_move_rows(&rows, 1);
+    for (uint32_t i = 0; i < (n & 3u); i++) {
+        acc = mq_add_column(acc, x[i], rows[0][i], rows[1][i], rows[2][i], rows[3][i]);
     }
     sums[0] = acc.a;
     sums[1] = acc.b;
@@ -76,18 +64,39 @@ MQ_OUT_OF_LINE void mq_dots4_s8(const int8_t *x, const int8_t *w, uint32_t n, in
 }
 
 MQ_OUT_OF_LINE void mq_dots4_s16(const int16_t *x, const int8_t *w, uint32_t n, int32_t *sums) {
-    mq_four_rows rows = {w, w + n, w + 2u * n, w + 3u * n};
+    const int8_t *rows[4] = {w, w + n, w + 2u * n, w + 3u * n};
     mq_four_dots acc = {0, 0, 0, 0};
-    for (const int16_t *end = x + (n & ~3u); x != end; x += 4) {
-        acc = mq_add_column(acc, &rows, 0, x[0]);
-        acc = mq_add_column(acc, &rows, 1, x[1]);
-        acc = mq_add_column(acc, &rows, 2, x[2]);
-        acc = mq_add_column(acc, &rows, 3, x[3]);
-        rows = mq_move_rows(&rows, 4);
+    for (uint32_t i = n >> 2; i > 0; i--, x += 4) {
+        const int8_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+        acc = mq_add_column(acc, x[0], a[0], b[0], c[0], d[0]);
+        acc = mq_add_column(acc, x[1], a[1], b[1], c[1], d[1]);
+        acc = mq_add_column(acc, x[2], a[2], b[2], c[2], d[2]);
+        acc = mq_add_column(acc, x[3], a[3], b[3], c[3], d[3]);
+        rows[0] += 4, rows[1] += 4, rows[2] += 4, rows[3] += 4;
     }
-    for (const int16_t *end = x + (n & 3u); x != end; x++) {
-        acc = mq_add_column(acc, &rows, 0, x[0]);
-        rows = mq_move_rows(&rows, 1);
+    for (uint32_t i = 0; i < (n & 3u); i++) {
+        acc = mq_add_column(acc, x[i], rows[0][i], rows[1][i], rows[2][i], rows[3][i]);
+    }
+    sums[0] = acc.a;
+    sums[1] = acc.b;
+    sums[2] = acc.c;
+    sums[3] = acc.d;
+}
+
+/* The same for rows in s16. */
+MQ_OUT_OF_LINE void mq_dots4_of_s16(const int8_t *x, const int16_t *w, uint32_t n, int32_t *sums) {
+    const int16_t *rows[4] = {w, w + n, w + 2u * n, w + 3u * n};
+    mq_four_dots acc = {0, 0, 0, 0};
+    for (uint32_t i = n >> 2; i > 0; i--, x += 4) {
+        const int16_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+        acc = mq_add_column(acc, x[0], a[0], b[0], c[0], d[0]);
+        acc = mq_add_column(acc, x[1], a[1], b[1], c[1], d[1]);
+        acc = mq_add_column(acc, x[2], a[2], b[2], c[2], d[2]);
+        acc = mq_add_column(acc, x[3], a[3], b[3], c[3], d[3]);
+        rows[0] += 4, rows[1] += 4, rows[2] += 4, rows[3] += 4;
+    }
+    for (uint32_t i = 0; i < (n & 3u); i++) {
+        acc = mq_add_column(acc, x[i], rows[0][i], rows[1][i], rows[2][i], rows[3][i]);
     }
     sums[0] = acc.a;
     sums[1] = acc.b;
@@ -151,6 +160,27 @@ MQ_OUT_OF_LINE const mq_weights *mq_rows_s16(const mq_vector_s16 *v, const mq_we
         sums[k] = acc;
     }
     return w;
+}
+
+/* --- rows in s16, x in s8 --- */
+
+/* Sums of four rows, or as many as there are. */
+MQ_OUT_OF_LINE void mq_rows_of_s16(const mq_vector_s8 *v, const int16_t *w, uint32_t rows, int32_t *sums) {
+    if (rows >= 4u) {
+        mq_dots4_of_s16(v->x, w, v->columns, sums);
+        return;
+    }
+    for (uint32_t k = 0; k < rows; k++) {
+        int32_t acc = 0;
+        for (uint32_t i = 0; i < v->columns; i++) {
+            acc += (int32_t)v->x[i] * *w++;
+        }
+        sums[k] = acc;
+    }
+}
+
+static inline void mq_rows_of_s8(const mq_vector_s8 *v, const int8_t *w, uint32_t rows, int32_t *sums) {
+    mq_rows_s8(v, w, rows, sums);
 }
 
 #endif

@@ -162,7 +162,7 @@ def _exact_s16(x: Array, w: Array, s: dict[str, Any], p: dict[str, Any], patch: 
     return _exact(x, w, s, p, np.int16)
 
 
-#: Kernels whose variants lay out what a window reads in a buffer `patch`.
+#: Kernels that lay out what a window reads in a buffer `patch`.
 WITH_PATCH = ("mq_conv_s8", "mq_conv_s8_s16", "mq_conv_s16")
 PACK: Mapping[tuple[str, str], packing.Pack] = {("dsp", "w"): packing.PAIRS_FOR_S16}
 
@@ -305,7 +305,7 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
 
 
 def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
-    """The parameter `map` or `patch` of the kernels that have one; NULL where the variant needs no patch."""
+    """The parameter `map` or `patch` of the kernels that have one."""
     if kernel.startswith("mq_depthwise"):
         f: Any = it.shape.fields
         sizes = [
@@ -316,7 +316,9 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     if kernel not in WITH_PATCH:
         return {}
     columns = it.matrix.shape[1]
-    return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch") if lo.isa(kernel) == "dsp" else Symbol("NULL")}
+    if lo.isa(kernel) == "scalar":
+        return {"patch": lo.scratch(columns * (2 if kernel.startswith("mq_conv_s8") else 4), "s16", "patch")}
+    return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch")}
 
 
 def _is_depthwise(it: Layer) -> bool:

@@ -15,8 +15,8 @@
  *   s16s16     s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising.
  *   s8_s16     s8 input, s16 output.
  *
- * patch: where variants lay out two windows side by side, room for twice their size, each rounded up to a multiple of
- * 4; NULL for those that need no room (scalar).
+ * patch: room for what a kernel lays out side by side: four windows as x is stored (scalar); two in s16, each rounded
+ * up to a multiple of 4 (dsp).
  *
  * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
  * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, and one

@@ -1,70 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "mq_conv.h"
+/* Rows as they are, four at a time; mq_conv.h and mq_plain_rows.h have the mathematics.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "mq_plain_rows.h"
 
-#include "mq_fixed.h"
-#include "mq_window.h"
-
-/* Adds x * w over the taps inside the map, rows v and columns h of the window that starts at (top, left). One run of
- * products is the channels of one tap or, where there is a single channel, the taps of one row. */
-static int32_t inside(int32_t acc, const int8_t *x, const int8_t *w, const mq_conv_shape *s, int32_t top, int32_t left,
-                      mq_taps v, mq_taps h) {
-    const int32_t columns = h.end - h.first;
-    const int32_t runs = s->channels == 1 ? 1 : columns;
-    const int32_t length = s->channels == 1 ? columns : s->channels;
-    const int32_t step = s->channels == 1 ? s->dilation_width : s->in_height * s->in_width;
-    for (int32_t a = v.first; a < v.end; a++) {
-        int32_t at = (top + a * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
-        const int8_t *run = w + (a * s->kernel_width + h.first) * s->channels;
-        for (int32_t r = 0; r < runs; r++) {
-            for (int32_t i = 0; i < length; i++) {
-                acc += (int32_t)x[at + i * step] * run[i];
-            }
-            at += s->dilation_width;
-            run += s->channels;
-        }
-    }
-    return acc;
-}
-
-/* Sum of the weights whose taps lie outside the map. */
-static int32_t outside(const int8_t *w, const mq_conv_shape *s, mq_taps v, mq_taps h) {
-    int32_t sum = 0;
-    for (int32_t a = 0; a < s->kernel_height; a++) {
-        for (int32_t d = 0; d < s->kernel_width; d++) {
-            if (a < v.first || a >= v.end || d < h.first || d >= h.end) {
-                for (int32_t c = 0; c < s->channels; c++) {
-                    sum += w[c];
-                }
-            }
-            w += s->channels;
-        }
-    }
-    return sum;
-}
-
-void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *patch, const mq_conv_shape *s,
-                const mq_conv_params *p) {
-    (void)patch;
-    const int32_t maps = s->channels * s->in_height * s->in_width;
-    const int32_t weights = s->kernel_height * s->kernel_width * s->channels;
-    for (int32_t n = 0; n < s->batch; n++) {
-        for (int32_t o = 0; o < s->groups * s->outputs; o++) {
-            const int8_t *group = x + (n * s->groups + o / s->outputs) * maps;
-            const int8_t *row = w + o * weights;
-            for (int32_t i = 0; i < s->out_height; i++) {
-                const int32_t top = i * s->stride_height - s->pad_top;
-                const mq_taps v = mq_taps_inside(top, s->dilation_height, s->kernel_height, s->in_height);
-                for (int32_t j = 0; j < s->out_width; j++) {
-                    const int32_t left = j * s->stride_width - s->pad_left;
-                    const mq_taps h = mq_taps_inside(left, s->dilation_width, s->kernel_width, s->in_width);
-                    int32_t acc = inside(p->bias[o], group, row, s, top, left, v, h);
-                    if ((v.end - v.first) * (h.end - h.first) < s->kernel_height * s->kernel_width) {
-                        acc += p->x_zero * outside(row, s, v, h);
-                    }
-                    const int32_t value = p->y_zero + mq_requantise(acc, p->multiplier[o], p->shift[o]);
-                    *y++ = (int8_t)mq_clamp(value, p->low, p->high);
-                }
-            }
-        }
-    }
-}
+#define MQ_CONV mq_conv_s8
+#define MQ_X(name) name##_s8
+#define MQ_Y(name) name##_s8
+#include "mq_conv_rows.h"
