@@ -27,7 +27,7 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
-from mcu_quant.program import Call, Program, Struct
+from mcu_quant.program import Call, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -109,13 +109,13 @@ def _sums(a: Array, b: Array, s: dict[str, Any], a_zero: int = 0, b_zero: int = 
     return sums.astype(np.int64)
 
 
-def _exact_s8(a: Array, b: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
+def _exact_s8(a: Array, b: Array, s: dict[str, Any], p: dict[str, Any], room: None = None) -> Array:
     acc = _sums(a, b, s, p["a_zero"], p["b_zero"])
     y = fixed.requantise(acc, p["multiplier"], p["shift"]) + p["y_zero"]
     return fixed.saturate(y, -128, 127).astype(np.int8)
 
 
-def _exact_s16(a: Array, b: Array, s: dict[str, Any], p: dict[str, Any]) -> Array:
+def _exact_s16(a: Array, b: Array, s: dict[str, Any], p: dict[str, Any], room: None = None) -> Array:
     y = fixed.requantise64(_sums(a, b, s), p["narrow"], p["multiplier"], p["shift"])
     return fixed.saturate(y, -32768, 32767).astype(np.int16)
 
@@ -173,7 +173,10 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
             shift=shift,
             y_zero=y_quant.zero_point,
         )
-    lo.call(f"mq_matmul_{fmt}", a=a, b=b, y=y, s=_shape(op, lo), p=params)
+    kernel = f"mq_matmul_{fmt}"
+    needs_room = fmt == "s8" or lo.isa(kernel) != "scalar"
+    room = lo.scratch(2 * (-(-depth // 4) * 4), "s16", "columns") if needs_room else Symbol("NULL")
+    lo.call(kernel, a=a, b=b, y=y, room=room, s=_shape(op, lo), p=params)
 
 
 #: 255 * 255 * depth < 2**31

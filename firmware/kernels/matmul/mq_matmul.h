@@ -4,6 +4,8 @@
  * i a_step[0] + j a_step[1] + l a_step[2] of a: [.., rows, depth], and the same with b_step of b: [.., depth, columns];
  * a step of 0 uses a matrix again. Either may be a constant. y overlaps nothing.
  *
+ * room: for two columns of b in s16, each rounded up to a multiple of 4; NULL for those that need none (s16 scalar).
+ *
  *   f32, f16   sums in f32, in the order of k.
  *   s8         acc = sum (a - a_zero)(b - b_zero), which fits 32 bits as depth <= 33025
  *              y = sat(y_zero + requantise(acc, multiplier, shift))
@@ -39,8 +41,9 @@ typedef struct {
 
 void mq_matmul_f32(const float *a, const float *b, float *y, const mq_matmul_shape *s);
 void mq_matmul_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_matmul_shape *s);
-void mq_matmul_s8(const int8_t *a, const int8_t *b, int8_t *y, const mq_matmul_shape *s, const mq_matmul_params *p);
-void mq_matmul_s16(const int16_t *a, const int16_t *b, int16_t *y, const mq_matmul_shape *s,
+void mq_matmul_s8(const int8_t *a, const int8_t *b, int8_t *y, int16_t *room, const mq_matmul_shape *s,
+                  const mq_matmul_params *p);
+void mq_matmul_s16(const int16_t *a, const int16_t *b, int16_t *y, int16_t *room, const mq_matmul_shape *s,
                    const mq_matmul_wide_params *p);
 
 #endif

@@ -18,8 +18,9 @@ static void product(const int16_t *a, const int16_t *b, int16_t *y, const mq_mat
     }
 }
 
-void mq_matmul_s16(const int16_t *a, const int16_t *b, int16_t *y, const mq_matmul_shape *s,
+void mq_matmul_s16(const int16_t *a, const int16_t *b, int16_t *y, int16_t *room, const mq_matmul_shape *s,
                    const mq_matmul_wide_params *p) {
+    (void)room;
     const int32_t a_size = s->rows * s->depth;
     const int32_t b_size = s->depth * s->columns;
     for (int32_t i = 0; i < s->batch[0]; i++) {
