@@ -1,16 +1,22 @@
 """Board files: every one is valid, sourced and usable; every mistake in one is named, with a remedy."""
 
+import re
 import shutil
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcu_quant import boards, paths, schemas
+from mcu_quant import boards, cost, paths, schemas
+from mcu_quant.board_template import template
 from mcu_quant.boards import HalfPrecision
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
+from mcu_quant.energy import SPREAD, energy
+from mcu_quant.ops import Counts
+from mcu_quant.program import Program, Purpose
 
 ALL = boards.ids()
 
@@ -209,6 +215,66 @@ def merge(into: dict[str, Any], change: dict[str, Any]) -> None:
             del into[key]
         else:
             into[key] = value
+
+
+# --- a file to begin with ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("board_id", ALL)
+def test_a_new_file_is_valid_at_once_and_claims_nothing(board_id: str) -> None:
+    text = template("my_board", boards.load(board_id), document(board_id))
+    made = tomllib.loads(text)
+    assert boards.check(made, "my_board.toml", "my_board") == []
+    assert all(source.startswith("unverified") for source in made["sources"].values())
+    for table in ("core", "compiler", "clock", "memory"):
+        assert made[table] == document(board_id)[table]
+
+
+def test_every_key_of_a_new_file_has_a_comment_and_those_left_out_are_there_to_be_uncommented() -> None:
+    text = template("my_board", boards.load("nucleo_f446re"), document())
+    lines = [line for line in text.splitlines() if " = " in line and not line.startswith(("# Build", '"'))]
+    keys, _, sources = text.partition("[sources]")
+    assert all("  # " in line for line in lines if line not in sources)
+    for key in ("reserved_bytes", "read_cycles_per_byte", "fp16", "zephyr_board", "condition"):
+        assert re.search(rf"^# {key} = ", keys, flags=re.M), key
+    uncommented = keys.replace("# mve = ", "mve = ").replace("# count = ", "count = ")
+    assert tomllib.loads(uncommented)["core"]["count"] == 1
+
+
+# --- energy --------------------------------------------------------------------------------------------------------
+
+
+def report_of(board: boards.Board, ms: float) -> cost.CostReport:
+    """A cost report of so many milliseconds, -20 to +50 %, every 10 ms."""
+    call = cost.CallCost("k", "o", Purpose.COMPUTE, Counts(), ms * board.clock.hz / 1e3, 0.0, 0, 0, (0, 0), "k", False)
+    made = cost.estimate(Program("p", "scalar", (), (), {}, {}, ()), board, 10.0)
+    return replace(made, calls=(call,), error_pct=(-20.0, 50.0))
+
+
+def test_energy_is_published_power_times_time_with_the_ranges_of_both() -> None:
+    board = boards.load("nucleo_h7a3zi_q")
+    found = energy(board, report_of(board, 4.0))
+    assert found is not None
+    assert found.mj == pytest.approx(121.9 * 4e-3)
+    assert found.low_mj == pytest.approx(121.9 / SPREAD * 4e-3 * 0.8)
+    assert found.high_mj == pytest.approx(121.9 * SPREAD * 4e-3 * 1.5)
+    assert found.average_mw == pytest.approx(121.9 * 0.4)
+    assert "MLPerf" in found.sources[0]
+
+
+def test_several_published_figures_are_the_range() -> None:
+    board = boards.load("nucleo_l4r5zi")
+    found = energy(board, report_of(board, 1.0))
+    assert found is not None
+    assert (found.low_mj, found.high_mj) == (pytest.approx(33e-3 * 0.8), pytest.approx(75e-3 * 1.5))
+    assert found.low_mj < found.mj < found.high_mj
+
+
+def test_no_energy_without_a_published_figure_at_the_clock() -> None:
+    assert energy(boards.load("nucleo_f446re"), report_of(boards.load("nucleo_f446re"), 1.0)) is None
+    board = boards.load("nucleo_l4r5zi")
+    slower = replace(report_of(board, 1.0), clock_hz=80_000_000)
+    assert energy(board, slower) is None
 
 
 # --- schemas -------------------------------------------------------------------------------------------------------

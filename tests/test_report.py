@@ -1,5 +1,6 @@
 """Reports: what report.json says, that its figures agree with each other and with the folder, and its renderings."""
 
+import copy
 import csv
 import io
 import json
@@ -15,9 +16,11 @@ from mcu_quant.boards import load
 from mcu_quant.compare import Reference, accuracy, excerpts, integer_edges, operator_edges
 from mcu_quant.data import Clip, Clips
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.report.boards import overview
 from mcu_quant.report.charts.arena import live_bytes
 from mcu_quant.report.distributions import Observer
 from mcu_quant.report.document import noise_added
+from mcu_quant.report.names import titles
 from mcu_quant.report.summary import decibels, duration, figures, kib, noise, weakest
 from mcu_quant.report.tables import Table, as_csv, as_markdown, as_text
 from tests import report_example, streaming_model
@@ -53,7 +56,7 @@ def test_it_has_the_keys_that_others_rely_on(document):
     for part, keys in {
         "flash": ("total_bytes", "weights_bytes", "code_bytes"),
         "ram": ("total_bytes", "arena_bytes", "state_bytes", "stack_bytes"),
-        "latency": ("cycles", "ms", "budget_ms", "origin", "error_pct"),
+        "latency": ("cycles", "instructions", "ms", "budget_ms", "origin", "status", "error_pct"),
     }.items():
         assert set(keys) <= document[part].keys()
     for operator in document["operators"]:
@@ -225,8 +228,34 @@ def test_csv_has_a_row_per_operator_or_per_board(document):
 def test_markdown_has_the_same_rows(document):
     text = report.render([document], "markdown")
     assert "| lstm | LSTM | s8 |" in text
-    assert text.count("\n| nucleo_f446re | yes |") == 0
-    assert report.render([document, document], "markdown").count("\n| nucleo_f446re | yes |") == 2
+    other = {**document, "board": "b"}
+    both = report.render([document, other], "markdown")
+    assert "\n| nucleo_f446re | yes |" in both and "\n| b | yes |" in both
+    assert "\n| nucleo_f446re | yes |" not in text
+
+
+def test_several_boards_are_one_table_and_then_what_limits_each(document):
+    energy = {"mj": 1.5, "low_mj": 0.5, "high_mj": 4.0, "active_mw": 50.0, "average_mw": None, "sources": ["x"]}
+    small = copy.deepcopy({**document, "board": "small", "fits": False, "energy": energy})
+    small["ram"]["available_bytes"] = 10
+    table = overview([document, small])
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert rows["nucleo_f446re"]["fits"] and not rows["small"]["fits"]
+    assert rows["small"]["mJ"] == "1.5 (0.5 to 4)" and rows["nucleo_f446re"]["mJ"] == ""
+    assert rows["small"]["what limits"] == "RAM"
+    text = report.render([document, small], "table")
+    assert "TOO MUCH" not in text, "the bank itself is large enough: only what others take is in the way"
+    assert "what to try next" in text and "Memory by bank" in text
+
+
+def test_builds_on_one_board_are_told_apart():
+    def build(model, s8, f16):
+        formats = {"f32": 0, "f16": f16, "s16": 0, "s8": s8}
+        return {"board": "b", "model": model, "plan": {"formats": formats}}
+
+    assert titles([build("m", 1, 0), build("n", 1, 0)]) == ["m on b", "n on b"]
+    assert titles([build("m", 1, 0), build("m", 0, 1)]) == ["m on b, 1 s8", "m on b, 1 f16"]
+    assert titles([build("m", 1, 0)] * 2) == ["1: m on b, 1 s8", "2: m on b, 1 s8"]
 
 
 def test_names_that_look_like_markup_survive():

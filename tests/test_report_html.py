@@ -10,6 +10,7 @@ import pytest
 from mcu_quant import report
 from mcu_quant.report.charts import byte_steps, element, steps
 from mcu_quant.report.charts.flow import flow, place
+from mcu_quant.report.charts.front import front, pareto, points
 from mcu_quant.report.names import clipped, labels
 from mcu_quant.report.summary import decibels, kib
 from tests import report_example
@@ -130,7 +131,27 @@ def test_several_boards_get_a_table_and_a_part_each(document):
     other = {**document, "board": "my_board"}
     found = Page(report.render([document, other], "html"))
     assert found.wrong == []
-    assert {"nucleo_f446re", "my_board"} <= found.ids
+    assert {"r1", "r2"} <= found.ids
+    assert {a["href"] for tag, a in found.seen if tag == "a"} == {"#r1", "#r2"}
+
+
+def build_at(document, name, ms, snr_db):
+    made = copy.deepcopy({**document, "board": name})
+    made["latency"]["ms"] = ms
+    for output in made["accuracy"]["outputs"].values():
+        output["snr_db"] = snr_db
+    return made
+
+
+def test_error_against_cost_joins_the_builds_that_no_other_beats(document):
+    builds = [("a", 1.0, 20.0), ("b", 2.0, 15.0), ("c", 4.0, 40.0), ("d", 4.0, 30.0), ("e", 9.0, 999.0)]
+    made = [build_at(document, *b) for b in builds]
+    assert [p.name for p in pareto(points(made))] == ["a", "c", "e"]
+    picture = front(made)
+    assert picture.count("<circle") == 5
+    assert picture.count('class="best"') == 3
+    assert "e: 9 ms, exact" in picture
+    assert front([made[0], build_at(document, "x", 3.0, 20.0)]) == "", "time alone needs no picture"
 
 
 def test_a_report_without_a_comparison_or_budget_still_renders(document):

@@ -11,21 +11,20 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, ops, schemas
+from mcu_quant import boards, ops
 from mcu_quant.api import folder, planning, rewrites, stages
-from mcu_quant.api.assemble import Job, Verified, assemble, verify
+from mcu_quant.api.assemble import Job, assemble, verify
 from mcu_quant.api.folder import MANIFEST, PAGE, PLAN, REPORT, Manifest
-from mcu_quant.api.opened import open_folder
 from mcu_quant.api.planning import Planning
+from mcu_quant.api.reports import ReportRequest, report, stored_reports
 from mcu_quant.api.stages import Model, PrecisionRequest, Problems, Progress, Source, quiet
 from mcu_quant.api.trial import RunRequest, RunResult, TestRequest, TestResult, run_folder, test_folder
 from mcu_quant.boards import Board
-from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.frontend.describe import describe
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lowering import Target
@@ -57,6 +56,7 @@ __all__ = [
     "make_plan",
     "report",
     "run_folder",
+    "stored_reports",
     "test_folder",
 ]
 
@@ -301,88 +301,3 @@ def _pipeline(source: Source, found: Pipeline | None, relative: Callable[[Path],
     if file.is_file():
         return relative(file)
     return found.name if found else None
-
-
-# --- report --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ReportRequest:
-    """A firmware folder or a model, and the boards to report on; none: the folder's own report. Or a report.json."""
-
-    subject: Path
-    boards: tuple[str, ...] = ()
-    precision: PrecisionRequest = field(default_factory=PrecisionRequest)
-    data: Path | None = None
-    source: Source | None = None
-
-
-def report(request: ReportRequest, progress: Progress = quiet) -> list[Document]:
-    """One report per board, as report.json has it.
-
-    Raises:
-        DiagnosticError: of import, boards, data and plan; MQ703 to MQ705 of a folder; MQ900 for a model without boards.
-    """
-    if request.subject.suffix == ".json":
-        if request.boards:
-            help_ = "name the folder or the model instead"
-            raise DiagnosticError(Diagnostic("MQ900", "--board", "a report is about its own board", help=help_))
-        return stored_reports(request.subject)
-    if request.subject.is_dir():
-        folder.read_manifest(request.subject)
-        if not request.boards:
-            return stored_reports(request.subject / REPORT)
-        opened = open_folder(request.subject, request.source.model if request.source else None)
-        plan = PrecisionRequest(plan=opened.path / PLAN, adapt=True)
-        return _reports(
-            replace(request, source=opened.source, precision=plan, data=request.data or opened.data), progress
-        )
-    if not request.boards:
-        help_ = "name one or more: --board nucleo_h743zi2 --board raspberry_pi_pico"
-        raise DiagnosticError(Diagnostic("MQ900", "--board", "a model is reported on boards", help=help_))
-    return _reports(replace(request, source=request.source or Source(request.subject)), progress)
-
-
-def stored_reports(file: Path) -> list[Document]:
-    """What a report.json holds: one report, or those of several boards.
-
-    Raises:
-        DiagnosticError: MQ704 if it cannot be read, or was made by a version whose reports look different.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"cannot be read: {error}"
-        raise DiagnosticError(Diagnostic("MQ704", str(file), message, help="build again")) from error
-    reports = found["reports"] if isinstance(found, dict) and isinstance(found.get("reports"), list) else [found]
-    problems = [p for r in reports for p in schemas.validate(r, "report", str(file), "MQ704")]
-    if problems:
-        message = f"is not a report of this version of mcu-quant: {problems[0].message}"
-        raise DiagnosticError(Diagnostic("MQ704", problems[0].where, message, help="build again"))
-    return reports
-
-
-def _reports(request: ReportRequest, progress: Progress) -> list[Document]:
-    """Boards that get the same program share its comparison with onnxruntime."""
-    assert request.source is not None
-    problems = Problems()
-    found = [problems.attempt(partial(boards.load, name)) for name in dict.fromkeys(request.boards)]
-    model = problems.attempt(partial(stages.read, request.source))
-    problems.raise_all()
-    assert model is not None
-    verified: dict[str, Verified] = {}
-    made = []
-    for board in (b for b in found if b is not None):
-        target = stages.target(board)
-        planned = problems.attempt(partial(stages.choose, model, target, request.precision, request.data, progress))
-        if planned is None:
-            continue
-        same = f"{target.isa}\n{plans.to_toml(replace(planned.plan, calibrated_on=''))}"
-        if same not in verified:
-            progress(f"comparing with onnxruntime, as planned for {board.id}")
-            verified[same] = verify(model, stages.lowered(model, planned.plan, target), planned.clips)
-        progress(f"generating code and linking it for {board.id}")
-        job = Job(model, board, planned.plan, verified[same], "", planned.diagnostics)
-        made.append(assemble(job).report)
-    raise_errors(problems.found)
-    return made

@@ -19,6 +19,7 @@ from mcu_quant.cost import CostReport
 from mcu_quant.data import Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.energy import energy
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, Operator
 from mcu_quant.precision.plan import PrecisionPlan
@@ -114,6 +115,7 @@ class Assembled:
     files: Mapping[str, str]
     report: Document
     diagnostics: tuple[Diagnostic, ...]
+    footprint: Footprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +130,8 @@ class Job:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def assemble(job: Job) -> Assembled:
-    """Generate the code, measure it for the board, and write down what was found.
+def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
+    """Generate the code, measure it for the board unless its sizes are known, and write down what was found.
 
     Raises:
         DiagnosticError: MQ602 if the code does not compile for the board.
@@ -138,7 +140,7 @@ def assemble(job: Job) -> Assembled:
     program, memory = verified.lowered.program, verified.lowered.memory
     context = _context(model, board, job.plan, job.command, verified.vectors)
     sources = codegen.generate(program, memory, context)
-    sizes = _measured(sources, board)
+    sizes = sizes or _measured(sources, board)
     estimate = cost.estimate(program, board, model.budget_ms)
     fit = cost.fit(board, sizes.flash_bytes, sizes.static_ram_bytes + sizes.stack_bytes)
     found = (*job.diagnostics, *fit.diagnostics(), *_slow(estimate))
@@ -158,12 +160,13 @@ def assemble(job: Job) -> Assembled:
         verified_on=verified.data,
         diagnostics=found,
         activations=verified.activations,
+        energy=energy(board, estimate),
     )
     report = document(facts)
     # the README quotes sizes that are known only now; nothing else depends on them
     described = replace(context, facts=tuple(figures(report)), operators=tuple(operator_notes(report)))
     readme = codegen.readme(program, memory, described)
-    return Assembled({**sources, "README.md": readme}, report, found)
+    return Assembled({**sources, "README.md": readme}, report, found, sizes)
 
 
 def linked(model: Model, board: Board, plan: PrecisionPlan, lowered: Lowered) -> Footprint:

@@ -7,12 +7,12 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from mcu_quant.diagnostics import USAGE, Diagnostic, DiagnosticError
+from mcu_quant.diagnostics import USAGE, Diagnostic, DiagnosticError, Severity
 from mcu_quant.version import VERSION
 
 DEBUG = "MCU_QUANT_DEBUG"
@@ -48,6 +48,14 @@ def show(diagnostics: Iterable[Diagnostic], *, as_json: bool = False) -> None:
     for d in diagnostics:
         head, _, rest = str(d).partition(" ")
         click.echo(f"{click.style(head, fg=colours[d.severity], bold=True)} {rest}", err=True)
+
+
+def stored(documents: Iterable[Mapping[str, str]]) -> list[Diagnostic]:
+    """Diagnostics as a report holds them."""
+    return [
+        Diagnostic(**{k: v for k, v in d.items() if k != "severity"}, severity=Severity(d["severity"]))
+        for d in documents
+    ]
 
 
 def wants_json(args: Sequence[str]) -> bool:

@@ -119,11 +119,13 @@ def source(
     return Source(model, numbers, tuple(pairs), pipeline, stream)
 
 
-def precision_request(preset: str | None, plan: Path | None, edits: tuple[str, ...]) -> PrecisionRequest:
-    """The request for formats."""
+def precision_request(
+    preset: str | None, plan: Path | None, edits: tuple[str, ...], *, adapt: bool = False
+) -> PrecisionRequest:
+    """The request for formats; with `adapt`, those that a board does not offer give way to the next best."""
     from mcu_quant.api.stages import PrecisionRequest
 
-    return PrecisionRequest(preset, plan, edits)
+    return PrecisionRequest(preset, plan, edits, adapt)
 
 
 def usage(where: str, message: str, help: str) -> DiagnosticError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcu_quant.report import Report
 from mcu_quant.report.charts.arena import live_bytes
-from mcu_quant.report.summary import decibels, kib, weakest
+from mcu_quant.report.summary import decibels, kib, three, weakest
 
 #: Bytes of a stored number.
 BYTES = {"s8": 1, "s16": 2, "f16": 2, "f32": 4}
@@ -27,6 +27,11 @@ class Advice:
     limit: str
     remedy: str
     blocks: bool
+
+    @property
+    def resource(self) -> str:
+        """What is limited, in one word."""
+        return self.limit.partition(":")[0]
 
 
 def advice(report: Report) -> list[Advice]:
@@ -96,7 +101,7 @@ def _time(report: Report) -> Iterator[Advice]:
     elif slowest["convert_cycles"] > slowest["cycles"] / 4:
         what += ", much of it in conversions: give it the format of its neighbours"
     low = latency["ms"] * (1 + latency["error_pct"][0] / 100)
-    limit = f"time: {latency['ms']:.3g} ms of {budget:g} ms per frame, {low:.3g} to {latest:.3g} with the error"
+    limit = f"time: {three(latency['ms'])} ms of {three(budget)} ms per frame ({three(low)} to {three(latest)})"
     yield Advice(limit, f"{what}; measure on the board before anything else", latency["ms"] > budget)
 
 

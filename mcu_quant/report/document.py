@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import log10
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ from mcu_quant.boards import Board
 from mcu_quant.compare import Accuracy, state_notes
 from mcu_quant.cost import CostReport, Fit
 from mcu_quant.diagnostics import Diagnostic
+from mcu_quant.energy import Energy
 from mcu_quant.footprint import Footprint
 from mcu_quant.frontend import Imported
 from mcu_quant.ir import Graph
@@ -46,6 +47,7 @@ class Facts:
     diagnostics: Sequence[Diagnostic]
     #: stored values of integer edges, counted on their grid while the accuracy was measured
     activations: Mapping[str, distributions.Counts] = field(default_factory=dict)
+    energy: Energy | None = None
 
 
 def document(facts: Facts) -> Document:
@@ -63,6 +65,7 @@ def document(facts: Facts) -> Document:
         "flash": _flash(facts),
         "ram": _ram(facts),
         "latency": _latency(facts.cost),
+        "energy": None if facts.energy is None else {**asdict(facts.energy), "sources": list(facts.energy.sources)},
         "accuracy": _accuracy(facts),
         "operators": list(_operators(facts)),
         "conversions": list(_conversions(facts)),
@@ -140,10 +143,12 @@ def _ram(facts: Facts) -> Document:
 def _latency(cost: CostReport) -> Document:
     return {
         "cycles": cost.cycles,
+        "instructions": cost.instructions,
         "ms": cost.ms,
         "budget_ms": cost.budget_ms,
         "real_time_factor": cost.real_time_factor,
         "origin": cost.origin,
+        "status": str(cost.status),
         "error_pct": list(cost.error_pct),
         "convert_cycles": cost.convert_cycles,
         "macs": cost.macs,
@@ -199,6 +204,7 @@ def _operators(facts: Facts) -> Iterator[Document]:
             "after": sources[op.name],
             "stateful": any(e in states for e in (*op.inputs, *op.outputs)),
             "macs": cost.macs,
+            "instructions": cost.instructions,
             "cycles": cost.cycles,
             "convert_cycles": cost.convert_cycles,
             "weights_bytes": weights.get(op.name, 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mcu_quant.report import Report
 
@@ -34,6 +34,21 @@ def _shortest(path: Path, ends: Counter[Path]) -> Path:
 def operator_labels(report: Report) -> dict[str, str]:
     """Short names of the operators of a report, by their own names."""
     return labels(o["name"] for o in report["operators"])
+
+
+def titles(reports: Sequence[Report]) -> list[str]:
+    """A name for each of several reports: the board, and as much more as it takes to tell them apart."""
+    ways = (
+        [r["board"] for r in reports],
+        [f"{r['model']} on {r['board']}" for r in reports],
+        [f"{r['model']} on {r['board']}, {_formats(r)}" for r in reports],
+    )
+    different = next((names for names in ways if len(set(names)) == len(names)), None)
+    return different or [f"{i}: {name}" for i, name in enumerate(ways[-1], 1)]
+
+
+def _formats(report: Report) -> str:
+    return ", ".join(f"{n} {fmt}" for fmt, n in report["plan"]["formats"].items() if n)
 
 
 def clipped(text: str, characters: int) -> str:

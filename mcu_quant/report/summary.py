@@ -7,6 +7,13 @@ from typing import Any
 
 from mcu_quant.report import Report
 
+#: What supports a time, in words.
+STATUS = {
+    "calibrated": "compared with measurements of this board",
+    "transferred": "compared with measurements of another board with this core",
+    "none": "never compared with measurements of this core",
+}
+
 
 def figures(report: Report) -> Iterator[tuple[str, str]]:
     """(label, value) rows: fit, flash, RAM, time, accuracy, formats."""
@@ -16,6 +23,8 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "Flash", _flash(report["flash"])
     yield "RAM", _ram(report["ram"])
     yield "Time per frame", time(report["latency"])
+    if report["energy"]:
+        yield "Energy per frame", energy(report["energy"])
     yield "Formats", ", ".join(f"{_count(n)} in {f}" for f, n in report["plan"]["formats"].items() if n)
     if report["accuracy"]:
         yield from _accuracy(report["accuracy"])
@@ -57,6 +66,11 @@ def noise(value: float | None) -> str:
     return "not finite" if value >= 999 else f"{value:.0f} dB"
 
 
+def three(value: float) -> str:
+    """Three digits that matter, and never an exponent."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def duration(ms: float) -> str:
     """A time in the unit that suits it."""
     if ms >= 1000:
@@ -96,10 +110,18 @@ def _ram(ram: Any) -> str:
 def time(latency: Any) -> str:
     """Milliseconds of a frame, of how many, and how sure that is."""
     low, high = latency["error_pct"]
-    text = f"{latency['ms']:.3g} ms"
+    text = f"{three(latency['ms'])} ms"
     if latency["budget_ms"] is not None:
-        text += f" of {latency['budget_ms']:.3g} ms ({100 * latency['real_time_factor']:.0f} %)"
-    return f"{text}, {latency['origin']} ({low:+g} to {high:+g} %)"
+        text += f" of {three(latency['budget_ms'])} ms ({100 * latency['real_time_factor']:.0f} %)"
+    return f"{text}, {latency['origin']} ({low:+g} to {high:+g} %; {STATUS[latency['status']]})"
+
+
+def energy(found: Any) -> str:
+    """Millijoules of a frame and how sure that is; the average power of computing where frames have a rate."""
+    text = (
+        f"{found['mj']:.2g} mJ ({found['low_mj']:.2g} to {found['high_mj']:.2g}), {found['active_mw']:.3g} mW at work"
+    )
+    return text if found["average_mw"] is None else f"{text}, {found['average_mw']:.2g} mW on average without sleep"
 
 
 def _accuracy(accuracy: Any) -> Iterator[tuple[str, str]]:

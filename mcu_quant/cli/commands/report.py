@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mcu_quant.cli import failures, options, output
-from mcu_quant.diagnostics import Diagnostic, Severity, raise_errors
+from mcu_quant.diagnostics import Diagnostic, raise_errors
 
 if TYPE_CHECKING:
     from mcu_quant import api
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  mcu-quant report build/model-nucleo_h743zi2 --format html -o report.html\n"
     "  mcu-quant report build/model-nucleo_h743zi2 --board nucleo_f446re --board nucleo_h743zi2\n"
     "  mcu-quant report model.onnx --all-boards --data speech/ --format csv\n"
+    "  mcu-quant report build/model-s8 build/model-f16 --format html -o compared.html\n"
     "  mcu-quant report --diff main/report.json build/model-nucleo_h743zi2 --fail-on 'flash>+2%'",
 )
-@click.argument("subject", type=options.FILE, metavar="DIR|MODEL|REPORT")
+@click.argument("subjects", type=options.FILE, metavar="DIR|MODEL|REPORT...", nargs=-1, required=True)
 @click.option("--board", "boards", multiple=True, metavar="BOARD", help="A board; may be given more than once.")
 @click.option("--all-boards", is_flag=True, help="Every board that comes with mcu-quant.")
 @click.option("--model", type=options.FILE, metavar="FILE", help="The model of DIR, if it is no longer where it was.")
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @options.save_repro
 def command(
     *,
-    subject: Path,
+    subjects: tuple[Path, ...],
     boards: tuple[str, ...],
     all_boards: bool,
     model: Path | None,
@@ -63,25 +63,20 @@ def command(
     """Say whether a firmware folder or a MODEL fits boards, how long a frame takes, and which operators cost most.
 
     A folder's own report needs nothing else; for other boards its model is planned as the folder is. REPORT is a
-    report.json, also one of several boards.
+    report.json, also one of several boards. Several of them are compared side by side.
     """
-    source = options.source(model or subject, bind, states, pipeline, stream)
     bounds = _limits(limits, old)
     from mcu_quant import api
     from mcu_quant.boards import ids
 
-    request = api.ReportRequest(
-        subject,
-        (*boards, *(ids() if all_boards else ())),
-        options.precision_request(preset, plan, edits),
-        data,
-        source if model or not subject.is_dir() else None,
-    )
-    before = None
-    if old is not None:
-        given = None if old.is_dir() else options.source(old, bind, states, pipeline, stream)
-        before = api.ReportRequest(old, request.boards, request.precision, data, given)
-    return _show(request, before, bounds, fmt, target)
+    named = (*boards, *(ids() if all_boards else ()))
+    precision = options.precision_request(preset, plan, edits, adapt=all_boards)
+
+    def request(subject: Path) -> api.ReportRequest:
+        source = options.source(model or subject, bind, states, pipeline, stream)
+        return api.ReportRequest(subject, named, precision, data, source if model or not subject.is_dir() else None)
+
+    return _show([request(s) for s in subjects], None if old is None else request(old), bounds, fmt, target)
 
 
 def _limits(texts: tuple[str, ...], old: Path | None) -> list[Limit]:
@@ -98,13 +93,12 @@ def _limits(texts: tuple[str, ...], old: Path | None) -> list[Limit]:
     return found
 
 
-def _diagnostic(document: Mapping[str, str]) -> Diagnostic:
-    texts = {key: text for key, text in document.items() if key != "severity"}
-    return Diagnostic(**texts, severity=Severity(document["severity"]))
-
-
 def _show(
-    request: api.ReportRequest, before: api.ReportRequest | None, limits: list[Limit], fmt: str, target: Path | None
+    requests: list[api.ReportRequest],
+    before: api.ReportRequest | None,
+    limits: list[Limit],
+    fmt: str,
+    target: Path | None,
 ) -> int:
     from mcu_quant import api
     from mcu_quant.report import formats, render, render_difference
@@ -113,15 +107,15 @@ def _show(
 
     with output.progress() as progress:
         old = None if before is None else api.report(before, progress)
-        reports = api.report(request, progress)
+        reports = [r for request in requests for r in api.report(request, progress)]
     if old is None:
-        found = [_diagnostic(d) for d in {str(d): d for r in reports for d in r["diagnostics"]}.values()]
+        found = failures.stored({str(d): d for r in reports for d in r["diagnostics"]}.values())
         found += [d for r in reports for d in check(limits, r)]
         text: str | None = render(reports, fmt)
         fits = all(r["fits"] for r in reports)
     else:
         document = difference(old, reports, limits)
-        found = [_diagnostic(d) for d in document["diagnostics"]]
+        found = failures.stored(document["diagnostics"])
         text = render_difference(document, fmt)
         fits = True
     if text is None:

@@ -19,11 +19,12 @@ from mcu_quant.report.changes import changed_figures, changed_operators
 from mcu_quant.report.charts import colour, element
 from mcu_quant.report.charts.arena import arena
 from mcu_quant.report.charts.flow import flow
+from mcu_quant.report.charts.front import front
 from mcu_quant.report.charts.histogram import histogram
 from mcu_quant.report.charts.scatter import scatter
 from mcu_quant.report.metrics import METRICS
-from mcu_quant.report.names import operator_labels
-from mcu_quant.report.summary import decibels, duration, figures, kib, noise, worst_snr_db
+from mcu_quant.report.names import operator_labels, titles
+from mcu_quant.report.summary import STATUS, decibels, duration, figures, kib, noise, three, worst_snr_db
 from mcu_quant.report.tables import shown
 
 #: Bars of the time per operator; the rest is one more bar.
@@ -47,7 +48,10 @@ HELD = {
 def render(reports: Sequence[Report]) -> str:
     """One report in full; several: a table of boards, then each board's own findings and memory."""
     return _environment().get_template("report/page.html.j2").render(
-        reports=[_view(r) for r in reports], first=reports[0], several=len(reports) > 1
+        reports=[{**_view(r), "title": name} for name, r in zip(titles(reports), reports, strict=True)],
+        first=reports[0],
+        several=len(reports) > 1,
+        front=front(reports),
     )  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=True,
     )
-    made.filters |= {"kib": kib, "decibels": decibels, "noise": noise, "shown": shown, "colour": colour}
+    made.filters |= {"kib": kib, "decibels": decibels, "noise": noise, "shown": shown, "three": three, "colour": colour}
     return made
 
 
@@ -119,7 +123,24 @@ def _surely_in_time(latency: Mapping[str, Any]) -> bool:
 
 def _cards(report: Report) -> list[dict[str, Any]]:
     flash, ram = report["flash"], report["ram"]
-    return [_size_card("Flash", flash), _size_card("RAM", ram), _time_card(report["latency"]), _quality_card(report)]
+    cards = [_size_card("Flash", flash), _size_card("RAM", ram), _time_card(report["latency"]), _quality_card(report)]
+    return [*cards, _energy_card(report["energy"])] if report["energy"] else cards
+
+
+def _energy_card(energy: Mapping[str, Any]) -> dict[str, Any]:
+    full = energy["high_mj"] * 1.05
+    parts = [
+        _meter(100 * energy["low_mj"] / full, 100 * energy["high_mj"] / full, "range"),
+        _meter(100 * energy["mj"] / full - 0.4, 100 * energy["mj"] / full + 0.4, "point"),
+    ]
+    return {
+        "name": "Energy per frame",
+        "value": f"{energy['mj']:.2g} mJ",
+        "of": f"at {energy['active_mw']:.3g} mW",
+        "meter": Markup("").join(parts),
+        "note": f"{energy['low_mj']:.2g} to {energy['high_mj']:.2g} mJ, from published power",
+        "bad": False,
+    }
 
 
 def _size_card(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,10 +172,10 @@ def _time_card(latency: Mapping[str, Any]) -> dict[str, Any]:
         parts.append(_meter(100 * budget / full - 0.3, 100 * budget / full + 0.3, "limit"))
     return {
         "name": "Time per frame",
-        "value": f"{latency['ms']:.3g} ms",
-        "of": "" if budget is None else f"of {budget:g} ms until the next",
+        "value": f"{three(latency['ms'])} ms",
+        "of": "" if budget is None else f"of {three(budget)} ms until the next",
         "meter": Markup("").join(parts),
-        "note": f"{low:.3g} to {high:.3g} ms, {latency['origin']}",
+        "note": f"{three(low)} to {three(high)} ms, {latency['origin']}, {STATUS[latency['status']]}",
         "bad": budget is not None and latency["ms"] > budget,
     }
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcu_quant.report import Report
+from mcu_quant.report.boards import memory_map, next_steps, overview
 from mcu_quant.report.changes import changed_figures, changed_operators
-from mcu_quant.report.renderings.table import boards, conversions, operators
+from mcu_quant.report.renderings.table import details
 from mcu_quant.report.summary import figures
 from mcu_quant.report.tables import Table, as_markdown
 
@@ -15,10 +16,10 @@ from mcu_quant.report.tables import Table, as_markdown
 def render(reports: Sequence[Report]) -> str:
     """As the table for the terminal."""
     if len(reports) > 1:
-        return as_markdown(boards(reports))
+        return "\n".join(as_markdown(t) for t in (overview(reports), next_steps(reports), memory_map(reports)))
     report = reports[0]
     summary = Table(("", report["board"]), tuple(figures(report)))
-    parts = [summary, *(t for t in (operators(report), conversions(report)) if t.rows)]
+    parts = [summary, *details(report)]
     return f"## {report['model']} on {report['board']}\n\n" + "\n".join(as_markdown(t) for t in parts)
 
 

@@ -6,45 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcu_quant.report import Report
+from mcu_quant.report.boards import memory_map, next_steps, overview
 from mcu_quant.report.changes import changed_figures, changed_operators
-from mcu_quant.report.summary import decibels, figures, noise, of_available, time, worst_snr_db
+from mcu_quant.report.summary import decibels, figures, noise
 from mcu_quant.report.tables import Table, as_text
 
 
 def render(reports: Sequence[Report]) -> str:
-    """One report: figures, then operators, then conversions. Several: a row per board."""
+    """One report: figures, what limits, memory, operators, conversions. Several: a row per board, then what limits."""
     if len(reports) > 1:
-        return as_text([boards(reports)])
+        return as_text([overview(reports), next_steps(reports), memory_map(reports)])
     report = reports[0]
     width = max(len(label) for label, _ in figures(report))
     lines = [f"{report['model']} on {report['board']}", ""]
     lines += [f"  {label:{width}}  {value}" for label, value in figures(report)]
-    return "\n".join(lines) + "\n\n" + as_text([t for t in (operators(report), conversions(report)) if t.rows])
+    return "\n".join(lines) + "\n\n" + as_text(details(report))
+
+
+def details(report: Report) -> list[Table]:
+    """The tables of one report that have rows; the board is said above them."""
+    found = (next_steps([report]), memory_map([report]))
+    one = [Table(t.columns[1:], tuple(row[1:] for row in t.rows), t.title) for t in found]
+    return [t for t in (*one, operators(report), conversions(report)) if t.rows]
 
 
 def render_difference(document: Mapping[str, Any]) -> str:
     """Per pair: figures that changed, then operators that did."""
     return "\n".join(
         as_text([t for t in (changed_figures(p), changed_operators(p)) if t.rows]) for p in document["pairs"]
-    )
-
-
-def boards(reports: Sequence[Report]) -> Table:
-    """One row per report."""
-    rows = tuple(
-        (
-            r["board"],
-            r["fits"],
-            of_available(r["flash"]),
-            of_available(r["ram"]),
-            time(r["latency"]),
-            "" if (worst := worst_snr_db(r)) is None else decibels(worst),
-            ", ".join(f"{n} {fmt}" for fmt, n in r["plan"]["formats"].items() if n),
-        )
-        for r in reports
-    )
-    return Table(
-        ("board", "fits", "flash", "RAM", "time per frame", "worst output", "formats"), rows, reports[0]["model"]
     )
 
 
