@@ -81,7 +81,7 @@ def constant_weights(op: Operator, graph: Graph) -> str | None:
 
 
 def one_or_two_axes(op: Operator, graph: Graph) -> str | None:
-    """Convolution and pooling have one or two spatial axes."""
+    """Convolution has one or two spatial axes; a pool may have three."""
     axes = len(graph.shape(op.inputs[0])) - 2
     return None if axes in (1, 2) else f"this one has {axes}"
 

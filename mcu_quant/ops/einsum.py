@@ -114,6 +114,26 @@ class _Writer:
             return self.constant(term.value.reshape(shape), axes)
         return self.step("Reshape", [term.edge], (axes, shape), shape=shape)
 
+    def diagonal(self, term: Term) -> Term:
+        """Where an axis is named twice, the elements at the same place of both; it becomes one axis at the end.
+
+        They lie n + 1 apart in the flattened matrix.
+        """
+        twice = next((a for a in term.axes if term.axes.count(a) > 1), None)
+        if twice is None:
+            return term
+        pair = [k for k, axis in enumerate(term.axes) if axis == twice][:2]
+        rest = [k for k in range(len(term.axes)) if k not in pair]
+        axes, n = "".join(term.axes[k] for k in rest) + twice, term.shape[pair[0]]
+        if term.value is not None:
+            return self.diagonal(self.constant(np.diagonal(term.value, 0, *pair), axes))
+        leading = tuple(term.shape[k] for k in rest)
+        square = self.step("Transpose", [term.edge], ("", (*leading, n, n)), perm=(*rest, *pair))
+        flat = self.step("Reshape", [square.edge], ("", (*leading, n * n)), shape=(*leading, n * n))
+        found = (axes, (*leading, n))
+        places = {"starts": (0,), "ends": (n * n,), "axes": (len(leading),), "steps": (n + 1,)}
+        return self.diagonal(self.step("Slice", [flat.edge], found, **places))
+
     def summed(self, term: Term, kept: str) -> Term:
         """The sum over all other axes, which are brought together at the end."""
         dropped = "".join(a for a in term.axes if a not in kept)
@@ -135,6 +155,7 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     axes, result = axes_of(op.attributes["equation"], [len(s) for s in shapes])
     terms = [Term(i, a, s, node.constant(i)) for i, a, s in zip(op.inputs, axes, shapes, strict=True)]
     writer = _Writer(op.name)
+    terms = [writer.diagonal(t) for t in terms]
     terms = [writer.summed(t, result + "".join(other.axes for other in terms if other is not t)) for t in terms]
     while len(terms) > 1:
         a, b = _smallest_product(terms, result)
@@ -188,13 +209,11 @@ def _product(writer: _Writer, a: Term, b: Term, result: str) -> Term:
 
 
 def unsupported(op: Operator, graph: Graph) -> str | None:
-    """Einsum takes no diagonals, and does not repeat values that it sums."""
+    """Einsum does not repeat values that it sums."""
     shapes = [graph.shape(i) for i in op.inputs]
     terms, result = axes_of(op.attributes["equation"], [len(s) for s in shapes])
     sizes = _sizes(terms, shapes)
     for term, shape in zip(terms, shapes, strict=True):
-        if len(set(term)) < len(term):
-            return f"an operand names an axis twice in {op.attributes['equation']!r}"
         if any(size != sizes[axis] and axis not in result for axis, size in zip(term, shape, strict=True)):
             return f"an axis of size 1 is repeated and summed in {op.attributes['equation']!r}"
     return None
@@ -227,6 +246,9 @@ EINSUM = register(
             _sample("bi,ij,jk,kb->b", given(2, 3), weight(3, 4), given(4, 5), given(5, 2)),
             _sample("ijk->ki", given(2, 3, 4)),
             _sample("ij->ij", given(2, 3)),
+            _sample("...ii->...i", given(2, 3, 3)),
+            _sample("ibi,ij->bj", given(4, 2, 4), weight(4, 3)),
+            _sample("ii", given(5, 5)),
         ),
     )
 )
