@@ -14,7 +14,7 @@ from mcu_quant.frontend import load
 from mcu_quant.interpret import Stream
 from mcu_quant.passes import optimise
 from tests.onnx_models import model, node, random, save
-from tests.test_frontend_loops import STEPS, UNITS, gru_body, gru_weights, lstm_scan, value
+from tests.test_frontend_loops import STEPS, UNITS, gru_body, gru_weights, lstm_scan, scripted, value
 from tests.test_frontend_loops import body as graph_body
 
 RNG = np.random.default_rng(31)
@@ -126,6 +126,14 @@ def test_a_loop(tmp_path):
         return model([loop], {"x": [limit, 1, INPUTS]}, {"y": [limit, 1, INPUTS]}, constants)
 
     check(tmp_path, made(FRAMES * STEPS), made(STEPS))
+
+
+def test_a_scripted_loop(tmp_path):
+    """The list that it fills is no state."""
+    path = save(scripted({"axis": 0}), tmp_path)
+    graph = load(path, stream=["loop"]).graph
+    assert [s.input for s in graph.states] == ["loop:0_in"]
+    assert "GRU" in [op.op for op in optimise(graph).operators]
 
 
 def test_everything_that_cannot_be_streamed_is_named_at_once(tmp_path):

@@ -65,21 +65,21 @@ def streamed(
         return model, ()
     nodes = {node_name(n): n for n in model.graph.node if n.op_type in _STREAMABLE}
     raise_errors(list(_unfit(names, nodes, opset(model))))
-    initial = {nodes[n].input[s.input] for n in names for s in _slots(nodes[n]) if len(nodes[n].input) > s.input}
+    types = _types(model)
+    initial = {_read(nodes[n], s) for n in names for s in _slots(nodes[n], types)}
     known = values(model, sorted(initial - {""}))
     problems = [
         Diagnostic("MQ114", n, f"its state starts from {i!r}, which is computed", help="stream it as the model does")
         for n in names
-        for s in _slots(nodes[n])
+        for s in _slots(nodes[n], types)
         if (i := _read(nodes[n], s)) and known[i] is None
     ]
     raise_errors(problems)
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    types = _types(made)
     states: list[Streamed] = []
     for node in [n for n in made.graph.node if node_name(n) in names and n.op_type in _STREAMABLE]:
-        for slot in _slots(node):
+        for slot in _slots(node, types):
             name = _read(node, slot)
             type_ = types[name] if name and node.op_type not in _STATES else _state_type(node, types)
             if type_.tensor_type.elem_type in _FLOATS:  # not a counter of the steps
@@ -118,11 +118,13 @@ def _runs_backwards(node: onnx.NodeProto) -> bool:
     return False
 
 
-def _slots(node: onnx.NodeProto) -> list[_Slot]:
+def _slots(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> list[_Slot]:
+    """States of a node; a list that a loop fills is none."""
     if node.op_type in _STATES:
         return [_Slot(s, _FIRST_INITIAL + k, 1 + k) for k, s in enumerate(_STATES[node.op_type])]
     if node.op_type == "Loop":
-        return [_Slot(str(k), 2 + k, k) for k in range(len(node.input) - 2)]
+        slots = [_Slot(str(k), 2 + k, k) for k in range(len(node.input) - 2)]
+        return [s for s in slots if not types.get(_read(node, s), onnx.TypeProto()).HasField("sequence_type")]
     [scans] = [a.i for a in node.attribute if a.name == "num_scan_inputs"]
     return [_Slot(str(k), k, k) for k in range(len(node.input) - scans)]
 
