@@ -24,7 +24,7 @@ from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Rewrite
 
 #: Nodes that all steps of all loops of a model may become.
-MOST_NODES = 2000
+MOST_NODES = 4000
 #: Loops in loops.
 _DEEPEST = 8
 

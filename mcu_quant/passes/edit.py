@@ -31,6 +31,8 @@ class Editor:
         self._constants: dict[str, Array] = {}
         self._steps: dict[str, Array] = {}
         self._rewrites: list[Rewrite] = []
+        #: where each operator stands in the order of execution, by name
+        self.position = {op.name: k for k, op in enumerate(graph.operators)}
         self._named: set[str] = set()
 
     # --- questions -------------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ class Editor:
     def common_name(self, operators: Sequence[Operator], otherwise: str) -> str:
         """A name for an operator made of several: the path their names share, if no other operator has it."""
         name = _shared_path([op.name for op in operators])
-        taken = not name or name in self._named or any(op.name == name for op in self.graph.operators)
+        taken = not name or name in self._named or name in self.position
         name = otherwise if taken else name
         self._named.add(name)
         return name

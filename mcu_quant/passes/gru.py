@@ -102,8 +102,7 @@ def _group(edit: Editor, root: Operator) -> tuple[list[Operator], list[str]]:
                 waiting += op.inputs
         elif edit.scalar(edge) is None and edge not in leaves:
             leaves.append(edge)
-    position = {op.name: k for k, op in enumerate(edit.graph.operators)}
-    return sorted(group, key=lambda op: -position[op.name]), leaves
+    return sorted(group, key=lambda op: -edit.position[op.name]), leaves
 
 
 def _computes(edit: Editor, blend: _Blend) -> bool:

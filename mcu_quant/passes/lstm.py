@@ -141,13 +141,12 @@ def _x_and_h(edit: Editor, parts: _Parts, sums: list[Sum]) -> tuple[str, str] | 
 
 def _in_order(edit: Editor, sums: list[Sum]) -> list[str]:
     """The sources of all products, in the order in which the products are computed."""
-    position = {op.name: k for k, op in enumerate(edit.graph.operators)}
     first: dict[str, int] = {}
     for each in sums:
-        gemms = sorted((op for op in each.operators if op.op == "Gemm"), key=lambda op: position[op.name])
+        gemms = sorted((op for op in each.operators if op.op == "Gemm"), key=lambda op: edit.position[op.name])
         for source in each.products:
             reads = next((k for k, op in enumerate(gemms) if origin(edit, op.inputs[0]) == source), len(gemms))
-            first.setdefault(source, position[gemms[reads].name] if reads < len(gemms) else len(position))
+            first.setdefault(source, edit.position[gemms[reads].name] if reads < len(gemms) else len(edit.position))
     return sorted(first, key=lambda source: first[source])
 
 

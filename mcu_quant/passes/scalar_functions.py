@@ -69,13 +69,12 @@ def recover_functions(graph: Graph) -> Graph:
 
 def _groups(edit: Editor, root: Operator) -> Iterator[tuple[str, list[Operator]]]:
     """Groups that end in `root` and have one input, the smallest first."""
-    position = {op.name: k for k, op in enumerate(edit.graph.operators)}
     group = [root]
     inputs = _variables(edit, root)
     while inputs and len(group) <= _LARGEST:
         if len(inputs) == 1 and len(group) > 1:
             yield inputs[0], list(group)
-        makers = [(position[op.name], op) for i in inputs if (op := edit.maker(i)) is not None]
+        makers = [(edit.position[op.name], op) for i in inputs if (op := edit.maker(i)) is not None]
         if not makers:
             return
         last = max(makers, key=lambda pair: pair[0])[1]
