@@ -107,6 +107,26 @@ def test_preset_s8_computes_them_in_floats_and_says_so(tmp_path: Path) -> None:
     assert quality(plan) > quality(insisting) + 10.0
 
 
+@pytest.mark.parametrize("preset", ["f16", "tinydenoiser"])
+def test_presets_in_half_precision_keep_them_in_f32(preset: str, tmp_path: Path) -> None:
+    """The logarithm of what half precision rounds to zero is no number."""
+    random = np.random.default_rng(5)
+    constants = {"floor": np.array(1e-9, np.float32), "last": random.standard_normal((16, 4)).astype(np.float32)}
+    nodes = [
+        node("Mul", "x x", "p", name="square"),
+        node("Add", "p floor", "f", name="floor"),
+        node("Log", "f", "l", name="root"),
+        node("MatMul", "l last", "y", name="last"),
+    ]
+    graph = graph_of(nodes, constants, {"y": [1, 4]}, tmp_path)
+    plan = presets.make(graph, preset, Target())
+    formats = {n: o.format for n, o in plan.operators.items()}
+    assert formats == {"square": "f32", "floor": "f32", "root": "f32", "last": "f16"}
+    quiet = np.full((1, 16), 1e-5, np.float32)
+    made = ProgramSession(lower(graph, plan)).run(None, {"x": quiet})[0]
+    assert snr_db(execute(graph, {"x": quiet})["y"], made) > 50.0
+
+
 def test_models_without_powers_hear_nothing(tmp_path: Path) -> None:
     graph = graph_of([node("Tanh", "x", "y")], {}, {"y": [1, 16]}, tmp_path)
     assert presets.powers_in_s8(presets.make(graph, "s8", Target()), graph) is None

@@ -60,6 +60,10 @@ def presets() -> Mapping[str, Preset]:
     return MappingProxyType(_presets)
 
 
+#: Below 2^-25 half precision is zero, and the logarithm of zero is no number.
+_POWER_IN_F16 = "half precision ends 75 dB below 1 for a signal whose power is computed here"
+
+
 @_preset
 def f32(op: Operator, around: Neighbours) -> Wish:
     """Everything in 32-bit floats: as onnxruntime computes, largest and, without a floating-point unit, slowest."""
@@ -68,7 +72,9 @@ def f32(op: Operator, around: Neighbours) -> Wish:
 
 @_preset
 def f16(op: Operator, around: Neighbours) -> Wish:
-    """Everything in half precision: half the memory of f32, no calibration needed."""
+    """Everything in half precision where it can hold it: half the memory of f32, no calibration needed."""
+    if around.in_power(op):
+        return Wish("f32", f"preset f16, but {_POWER_IN_F16}")
     return Wish("f16", "preset f16")
 
 
@@ -87,6 +93,8 @@ def tinydenoiser(op: Operator, around: Neighbours) -> Wish:
     """Recurrent layers in 8-bit integers, the rest in half precision, as Rusci et al. 2022 (arXiv:2210.07692)."""
     if ops.spec(op).family == "recurrent":
         return Wish("s8", "preset tinydenoiser: recurrent layers hold most of the weights")
+    if around.in_power(op):
+        return Wish("f32", f"preset tinydenoiser, but {_POWER_IN_F16}")
     return Wish("f16", "preset tinydenoiser: not recurrent")
 
 
