@@ -162,6 +162,22 @@ def test_reductions_over_nothing_are_views(tmp_path):
     assert kinds(graph) == ["Reduce", "Tanh"]
 
 
+def test_means_of_means_merge_where_their_axes_are_neighbours(tmp_path):
+    """Kernels reduce axes that stand side by side."""
+
+    def twice(first, second):
+        nodes = [node("ReduceMean", "x a", "m", keepdims=1), node("ReduceMean", "m b", "y", keepdims=1)]
+        shape = [1 if a in (first, second) else n for a, n in enumerate([2, 3, 4, 5])]
+        made = model(nodes, {"x": [2, 3, 4, 5]}, {"y": shape}, {"a": [first], "b": [second]})
+        path = save(made, tmp_path)
+        graph = optimise(load(path).graph)
+        assert_same(path, graph, [{"x": random(RNG, 2, 3, 4, 5)}])
+        return [op.attributes["axes"] for op in graph.operators if op.op == "Reduce"]
+
+    assert twice(2, 1) == [(1, 2)]
+    assert twice(1, 3) == [(1,), (3,)]
+
+
 def test_constant_operators_fold_and_equal_constants_are_kept_once(tmp_path):
     w = random(RNG, 6, 4)
     nodes = [

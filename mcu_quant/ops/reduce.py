@@ -184,10 +184,16 @@ def whole_kind(op: Operator, graph: Graph) -> str | None:
 
 
 def extent(shape: Shape, axes: Sequence[int]) -> tuple[int, int, int]:
-    """(outer, count, inner): elements before, along and after a run of neighbouring axes."""
+    """(outer, count, inner): elements before, along and after a run of neighbouring axes.
+
+    Raises:
+        AssertionError: if the axes are apart, which no kernel reduces at once.
+    """
     long = [a for a in axes if shape[a] > 1]
     if not long:
         return prod(shape), 1, 1
+    apart = [a for a in range(long[0], long[-1]) if shape[a] > 1 and a not in axes]
+    assert not apart, f"axes {tuple(axes)} of {shape} are apart"
     return prod(shape[: long[0]]), prod(shape[long[0] : long[-1] + 1]), prod(shape[long[-1] + 1 :])
 
 

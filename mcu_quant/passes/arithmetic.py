@@ -5,7 +5,7 @@ Cases, cited in the code:
 2. x - c                                         ->  x + (-c)
 3. max(x, c), min(x, c) with one number c        ->  Clip
 4. mean, sum, product, max, min over axes of 1   ->  Reshape
-5. mean of a mean (sum of a sum ...), axes kept  ->  one mean over the axes of both
+5. mean of a mean (sum of a sum ...), axes kept  ->  one mean over the axes of both, if they stand side by side
 6. Where(c, a, b), c constant and one value       ->  a, or b
 
 x / c and x ** c take their cheapest form when they are imported. Left alone where the constant widens the result by
@@ -71,8 +71,9 @@ def _reduce(edit: Editor, op: Operator) -> None:
     if inner is None or not edit.free(inner) or edit.reader(op.inputs[0]) is None:
         return
     same = inner.attributes["kind"] == op.attributes["kind"] in _OF_ONE
-    if same and op.attributes["keepdims"] and inner.attributes["keepdims"]:  # case 5
-        axes = tuple(sorted({*inner.attributes["axes"], *op.attributes["axes"]}))
+    axes = tuple(sorted({*inner.attributes["axes"], *op.attributes["axes"]}))
+    adjacent = axes == tuple(range(axes[0], axes[-1] + 1))
+    if same and adjacent and op.attributes["keepdims"] and inner.attributes["keepdims"]:  # case 5
         merged = Operator(op.name, "Reduce", inner.inputs, op.outputs, {**op.attributes, "axes": axes})
         edit.replace(op, [merged], "reductions merged", inner.name, [inner])
 
