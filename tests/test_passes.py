@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from mcu_quant import passes
 from mcu_quant.frontend import load
+from mcu_quant.ir import Operator, TensorType, rebuild
 from mcu_quant.passes import PASSES, optimise
 from tests.onnx_models import assert_same, model, node, random, save
 
@@ -333,6 +335,21 @@ def test_passes_are_deterministic_and_return_the_graph_itself_when_done(shared):
     assert first.rewrites == second.rewrites
     for rewrite in PASSES:
         assert rewrite(first) is first
+
+
+def test_a_pass_that_makes_what_no_operator_can_do_is_caught(tmp_path, monkeypatch):
+    def repeat_in_the_middle(graph):
+        [op] = graph.operators
+        if op.op != "Softmax":
+            return graph
+        keep = np.ones((2, 1, 4), bool)
+        masked = Operator(op.name, "MaskedSoftmax", (*op.inputs, "keep"), op.outputs, {"empty": 0.0})
+        return rebuild(graph, [masked], types={"keep": TensorType((2, 1, 4), "bool")}, constants={"keep": keep})
+
+    graph = load(save(model([node("Softmax", "x", "y")], {"x": [2, 3, 4]}, {"y": [2, 3, 4]}), tmp_path)).graph
+    monkeypatch.setattr(passes, "PASSES", (repeat_in_the_middle,))
+    with pytest.raises(AssertionError, match="MaskedSoftmax: x has shape"):
+        optimise(graph)
 
 
 def test_every_operator_infers_what_the_graph_says(shared):

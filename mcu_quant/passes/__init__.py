@@ -6,8 +6,9 @@ what it did in `Graph.rewrites`. A pass says in its docstring what it turns into
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from mcu_quant import ops
 from mcu_quant.ir import Graph, check
 from mcu_quant.passes.activations import fuse_activations
 from mcu_quant.passes.affine import fold_affine
@@ -59,15 +60,24 @@ def optimise(graph: Graph) -> Graph:
     """Run all passes until none changes anything. Deterministic: equal graphs give equal graphs.
 
     Raises:
-        AssertionError: if a pass broke an invariant of the graph, or if they never come to rest.
+        AssertionError: if a pass broke an invariant of the graph or a rule of an operator, or if passes never come to
+            rest.
     """
     for _ in range(_ROUNDS):
         before = graph
         for rewrite in PASSES:
             graph = rewrite(graph)
         if graph is before:
-            problems = check(graph)
+            problems = [*check(graph), *_broken_rules(graph)]
             if problems:
                 raise AssertionError("passes made an invalid graph:\n" + "\n".join(problems))
             return graph
     raise AssertionError(f"passes do not come to rest: {graph.rewrites[-1]}")
+
+
+def _broken_rules(graph: Graph) -> Iterator[str]:
+    """What passes made of operators must be what those can do, as it is of a model's own."""
+    for op in graph.operators:
+        for constraint in ops.spec(op).constraints:
+            if (wrong := constraint(op, graph)) is not None:
+                yield f"{op.name}: {op.op}: {wrong}"
