@@ -16,6 +16,7 @@ from mcu_quant.boards import load
 from mcu_quant.compare import Reference, accuracy, excerpts, integer_edges, operator_edges
 from mcu_quant.data import Clip, Clips
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.report.advice import advice
 from mcu_quant.report.boards import overview
 from mcu_quant.report.charts.arena import live_bytes
 from mcu_quant.report.distributions import Observer
@@ -246,6 +247,27 @@ def test_several_boards_are_one_table_and_then_what_limits_each(document):
     text = report.render([document, small], "table")
     assert "TOO MUCH" not in text, "the bank itself is large enough: only what others take is in the way"
     assert "what to try next" in text and "Memory by bank" in text
+
+
+def test_what_does_not_fit_says_by_how_much_what_helps_and_where_it_would_fit(document):
+    small = copy.deepcopy({**document, "fits": False})
+    small["ram"]["available_bytes"] = small["ram"]["total_bytes"] - 64
+    help_ = "smaller formats; or take a board with more memory: nucleo_f411re, nucleo_l476rg"
+    small["diagnostics"] = [
+        {"code": "MQ503", "where": "b: sram", "message": "", "rule": "", "help": help_, "severity": "error"}
+    ]
+    first = advice(small)[0]
+    assert first.blocks and first.limit == "RAM: 64 B too much in sram"
+    assert "most is live at" in first.remedy and first.remedy.endswith("nucleo_f411re, nucleo_l476rg")
+    assert not any(a.blocks for a in advice(document))
+
+
+def test_advice_names_what_saves_most_and_what_it_saves(document):
+    full = copy.deepcopy(document)
+    full["flash"]["available_bytes"] = full["flash"]["total_bytes"]
+    wide = max((w for w in full["weights"] if w["format"] != "s8"), key=lambda w: w["bytes"])
+    found = next(a for a in advice(full) if a.resource == "flash")
+    assert not found.blocks and f"--set {wide['operator']}=s8" in found.remedy and "less" in found.remedy
 
 
 def test_builds_on_one_board_are_told_apart():

@@ -147,11 +147,26 @@ def test_error_against_cost_joins_the_builds_that_no_other_beats(document):
     builds = [("a", 1.0, 20.0), ("b", 2.0, 15.0), ("c", 4.0, 40.0), ("d", 4.0, 30.0), ("e", 9.0, 999.0)]
     made = [build_at(document, *b) for b in builds]
     assert [p.name for p in pareto(points(made))] == ["a", "c", "e"]
-    picture = front(made)
+    picture = front(points(made))
     assert picture.count("<circle") == 5
     assert picture.count('class="best"') == 3
     assert "e: 9 ms, exact" in picture
-    assert front([made[0], build_at(document, "x", 3.0, 20.0)]) == "", "time alone needs no picture"
+    assert front(points([made[0], build_at(document, "x", 3.0, 20.0)])) == "", "time alone needs no picture"
+
+
+def test_a_measured_front_stands_beside_the_build(document):
+    row = {
+        "plan": "f32",
+        "kind": "fixed",
+        "snr_db": 90.0,
+        "flash_bytes": 9000.0,
+        "ram_bytes": 500.0,
+        "ms": 2.0,
+        "best": True,
+    }
+    page = report.render([{**document, "front": [row]}], "html")
+    assert 'id="front"' in page and "f32: 2 ms, 90.0 dB, flash 8.8 KiB" in page
+    assert 'id="front"' not in report.render([document], "html")
 
 
 def test_a_report_without_a_comparison_or_budget_still_renders(document):

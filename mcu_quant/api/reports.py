@@ -32,10 +32,37 @@ class ReportRequest:
     precision: PrecisionRequest = field(default_factory=PrecisionRequest)
     data: Path | None = None
     source: Source | None = None
+    #: what `explore` printed as JSON, to be shown beside the builds of its model and board
+    front: Path | None = None
 
 
 def report(request: ReportRequest, progress: Progress = quiet) -> list[Document]:
-    """One report per board, as report.json has it.
+    """One report per board, as report.json has it; with the front, where one was measured for it.
+
+    Raises:
+        DiagnosticError: as `_made`; MQ704 if the file of the front is none.
+    """
+    found = None if request.front is None else _front(request.front)
+    reports = _made(request, progress)
+    if found is None:
+        return reports
+    about = (found["model"], found["board"])
+    return [{**r, "front": found["points"]} if (r["model"], r["board"]) == about else r for r in reports]
+
+
+def _front(file: Path) -> Document:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        found = str(error)
+    if not isinstance(found, Mapping) or not found.keys() >= {"model", "board", "points"}:
+        help_ = "make it with: mcu-quant explore MODEL --board BOARD --format json"
+        raise DiagnosticError(Diagnostic("MQ704", str(file), "is not what explore prints as JSON", help=help_))
+    return dict(found)
+
+
+def _made(request: ReportRequest, progress: Progress) -> list[Document]:
+    """The reports themselves.
 
     Raises:
         DiagnosticError: of import, boards, data and plan; MQ703 to MQ705 of a folder; MQ900 for a model without boards.

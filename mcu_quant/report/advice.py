@@ -45,7 +45,7 @@ def _flash(report: Report) -> Iterator[Advice]:
     missing = flash["total_bytes"] - flash["available_bytes"]
     if missing > 0 or flash["total_bytes"] > TIGHT * flash["available_bytes"]:
         limit = f"flash: {kib(missing)} too much" if missing > 0 else f"flash: {kib(-missing)} left"
-        yield Advice(limit, _smaller_weights(report), missing > 0)
+        yield Advice(limit, _smaller_weights(report) + _larger_boards(report, flash["region"]), missing > 0)
 
 
 def _smaller_weights(report: Report) -> str:
@@ -65,7 +65,7 @@ def _ram(report: Report) -> Iterator[Advice]:
     missing = ram["total_bytes"] - ram["available_bytes"]
     if missing > 0 or ram["total_bytes"] > TIGHT * ram["available_bytes"]:
         limit = f"RAM: {kib(missing)} too much in {ram['region']}" if missing > 0 else f"RAM: {kib(-missing)} left"
-        yield Advice(limit, _smaller_peak(report), missing > 0)
+        yield Advice(limit, _smaller_peak(report) + _larger_boards(report, ram["region"]), missing > 0)
 
 
 def _smaller_peak(report: Report) -> str:
@@ -83,6 +83,15 @@ def _smaller_peak(report: Report) -> str:
     saved = largest["bytes"] - largest["bytes"] // BYTES[largest["format"]]
     wider = f"its largest buffer {largest['name']} holds {kib(largest['bytes'])} in {largest['format']}"
     return f"{peak}: {wider}; --set {largest['operator']}=s8 stores it in 8 bits: {kib(saved)} less there"
+
+
+def _larger_boards(report: Report, region: str) -> str:
+    """The smallest boards that would hold it, as the finding about this region names them."""
+    for d in report["diagnostics"]:
+        last = d["help"].rpartition("; ")[2]
+        if d["code"] == "MQ503" and d["where"].endswith(f": {region}") and last.startswith("or take a board"):
+            return f"; {last}"
+    return ""
 
 
 def _time(report: Report) -> Iterator[Advice]:

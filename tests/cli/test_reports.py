@@ -54,6 +54,18 @@ def test_a_stored_report_is_shown_in_any_format_and_written_to_a_file(built, tmp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["page.html"]
 
 
+def test_a_front_is_shown_with_the_build_that_it_was_measured_for(built, tmp_path, cli, failing):
+    row = {"plan": "uniform f32", "snr_db": 90.0, "flash_bytes": 9000, "ram_bytes": 500, "ms": 0.5}
+    file = tmp_path / "front.json"
+    for board, shown in (("nucleo_f446re", True), ("nucleo_h743zi2", False)):
+        file.write_text(json.dumps({"model": "tiny", "board": board, "points": [row]}))
+        status, out, _ = cli("report", built, "--front", file, "--format", "html")
+        assert (status, "uniform f32" in out) == (0, shown)
+    file.write_text("{}")
+    codes, _ = failing(1, "report", built, "--front", file)
+    assert codes == ["MQ704"]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 1}', '{"reports": [{}]}'])
 def test_what_is_no_report_is_named(text, tmp_path, failing):
     bad = tmp_path / "bad.json"

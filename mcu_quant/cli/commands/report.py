@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     metavar="LIMIT",
     help="End with status 1 if a figure or, with a sign, its change since OLD goes beyond: 'flash>+2%', 'ram>64KiB'.",
 )
+@click.option(
+    "--front", type=options.FILE, metavar="FILE", help="What `explore --format json` printed, for --format html."
+)
 @options.precision
 @options.data
 @options.importing
@@ -49,6 +52,7 @@ def command(
     model: Path | None,
     old: Path | None,
     limits: tuple[str, ...],
+    front: Path | None,
     preset: str | None,
     plan: Path | None,
     edits: tuple[str, ...],
@@ -74,7 +78,8 @@ def command(
 
     def request(subject: Path) -> api.ReportRequest:
         source = options.source(model or subject, bind, states, pipeline, stream)
-        return api.ReportRequest(subject, named, precision, data, source if model or not subject.is_dir() else None)
+        given = source if model or not subject.is_dir() else None
+        return api.ReportRequest(subject, named, precision, data, given, front)
 
     return _show([request(s) for s in subjects], None if old is None else request(old), bounds, fmt, target)
 

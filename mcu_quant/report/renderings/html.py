@@ -6,6 +6,7 @@ Everything is drawn here from report.json; the page may load nothing, and its ow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from mcu_quant.report.changes import changed_figures, changed_operators
 from mcu_quant.report.charts import colour, element
 from mcu_quant.report.charts.arena import arena
 from mcu_quant.report.charts.flow import flow
-from mcu_quant.report.charts.front import front
+from mcu_quant.report.charts.front import explored, front, points
 from mcu_quant.report.charts.histogram import histogram
 from mcu_quant.report.charts.scatter import scatter
 from mcu_quant.report.metrics import METRICS
@@ -51,7 +52,7 @@ def render(reports: Sequence[Report]) -> str:
         reports=[{**_view(r), "title": name} for name, r in zip(titles(reports), reports, strict=True)],
         first=reports[0],
         several=len(reports) > 1,
-        front=front(reports),
+        front=front(points(reports)),
     )  # fmt: skip
 
 
@@ -106,6 +107,7 @@ def _view(report: Report) -> Mapping[str, Any]:
         "arena": arena(report),
         "bars": _bars(report),
         "scatter": scatter(report),
+        "front": _front(report),
         "flow": flow(report),
         "cycles": max(1, report["latency"]["cycles"]),
         "slowest": max((o["cycles"] for o in report["operators"]), default=1) or 1,
@@ -113,6 +115,12 @@ def _view(report: Report) -> Mapping[str, Any]:
         "activations": [_of_activation(a, names) for a in report["activations"]],
         "worst_snr_db": worst_snr_db(report),
     }
+
+
+def _front(report: Report) -> Markup:
+    """This build among the plans that were explored; empty where none were."""
+    own = [replace(p, name="this build") for p in points([report])]
+    return front([*own, *explored(report["front"])]) if report.get("front") else Markup("")
 
 
 def _surely_in_time(latency: Mapping[str, Any]) -> bool:
