@@ -89,6 +89,7 @@ MQ_LOAD(int32x4_t, 4u, vldrbq_s32, int8_t)
 MQ_LOAD(int16x8_t, 8u, vldrhq_s16, int16_t)
 MQ_LOAD(int32x4_t, 4u, vldrhq_s32, int16_t)
 MQ_LOAD(int32x4_t, 4u, vldrwq_s32, int32_t)
+MQ_LOAD(uint32x4_t, 4u, vldrwq_u32, uint32_t)
 
 MQ_LOAD_SOME(int8x16_t, 16u, vldrbq_z_s8, int8_t)
 MQ_LOAD_SOME(int16x8_t, 8u, vldrbq_z_s16, int8_t)
@@ -99,6 +100,12 @@ MQ_LOAD_SOME(int32x4_t, 4u, vldrwq_z_s32, int32_t)
 
 /* Lane i from `offset[i]` elements behind p. */
 MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_s32, (const int16_t *p, uint32x4_t offset), p[offset.lane[i]])
+
+MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_s32, (const int8_t *p, uint32x4_t offset), p[offset.lane[i]])
+MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_z_s32, (const int8_t *p, uint32x4_t offset, mve_pred16_t m),
+         mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0)
+MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_z_s32, (const int16_t *p, uint32x4_t offset, mve_pred16_t m),
+         mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0)
 
 #define MQ_STORE(vector, lanes, name, type, low)                                                                       \
     static inline void name(type *p, vector a) {                                                                       \
@@ -121,9 +128,31 @@ MQ_STORE(int16x8_t, 8u, vstrhq_s16, int16_t, mq_low_s16)
 MQ_STORE(int32x4_t, 4u, vstrhq_s32, int16_t, mq_low_s16)
 MQ_STORE(int32x4_t, 4u, vstrwq_s32, int32_t, mq_low_s32)
 
+MQ_STORE_SOME(int8x16_t, 16u, vstrbq_p_s8, int8_t, mq_low_s8)
+MQ_STORE_SOME(int16x8_t, 8u, vstrhq_p_s16, int16_t, mq_low_s16)
 MQ_STORE_SOME(int32x4_t, 4u, vstrbq_p_s32, int8_t, mq_low_s8)
 MQ_STORE_SOME(int32x4_t, 4u, vstrhq_p_s32, int16_t, mq_low_s16)
 MQ_STORE_SOME(int32x4_t, 4u, vstrwq_p_s32, int32_t, mq_low_s32)
+
+#define MQ_SCATTER(name, type, low)                                                                                    \
+    static inline void name(type *p, uint32x4_t offset, int32x4_t a) {                                                 \
+        for (uint32_t i = 0; i < 4u; i++) {                                                                            \
+            p[offset.lane[i]] = low(a.lane[i]);                                                                        \
+        }                                                                                                              \
+    }
+#define MQ_SCATTER_SOME(name, type, low)                                                                               \
+    static inline void name(type *p, uint32x4_t offset, int32x4_t a, mve_pred16_t m) {                                 \
+        for (uint32_t i = 0; i < 4u; i++) {                                                                            \
+            if (mq_lane_in(m, i, 4u)) {                                                                                \
+                p[offset.lane[i]] = low(a.lane[i]);                                                                    \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+MQ_SCATTER(vstrbq_scatter_offset_s32, int8_t, mq_low_s8)
+MQ_SCATTER(vstrhq_scatter_shifted_offset_s32, int16_t, mq_low_s16)
+MQ_SCATTER_SOME(vstrbq_scatter_offset_p_s32, int8_t, mq_low_s8)
+MQ_SCATTER_SOME(vstrhq_scatter_shifted_offset_p_s32, int16_t, mq_low_s16)
 
 /* --- lanes --- */
 

@@ -165,6 +165,8 @@ def _exact_s16(x: Array, w: Array, s: dict[str, Any], p: dict[str, Any], patch: 
 #: Kernels that lay out what a window reads in a buffer `patch`.
 WITH_PATCH = ("mq_conv_s8", "mq_conv_s8_s16", "mq_conv_s16")
 PACK: Mapping[tuple[str, str], packing.Pack] = {("dsp", "w"): packing.PAIRS_FOR_S16}
+#: How Helium's packed rows are read: chunks of so many columns, by the format of x.
+CHUNKS = {"s8": 16, "s16": 8}
 
 for _format, _spec in {
     "f32": None,
@@ -174,7 +176,8 @@ for _format, _spec in {
     "s16": _exact_s16,
     "s16s16": _exact_s16,
 }.items():
-    _pack = PACK if f"mq_conv_{_format}" in WITH_PATCH else {}
+    _chunks = packing.CHUNKS_FOR_S16 if _format == "s16" else packing.CHUNKS_FOR_S8
+    _pack = {**PACK, ("mve", "w"): _chunks} if f"mq_conv_{_format}" in WITH_PATCH else {}
     register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec, pack=_pack))
 
 
@@ -306,8 +309,8 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
 
 def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     """The parameter `map` or `patch` of the kernels that have one."""
+    f: Any = it.shape.fields
     if kernel.startswith("mq_depthwise"):
-        f: Any = it.shape.fields
         sizes = [
             (f[f"out_{n}"] - 1) * f[f"stride_{n}"] + (f[f"kernel_{n}"] - 1) * f[f"dilation_{n}"] + 1
             for n in ("height", "width")
@@ -318,6 +321,11 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     columns = it.matrix.shape[1]
     if lo.isa(kernel) == "scalar":
         return {"patch": lo.scratch(columns * (2 if kernel.startswith("mq_conv_s8") else 4), "s16", "patch")}
+    if lo.isa(kernel) == "mve":
+        fmt = "s16" if kernel == "mq_conv_s16" else "s8"
+        row = packing.chunked_width(columns, CHUNKS[fmt])
+        windows = min(4 if row > 128 else 16, f["out_height"] * f["out_width"])
+        return {"patch": lo.scratch(-(-windows * row // (1 if fmt == "s16" else 2)), "s16", "patch")}
     return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch")}
 
 

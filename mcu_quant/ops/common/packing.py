@@ -57,14 +57,19 @@ def half_rows(matrix: Array, groups: int) -> Array:
 HALF_ROWS: Pack = half_rows
 
 
+def chunked_width(columns: int, chunk: int) -> int:
+    """Bytes of a row of `chunked_rows`: up to three columns behind the last chunk are filled up to four."""
+    return max(columns, columns // chunk * chunk + 4) if columns % chunk else columns
+
+
 def chunked_rows(matrix: Array, groups: int, chunk: int, slack: int = 16) -> Array:
     """Blocks of four s8 rows, `chunk` columns of each after those of the one before; [bytes].
 
-    One to three columns behind the last chunk are filled up to four; the rows behind the last block lie one by one.
+    Rows have the width that `chunked_width` says; those behind the last block lie one by one.
     Behind all groups come `slack` zeros, so that whole vectors can be read anywhere.
     """
     rows, columns = len(matrix) // groups, matrix.shape[1]
-    width = max(columns, columns // chunk * chunk + 4) if columns % chunk else columns
+    width = chunked_width(columns, chunk)
     padded = np.zeros((groups, rows, width), matrix.dtype)
     padded[..., :columns] = matrix.reshape(groups, rows, columns)
     whole, wide = rows - rows % 4, columns - columns % chunk

@@ -1,0 +1,317 @@
+/* Convolutions on Helium: windows are laid out one behind the other, then multiplied with packed blocks of four rows.
+ *
+ *   sums[window][k] = bias[k] + sum_i patch[window][i] w[k, i], modulo 2^32, for the rows k of a block
+ *
+ * The rows lie in memory as mq_mve_rows.h has them. A window takes as much room as a row; where the row is filled up
+ * with zeros, anything may stand in the window. SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_MVE_CONV_H
+#define MQ_MVE_CONV_H
+
+#include "mq_conv.h"
+#include "mq_mve_rows.h"
+#include "mq_mve_scale.h"
+#include "mq_window.h"
+
+/* Windows that are laid out at a time, at most. */
+#define MQ_WINDOWS 16u
+
+/* Where the windows and rows of a layer lie: the lengths of a row in chunks by four, chunks and columns; elements of a
+ * row; how many windows are laid out at a time. mcu_quant/ops/conv.py has the same rule for the latter. */
+typedef struct {
+    uint32_t fours;
+    uint32_t ones;
+    uint32_t rest;
+    uint32_t row;
+    uint32_t windows;
+} mq_patch;
+
+static inline mq_patch mq_patch_of(const mq_conv_shape *s, uint32_t chunk) {
+    const uint32_t columns = (uint32_t)(s->kernel_height * s->kernel_width * s->channels);
+    const uint32_t row = mq_row_bytes(columns, chunk);
+    return (mq_patch){row / chunk / 4u, row / chunk % 4u, row % chunk, row, row > 128u ? 4u : MQ_WINDOWS};
+}
+
+/* How sums of a block of rows become outputs, and where the outputs of a window lie. */
+typedef struct {
+    int32x4_t left;
+    int32x4_t multiplier;
+    int32x4_t right;
+    uint32x4_t at;
+    mq_limits limits;
+} mq_finish;
+
+/* The next `rows` <= 4 outputs from o on, whose maps have `map` places. */
+static inline mq_finish mq_finish_of(const mq_conv_params *p, uint32_t o, uint32_t rows, uint32_t map) {
+    const mve_pred16_t some = vctp32q(rows);
+    const int32x4_t shift = vldrbq_z_s32(p->shift + o, some);
+    const int32x4_t none = vdupq_n_s32(0);
+    const uint32_t at[4] = {0, map, 2u * map, 3u * map};
+    mq_finish f;
+    f.left = vmaxq_s32(shift, none);
+    f.multiplier = vldrwq_z_s32(p->multiplier + o, some);
+    f.right = vsubq_n_s32(vminq_s32(shift, none), 1);
+    f.at = vldrwq_u32(at);
+    f.limits = mq_limits_of(p->y_zero, p->low, p->high);
+    return f;
+}
+
+static inline int32x4_t mq_finished(int32x4_t sums, const mq_finish *f) {
+    const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(sums, f->left), f->multiplier);
+    return mq_limited(vrshlq_s32(wide, f->right), &f->limits);
+}
+
+/* Outputs of `count` windows, of the first `rows` rows of the block. */
+MQ_OUT_OF_LINE void mq_finish_s8(const int32_t *sums, uint32_t count, uint32_t rows, const mq_finish *f, int8_t *y) {
+    const mq_finish c = *f; /* a copy, which y cannot overlap */
+    if (rows < 4u) {
+        for (; count; count--, sums += 4) {
+            vstrbq_scatter_offset_p_s32(y++, c.at, mq_finished(vldrwq_s32(sums), &c), vctp32q(rows));
+        }
+        return;
+    }
+    for (; count; count--, sums += 4) {
+        vstrbq_scatter_offset_s32(y++, c.at, mq_finished(vldrwq_s32(sums), &c));
+    }
+}
+
+/* Outputs of `count` windows, of the first `rows` rows of the block. */
+MQ_OUT_OF_LINE void mq_finish_s16(const int32_t *sums, uint32_t count, uint32_t rows, const mq_finish *f, int16_t *y) {
+    const mq_finish c = *f; /* a copy, which y cannot overlap */
+    if (rows < 4u) {
+        for (; count; count--, sums += 4) {
+            vstrhq_scatter_shifted_offset_p_s32(y++, c.at, mq_finished(vldrwq_s32(sums), &c), vctp32q(rows));
+        }
+        return;
+    }
+    for (; count; count--, sums += 4) {
+        vstrhq_scatter_shifted_offset_s32(y++, c.at, mq_finished(vldrwq_s32(sums), &c));
+    }
+}
+
+/* mq_windows_s8, mq_windows_s16: sums of `count` >= 1 windows with a block of four rows. In assembly where there is
+ * Helium, for the reason that mq_mve_rows.h has; the same in intrinsics for the host. */
+#if defined(__ARM_FEATURE_MVE)
+
+static inline void mq_windows_s8(const mq_patch *n, const int8_t *x, const int8_t *block, const int32_t *bias,
+                                 uint32_t count, int32_t *sums) {
+    const int8_t *w;
+    int32_t a;
+    int32_t b;
+    int32_t c;
+    int32_t d;
+    __asm__ volatile(
+        "7:\n\tmov %[w], %[block]\n\tldrd %[a], %[b], [%[bias]]\n\tldrd %[c], %[d], [%[bias], #8]\n\t"
+        "ldr lr, [%[n], %[fours]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8
+        "le lr, 1b\n2:\n\t"
+        "ldr lr, [%[n], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S8 "le lr, 3b\n4:\n\t"
+        "ldr lr, [%[n], %[rest]]\n\twlstp.8 lr, lr, 6f\n5:\n\t"
+        "vldrb.8 q0, [%[x]]\n\tadd %[x], %[x], lr\n\t"
+        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[a], q0, q1\n\t"
+        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[b], q0, q1\n\t"
+        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[c], q0, q1\n\t"
+        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[d], q0, q1\n\t"
+        "letp lr, 5b\n6:\n\t"
+        "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8\n\t"
+        "subs %[count], #1\n\tbne 7b"
+        : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "+r"(x), [w] "=&l"(w), [sums] "+r"(sums),
+          [count] "+r"(count)
+        : [n] "r"(n), [block] "r"(block), [bias] "r"(bias), [fours] "i"(offsetof(mq_patch, fours)),
+          [ones] "i"(offsetof(mq_patch, ones)), [rest] "i"(offsetof(mq_patch, rest))
+        : "q0", "q1", "lr", "cc", "memory");
+}
+
+static inline void mq_windows_s16(const mq_patch *n, const int16_t *x, const int8_t *block, const int32_t *bias,
+                                  uint32_t count, int32_t *sums) {
+    const int8_t *w;
+    int32_t a;
+    int32_t b;
+    int32_t c;
+    int32_t d;
+    __asm__ volatile(
+        "7:\n\tmov %[w], %[block]\n\tldrd %[a], %[b], [%[bias]]\n\tldrd %[c], %[d], [%[bias], #8]\n\t"
+        "ldr lr, [%[n], %[fours]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16
+        "le lr, 1b\n2:\n\t"
+        "ldr lr, [%[n], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S16 "le lr, 3b\n4:\n\t"
+        "ldr lr, [%[n], %[rest]]\n\twlstp.16 lr, lr, 6f\n5:\n\t"
+        "vldrh.16 q0, [%[x]]\n\tadd %[x], %[x], lr, lsl #1\n\t"
+        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[a], q0, q1\n\t"
+        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[b], q0, q1\n\t"
+        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[c], q0, q1\n\t"
+        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[d], q0, q1\n\t"
+        "letp lr, 5b\n6:\n\t"
+        "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8\n\t"
+        "subs %[count], #1\n\tbne 7b"
+        : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "+r"(x), [w] "=&l"(w), [sums] "+r"(sums),
+          [count] "+r"(count)
+        : [n] "r"(n), [block] "r"(block), [bias] "r"(bias), [fours] "i"(offsetof(mq_patch, fours)),
+          [ones] "i"(offsetof(mq_patch, ones)), [rest] "i"(offsetof(mq_patch, rest))
+        : "q0", "q1", "lr", "cc", "memory");
+}
+
+#else
+
+static inline void mq_windows_s8(const mq_patch *n, const int8_t *x, const int8_t *block, const int32_t *bias,
+                                 uint32_t count, int32_t *sums) {
+    const mve_pred16_t some = vctp8q(n->rest);
+    for (; count; count--, sums += 4) {
+        const int8_t *w = block;
+        memcpy(sums, bias, 4u * sizeof *sums);
+        for (uint32_t chunks = 4u * n->fours + n->ones; chunks; chunks--) {
+            const int8x16_t columns = mq_next_s8(&x);
+            for (uint32_t k = 0; k < 4u; k++) {
+                sums[k] = vmladavaq_s8(sums[k], columns, mq_next_s8(&w));
+            }
+        }
+        for (uint32_t k = 0; k < 4u; k++, w += n->rest) {
+            sums[k] = vmladavaq_s8(sums[k], vldrbq_z_s8(x, some), vldrbq_z_s8(w, some));
+        }
+        x += n->rest;
+    }
+}
+
+static inline void mq_windows_s16(const mq_patch *n, const int16_t *x, const int8_t *block, const int32_t *bias,
+                                  uint32_t count, int32_t *sums) {
+    const mve_pred16_t some = vctp16q(n->rest);
+    for (; count; count--, sums += 4) {
+        const int8_t *w = block;
+        memcpy(sums, bias, 4u * sizeof *sums);
+        for (uint32_t chunks = 4u * n->fours + n->ones; chunks; chunks--) {
+            const int16x8_t columns = mq_next_s16(&x);
+            for (uint32_t k = 0; k < 4u; k++) {
+                sums[k] = vmladavaq_s16(sums[k], columns, mq_next_s8_s16(&w));
+            }
+        }
+        for (uint32_t k = 0; k < 4u; k++, w += n->rest) {
+            sums[k] = vmladavaq_s16(sums[k], vldrhq_z_s16(x, some), vldrbq_z_s16(w, some));
+        }
+        x += n->rest;
+    }
+}
+
+#endif
+
+/* Sums of the rows behind the last block, `rows` of them. */
+static inline void mq_windows_left_s8(const mq_patch *n, uint32_t columns, const int8_t *x, const int8_t *w,
+                                      const int32_t *bias, uint32_t rows, uint32_t count, int32_t *sums) {
+    for (; count; count--, sums += 4, x += n->row) {
+        mq_vector_s8 v;
+        v.x = x;
+        v.columns = columns;
+        for (uint32_t k = 0; k < rows; k++) {
+            sums[k] = mq_row_s8(&v, w + k * n->row, bias[k]);
+        }
+    }
+}
+
+/* Puts `length` values, `step` apart, side by side. */
+static inline void mq_put_s8(int8_t *to, const int8_t *x, uint32_t length, uint32_t step) {
+    if (step == 1u) {
+        for (uint32_t k = 0; k < length; k += 16u) {
+            const mve_pred16_t some = vctp8q(length - k);
+            vstrbq_p_s8(to + k, vldrbq_z_s8(x + k, some), some);
+        }
+        return;
+    }
+    const uint32_t offsets[4] = {0, step, 2u * step, 3u * step};
+    const uint32x4_t at = vldrwq_u32(offsets);
+    for (; length >= 4u; length -= 4u) {
+        vstrbq_s32(to, vldrbq_gather_offset_s32(x, at));
+        x += 4u * step;
+        to += 4;
+    }
+    if (length) {
+        const mve_pred16_t some = vctp32q(length);
+        vstrbq_p_s32(to, vldrbq_gather_offset_z_s32(x, at, some), some);
+    }
+}
+
+/* Lays out the window at (top, left): the channels of one tap or, where there is a single channel, the taps of one row
+ * are one run. */
+MQ_OUT_OF_LINE void mq_lay_out_s8(int8_t *patch, const int8_t *x, const mq_conv_shape *s, int32_t top, int32_t left,
+                                  int8_t zero) {
+    const mq_taps v = mq_taps_inside(top, s->dilation_height, s->kernel_height, s->in_height);
+    const mq_taps h = mq_taps_inside(left, s->dilation_width, s->kernel_width, s->in_width);
+    const int32_t columns = h.end - h.first;
+    if ((v.end - v.first) * columns < s->kernel_height * s->kernel_width) {
+        const int32_t values = s->kernel_height * s->kernel_width * s->channels;
+        for (int32_t k = 0; k < values; k++) {
+            patch[k] = zero;
+        }
+    }
+    const int32_t runs = s->channels == 1 ? 1 : columns;
+    const int32_t length = s->channels == 1 ? columns : s->channels;
+    const int32_t step = s->channels == 1 ? s->dilation_width : s->in_height * s->in_width;
+    for (int32_t a = v.first; a < v.end; a++) {
+        int32_t at = (top + a * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
+        int32_t k = (a * s->kernel_width + h.first) * s->channels;
+        for (int32_t r = 0; r < runs; r++) {
+            mq_put_s8(patch + k, x + at, (uint32_t)length, (uint32_t)step);
+            at += s->dilation_width;
+            k += s->channels;
+        }
+    }
+}
+
+/* Sums of the rows behind the last block, `rows` of them. */
+static inline void mq_windows_left_s16(const mq_patch *n, uint32_t columns, const int16_t *x, const int8_t *w,
+                                       const int32_t *bias, uint32_t rows, uint32_t count, int32_t *sums) {
+    for (; count; count--, sums += 4, x += n->row) {
+        mq_vector_s16 v;
+        v.x = x;
+        v.columns = columns;
+        for (uint32_t k = 0; k < rows; k++) {
+            sums[k] = mq_row_s16(&v, w + k * n->row, bias[k]);
+        }
+    }
+}
+
+/* Puts `length` values, `step` apart, side by side. */
+static inline void mq_put_s16(int16_t *to, const int16_t *x, uint32_t length, uint32_t step) {
+    if (step == 1u) {
+        for (uint32_t k = 0; k < length; k += 8u) {
+            const mve_pred16_t some = vctp16q(length - k);
+            vstrhq_p_s16(to + k, vldrhq_z_s16(x + k, some), some);
+        }
+        return;
+    }
+    const uint32_t offsets[4] = {0, step, 2u * step, 3u * step};
+    const uint32x4_t at = vldrwq_u32(offsets);
+    for (; length >= 4u; length -= 4u) {
+        vstrhq_s32(to, vldrhq_gather_shifted_offset_s32(x, at));
+        x += 4u * step;
+        to += 4;
+    }
+    if (length) {
+        const mve_pred16_t some = vctp32q(length);
+        vstrhq_p_s32(to, vldrhq_gather_shifted_offset_z_s32(x, at, some), some);
+    }
+}
+
+/* Lays out the window at (top, left): the channels of one tap or, where there is a single channel, the taps of one row
+ * are one run. */
+MQ_OUT_OF_LINE void mq_lay_out_s16(int16_t *patch, const int16_t *x, const mq_conv_shape *s, int32_t top, int32_t left,
+                                   int16_t zero) {
+    const mq_taps v = mq_taps_inside(top, s->dilation_height, s->kernel_height, s->in_height);
+    const mq_taps h = mq_taps_inside(left, s->dilation_width, s->kernel_width, s->in_width);
+    const int32_t columns = h.end - h.first;
+    if ((v.end - v.first) * columns < s->kernel_height * s->kernel_width) {
+        const int32_t values = s->kernel_height * s->kernel_width * s->channels;
+        for (int32_t k = 0; k < values; k++) {
+            patch[k] = zero;
+        }
+    }
+    const int32_t runs = s->channels == 1 ? 1 : columns;
+    const int32_t length = s->channels == 1 ? columns : s->channels;
+    const int32_t step = s->channels == 1 ? s->dilation_width : s->in_height * s->in_width;
+    for (int32_t a = v.first; a < v.end; a++) {
+        int32_t at = (top + a * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
+        int32_t k = (a * s->kernel_width + h.first) * s->channels;
+        for (int32_t r = 0; r < runs; r++) {
+            mq_put_s16(patch + k, x + at, (uint32_t)length, (uint32_t)step);
+            at += s->dilation_width;
+            k += s->channels;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* Several windows at a time are laid out in `patch`, then multiplied with packed rows; mq_mve_conv.h has the
+ * mathematics. SPDX-License-Identifier: Apache-2.0 */
+#include "mq_conv.h"
+
+#include "mq_mve_conv.h"
+
+/* All outputs of one group for `count` windows; `first` is the group's first output, y its place in the map. */
+static void multiply(const int8_t *patch, const int8_t *w, const mq_patch *n, uint32_t first, uint32_t count, int8_t *y,
+                     const mq_conv_shape *s, const mq_conv_params *p) {
+    const uint32_t columns = (uint32_t)(s->kernel_height * s->kernel_width * s->channels);
+    const uint32_t map = (uint32_t)(s->out_height * s->out_width);
+    const uint32_t outputs = (uint32_t)s->outputs;
+    int32_t sums[4u * MQ_WINDOWS];
+    for (uint32_t o = 0; o < outputs; o += 4u) {
+        const uint32_t rows = outputs - o < 4u ? outputs - o : 4u;
+        const mq_finish f = mq_finish_of(p, first + o, rows, map);
+        if (rows == 4u) {
+            mq_windows_s8(n, patch, w, p->bias + first + o, count, sums);
+        } else {
+            mq_windows_left_s8(n, columns, patch, w, p->bias + first + o, rows, count, sums);
+        }
+        mq_finish_s8(sums, count, rows, &f, y);
+        w += 4u * n->row;
+        y += 4u * map;
+    }
+}
+
+void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *patch, const mq_conv_shape *s,
+                const mq_conv_params *p) {
+    const mq_patch n = mq_patch_of(s, 16u);
+    int8_t *windows = (int8_t *)patch;
+    const uint32_t map = (uint32_t)(s->out_height * s->out_width);
+    for (int32_t batch = 0; batch < s->batch; batch++) {
+        for (int32_t g = 0; g < s->groups; g++) {
+            const int8_t *group = w + (uint32_t)(g * s->outputs) * n.row;
+            int32_t i = 0;
+            int32_t j = 0;
+            for (uint32_t at = 0; at < map; at += n.windows) {
+                const uint32_t count = map - at < n.windows ? map - at : n.windows;
+                for (uint32_t k = 0; k < count; k++) {
+                    mq_lay_out_s8(windows + k * n.row, x, s, i * s->stride_height - s->pad_top,
+                                  j * s->stride_width - s->pad_left, (int8_t)p->x_zero);
+                    j = j + 1 < s->out_width ? j + 1 : 0;
+                    i += j == 0;
+                }
+                multiply(windows, group, &n, (uint32_t)(g * s->outputs), count, y + at, s, p);
+            }
+            x += s->channels * s->in_height * s->in_width;
+            y += (uint32_t)s->outputs * map;
+        }
+    }
+}
