@@ -31,6 +31,13 @@ static inline mq_patch mq_patch_of(const mq_conv_shape *s, uint32_t chunk) {
     return (mq_patch){row / chunk / 4u, row / chunk % 4u, row % chunk, row, row > 128u ? 4u : MQ_WINDOWS};
 }
 
+/* Has a window a single tap, and is the map of outputs that of inputs? */
+static inline int mq_side_by_side(const mq_conv_shape *s) {
+    return s->kernel_height == 1 && s->kernel_width == 1 && s->out_height == s->in_height &&
+           s->out_width == s->in_width && s->stride_height == 1 && s->stride_width == 1 && s->pad_top == 0 &&
+           s->pad_left == 0;
+}
+
 /* How sums of a block of rows become outputs, and where the outputs of a window lie. */
 typedef struct {
     int32x4_t left;
@@ -203,30 +210,60 @@ static inline void mq_windows_left_s8(const mq_patch *n, uint32_t columns, const
     }
 }
 
-/* Puts `length` values, `step` apart, side by side. */
-static inline void mq_put_s8(int8_t *to, const int8_t *x, uint32_t length, uint32_t step) {
-    if (step == 1u) {
-        for (uint32_t k = 0; k < length; k += 16u) {
-            const mve_pred16_t some = vctp8q(length - k);
-            vstrbq_p_s8(to + k, vldrbq_z_s8(x + k, some), some);
+/* `runs` runs of `length` values side by side; `x_step` and `step` from one run to the next. */
+static inline void mq_put_runs_s8(int8_t *to, const int8_t *x, uint32_t runs, uint32_t length, uint32_t x_step,
+                                  uint32_t step) {
+    for (uint32_t k = 0; k < length; k += 16u) {
+        const mve_pred16_t some = vctp8q(length - k);
+        const int8_t *from = x + k;
+        int8_t *into = to + k;
+        for (uint32_t r = runs; r; r--) {
+            vstrbq_p_s8(into, vldrbq_z_s8(from, some), some);
+            from += x_step;
+            into += step;
         }
-        return;
     }
-    const uint32_t offsets[4] = {0, step, 2u * step, 3u * step};
+}
+
+/* `length` values, `x_step` apart, put side by side. */
+static inline void mq_put_s8(int8_t *to, const int8_t *x, uint32_t length, uint32_t x_step) {
+    const uint32_t offsets[4] = {0, x_step, 2u * x_step, 3u * x_step};
     const uint32x4_t at = vldrwq_u32(offsets);
-    for (; length >= 4u; length -= 4u) {
+    for (uint32_t fours = length >> 2; fours; fours--) {
         vstrbq_s32(to, vldrbq_gather_offset_s32(x, at));
-        x += 4u * step;
+        x += 4u * x_step;
         to += 4;
     }
-    if (length) {
-        const mve_pred16_t some = vctp32q(length);
+    if (length & 3u) {
+        const mve_pred16_t some = vctp32q(length & 3u);
         vstrbq_p_s32(to, vldrbq_gather_offset_z_s32(x, at, some), some);
     }
 }
 
-/* Lays out the window at (top, left): the channels of one tap or, where there is a single channel, the taps of one row
- * are one run. */
+/* Lays out `count` windows of one tap that stand side by side: `channels` times `count` values, transposed. */
+static inline void mq_lay_out_points_s8(int8_t *patch, const int8_t *x, uint32_t channels, uint32_t map, uint32_t row,
+                                        uint32_t count) {
+    uint16_t offsets[8];
+    for (uint32_t k = 0; k < 8u; k++) {
+        offsets[k] = (uint16_t)(k * row);
+    }
+    const uint16x8_t at = vldrhq_u16(offsets);
+    for (; count; x += 8, patch += 8u * row) {
+        const uint32_t some = count < 8u ? count : 8u;
+        const mve_pred16_t lanes = vctp16q(some);
+        const int8_t *from = x;
+        int8_t *to = patch;
+        for (uint32_t c = channels; c; c--) {
+            vstrbq_scatter_offset_p_s16(to, at, vldrbq_z_s16(from, lanes), lanes);
+            from += map;
+            to++;
+        }
+        count -= some;
+    }
+}
+
+/* Lays out the window at (top, left). The channels of one tap are one run; where there is a single channel, the taps of
+ * one row are. */
 MQ_OUT_OF_LINE void mq_lay_out_s8(int8_t *patch, const int8_t *x, const mq_conv_shape *s, int32_t top, int32_t left,
                                   int8_t zero) {
     const mq_taps v = mq_taps_inside(top, s->dilation_height, s->kernel_height, s->in_height);
@@ -238,17 +275,21 @@ MQ_OUT_OF_LINE void mq_lay_out_s8(int8_t *patch, const int8_t *x, const mq_conv_
             patch[k] = zero;
         }
     }
-    const int32_t runs = s->channels == 1 ? 1 : columns;
-    const int32_t length = s->channels == 1 ? columns : s->channels;
-    const int32_t step = s->channels == 1 ? s->dilation_width : s->in_height * s->in_width;
-    for (int32_t a = v.first; a < v.end; a++) {
-        int32_t at = (top + a * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
-        int32_t k = (a * s->kernel_width + h.first) * s->channels;
-        for (int32_t r = 0; r < runs; r++) {
-            mq_put_s8(patch + k, x + at, (uint32_t)length, (uint32_t)step);
-            at += s->dilation_width;
-            k += s->channels;
+    const int32_t runs = v.end - v.first;
+    const int32_t down = s->dilation_height * s->in_width;
+    x += (top + v.first * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
+    patch += (v.first * s->kernel_width + h.first) * s->channels;
+    if (s->channels == 1 && s->dilation_width == 1) {
+        mq_put_runs_s8(patch, x, (uint32_t)runs, (uint32_t)columns, (uint32_t)down, (uint32_t)s->kernel_width);
+        return;
+    }
+    for (int32_t a = 0; a < runs; a++) {
+        for (int32_t d = 0; d < columns; d++) {
+            mq_put_s8(patch + d * s->channels, x + d * s->dilation_width, (uint32_t)s->channels,
+                      (uint32_t)(s->in_height * s->in_width));
         }
+        patch += s->kernel_width * s->channels;
+        x += down;
     }
 }
 
@@ -265,30 +306,60 @@ static inline void mq_windows_left_s16(const mq_patch *n, uint32_t columns, cons
     }
 }
 
-/* Puts `length` values, `step` apart, side by side. */
-static inline void mq_put_s16(int16_t *to, const int16_t *x, uint32_t length, uint32_t step) {
-    if (step == 1u) {
-        for (uint32_t k = 0; k < length; k += 8u) {
-            const mve_pred16_t some = vctp16q(length - k);
-            vstrhq_p_s16(to + k, vldrhq_z_s16(x + k, some), some);
+/* `runs` runs of `length` values side by side; `x_step` and `step` from one run to the next. */
+static inline void mq_put_runs_s16(int16_t *to, const int16_t *x, uint32_t runs, uint32_t length, uint32_t x_step,
+                                   uint32_t step) {
+    for (uint32_t k = 0; k < length; k += 8u) {
+        const mve_pred16_t some = vctp16q(length - k);
+        const int16_t *from = x + k;
+        int16_t *into = to + k;
+        for (uint32_t r = runs; r; r--) {
+            vstrhq_p_s16(into, vldrhq_z_s16(from, some), some);
+            from += x_step;
+            into += step;
         }
-        return;
     }
-    const uint32_t offsets[4] = {0, step, 2u * step, 3u * step};
+}
+
+/* `length` values, `x_step` apart, put side by side. */
+static inline void mq_put_s16(int16_t *to, const int16_t *x, uint32_t length, uint32_t x_step) {
+    const uint32_t offsets[4] = {0, x_step, 2u * x_step, 3u * x_step};
     const uint32x4_t at = vldrwq_u32(offsets);
-    for (; length >= 4u; length -= 4u) {
+    for (uint32_t fours = length >> 2; fours; fours--) {
         vstrhq_s32(to, vldrhq_gather_shifted_offset_s32(x, at));
-        x += 4u * step;
+        x += 4u * x_step;
         to += 4;
     }
-    if (length) {
-        const mve_pred16_t some = vctp32q(length);
+    if (length & 3u) {
+        const mve_pred16_t some = vctp32q(length & 3u);
         vstrhq_p_s32(to, vldrhq_gather_shifted_offset_z_s32(x, at, some), some);
     }
 }
 
-/* Lays out the window at (top, left): the channels of one tap or, where there is a single channel, the taps of one row
- * are one run. */
+/* Lays out `count` windows of one tap that stand side by side: `channels` times `count` values, transposed. */
+static inline void mq_lay_out_points_s16(int16_t *patch, const int16_t *x, uint32_t channels, uint32_t map,
+                                         uint32_t row, uint32_t count) {
+    uint16_t offsets[8];
+    for (uint32_t k = 0; k < 8u; k++) {
+        offsets[k] = (uint16_t)(k * row);
+    }
+    const uint16x8_t at = vldrhq_u16(offsets);
+    for (; count; x += 8, patch += 8u * row) {
+        const uint32_t some = count < 8u ? count : 8u;
+        const mve_pred16_t lanes = vctp16q(some);
+        const int16_t *from = x;
+        int16_t *to = patch;
+        for (uint32_t c = channels; c; c--) {
+            vstrhq_scatter_shifted_offset_p_s16(to, at, vldrhq_z_s16(from, lanes), lanes);
+            from += map;
+            to++;
+        }
+        count -= some;
+    }
+}
+
+/* Lays out the window at (top, left). The channels of one tap are one run; where there is a single channel, the taps of
+ * one row are. */
 MQ_OUT_OF_LINE void mq_lay_out_s16(int16_t *patch, const int16_t *x, const mq_conv_shape *s, int32_t top, int32_t left,
                                    int16_t zero) {
     const mq_taps v = mq_taps_inside(top, s->dilation_height, s->kernel_height, s->in_height);
@@ -300,17 +371,21 @@ MQ_OUT_OF_LINE void mq_lay_out_s16(int16_t *patch, const int16_t *x, const mq_co
             patch[k] = zero;
         }
     }
-    const int32_t runs = s->channels == 1 ? 1 : columns;
-    const int32_t length = s->channels == 1 ? columns : s->channels;
-    const int32_t step = s->channels == 1 ? s->dilation_width : s->in_height * s->in_width;
-    for (int32_t a = v.first; a < v.end; a++) {
-        int32_t at = (top + a * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
-        int32_t k = (a * s->kernel_width + h.first) * s->channels;
-        for (int32_t r = 0; r < runs; r++) {
-            mq_put_s16(patch + k, x + at, (uint32_t)length, (uint32_t)step);
-            at += s->dilation_width;
-            k += s->channels;
+    const int32_t runs = v.end - v.first;
+    const int32_t down = s->dilation_height * s->in_width;
+    x += (top + v.first * s->dilation_height) * s->in_width + left + h.first * s->dilation_width;
+    patch += (v.first * s->kernel_width + h.first) * s->channels;
+    if (s->channels == 1 && s->dilation_width == 1) {
+        mq_put_runs_s16(patch, x, (uint32_t)runs, (uint32_t)columns, (uint32_t)down, (uint32_t)s->kernel_width);
+        return;
+    }
+    for (int32_t a = 0; a < runs; a++) {
+        for (int32_t d = 0; d < columns; d++) {
+            mq_put_s16(patch + d * s->channels, x + d * s->dilation_width, (uint32_t)s->channels,
+                       (uint32_t)(s->in_height * s->in_width));
         }
+        patch += s->kernel_width * s->channels;
+        x += down;
     }
 }
 

@@ -90,6 +90,7 @@ MQ_LOAD(int16x8_t, 8u, vldrhq_s16, int16_t)
 MQ_LOAD(int32x4_t, 4u, vldrhq_s32, int16_t)
 MQ_LOAD(int32x4_t, 4u, vldrwq_s32, int32_t)
 MQ_LOAD(uint32x4_t, 4u, vldrwq_u32, uint32_t)
+MQ_LOAD(uint16x8_t, 8u, vldrhq_u16, uint16_t)
 
 MQ_LOAD_SOME(int8x16_t, 16u, vldrbq_z_s8, int8_t)
 MQ_LOAD_SOME(int16x8_t, 8u, vldrbq_z_s16, int8_t)
@@ -134,25 +135,27 @@ MQ_STORE_SOME(int32x4_t, 4u, vstrbq_p_s32, int8_t, mq_low_s8)
 MQ_STORE_SOME(int32x4_t, 4u, vstrhq_p_s32, int16_t, mq_low_s16)
 MQ_STORE_SOME(int32x4_t, 4u, vstrwq_p_s32, int32_t, mq_low_s32)
 
-#define MQ_SCATTER(name, type, low)                                                                                    \
-    static inline void name(type *p, uint32x4_t offset, int32x4_t a) {                                                 \
-        for (uint32_t i = 0; i < 4u; i++) {                                                                            \
+#define MQ_SCATTER(vector, lanes, offsets, name, type, low)                                                            \
+    static inline void name(type *p, offsets offset, vector a) {                                                       \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
             p[offset.lane[i]] = low(a.lane[i]);                                                                        \
         }                                                                                                              \
     }
-#define MQ_SCATTER_SOME(name, type, low)                                                                               \
-    static inline void name(type *p, uint32x4_t offset, int32x4_t a, mve_pred16_t m) {                                 \
-        for (uint32_t i = 0; i < 4u; i++) {                                                                            \
-            if (mq_lane_in(m, i, 4u)) {                                                                                \
+#define MQ_SCATTER_SOME(vector, lanes, offsets, name, type, low)                                                       \
+    static inline void name(type *p, offsets offset, vector a, mve_pred16_t m) {                                       \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
+            if (mq_lane_in(m, i, 16u / lanes)) {                                                                       \
                 p[offset.lane[i]] = low(a.lane[i]);                                                                    \
             }                                                                                                          \
         }                                                                                                              \
     }
 
-MQ_SCATTER(vstrbq_scatter_offset_s32, int8_t, mq_low_s8)
-MQ_SCATTER(vstrhq_scatter_shifted_offset_s32, int16_t, mq_low_s16)
-MQ_SCATTER_SOME(vstrbq_scatter_offset_p_s32, int8_t, mq_low_s8)
-MQ_SCATTER_SOME(vstrhq_scatter_shifted_offset_p_s32, int16_t, mq_low_s16)
+MQ_SCATTER(int32x4_t, 4u, uint32x4_t, vstrbq_scatter_offset_s32, int8_t, mq_low_s8)
+MQ_SCATTER(int32x4_t, 4u, uint32x4_t, vstrhq_scatter_shifted_offset_s32, int16_t, mq_low_s16)
+MQ_SCATTER_SOME(int32x4_t, 4u, uint32x4_t, vstrbq_scatter_offset_p_s32, int8_t, mq_low_s8)
+MQ_SCATTER_SOME(int32x4_t, 4u, uint32x4_t, vstrhq_scatter_shifted_offset_p_s32, int16_t, mq_low_s16)
+MQ_SCATTER_SOME(int16x8_t, 8u, uint16x8_t, vstrbq_scatter_offset_p_s16, int8_t, mq_low_s8)
+MQ_SCATTER_SOME(int16x8_t, 8u, uint16x8_t, vstrhq_scatter_shifted_offset_p_s16, int16_t, mq_low_s16)
 
 /* --- lanes --- */
 

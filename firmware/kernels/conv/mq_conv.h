@@ -16,7 +16,8 @@
  *   s8_s16     s8 input, s16 output.
  *
  * patch: room for what a kernel lays out side by side: four windows as x is stored (scalar); two in s16, each rounded
- * up to a multiple of 4 (dsp).
+ * up to a multiple of 4 (dsp); up to 16, or 4 where their rows take more than 128 values, as mq_mve_conv.h has them
+ * (mve).
  *
  * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
  * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, and one

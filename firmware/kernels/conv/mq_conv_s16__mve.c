@@ -25,23 +25,33 @@ static void multiply(const int16_t *patch, const int8_t *w, const mq_patch *n, u
     }
 }
 
+/* `count` windows from number `at` on. */
+static void lay_out(int16_t *windows, const int16_t *x, uint32_t row, uint32_t at, uint32_t count,
+                    const mq_conv_shape *s, int16_t zero) {
+    int32_t i = (int32_t)at / s->out_width;
+    int32_t j = (int32_t)at % s->out_width;
+    for (; count; count--, windows += row) {
+        mq_lay_out_s16(windows, x, s, i * s->stride_height - s->pad_top, j * s->stride_width - s->pad_left, zero);
+        j = j + 1 < s->out_width ? j + 1 : 0;
+        i += j == 0;
+    }
+}
+
 void mq_conv_s16(const int16_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
                  const mq_conv_params *p) {
     const mq_patch n = mq_patch_of(s, 8u);
     int16_t *windows = (int16_t *)patch;
     const uint32_t map = (uint32_t)(s->out_height * s->out_width);
+    const int points = mq_side_by_side(s);
     for (int32_t batch = 0; batch < s->batch; batch++) {
         for (int32_t g = 0; g < s->groups; g++) {
             const int8_t *group = w + (uint32_t)(g * s->outputs) * n.row;
-            int32_t i = 0;
-            int32_t j = 0;
             for (uint32_t at = 0; at < map; at += n.windows) {
                 const uint32_t count = map - at < n.windows ? map - at : n.windows;
-                for (uint32_t k = 0; k < count; k++) {
-                    mq_lay_out_s16(windows + k * n.row, x, s, i * s->stride_height - s->pad_top,
-                                   j * s->stride_width - s->pad_left, 0);
-                    j = j + 1 < s->out_width ? j + 1 : 0;
-                    i += j == 0;
+                if (points) {
+                    mq_lay_out_points_s16(windows, x + at, (uint32_t)s->channels, map, n.row, count);
+                } else {
+                    lay_out(windows, x, n.row, at, count, s, 0);
                 }
                 multiply(windows, group, &n, (uint32_t)(g * s->outputs), count, y + at, s, p);
             }
