@@ -222,4 +222,12 @@ MQ_LANES(int32x4_t, 4u, vrshlq_s32, (int32x4_t a, int32x4_t b), mq_vrshl(a.lane[
 MQ_SUM(int8x16_t, 16u, vmladavaq_s8)
 MQ_SUM(int16x8_t, 8u, vmladavaq_s16)
 
+static inline int32_t vmladavq_s8(int8x16_t x, int8x16_t y) {
+    return vmladavaq_s8(0, x, y);
+}
+
+static inline int32_t vmladavq_s16(int16x8_t x, int16x8_t y) {
+    return vmladavaq_s16(0, x, y);
+}
+
 #endif

@@ -315,7 +315,8 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
             (f[f"out_{n}"] - 1) * f[f"stride_{n}"] + (f[f"kernel_{n}"] - 1) * f[f"dilation_{n}"] + 1
             for n in ("height", "width")
         ]
-        return {"map": lo.scratch(prod(sizes) + 1, "s16", "map")}
+        beyond = 16 if lo.isa(kernel) == "mve" else 1  # as far as Helium's vectors reach beyond the last window
+        return {"map": lo.scratch(prod(sizes) + beyond, "s16", "map")}
     if kernel not in WITH_PATCH:
         return {}
     columns = it.matrix.shape[1]
