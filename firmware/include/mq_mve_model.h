@@ -108,6 +108,10 @@ MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_z_s32, (const int8_t *p, uint32x4_t
 MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_z_s32, (const int16_t *p, uint32x4_t offset, mve_pred16_t m),
          mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0)
 
+MQ_LANES(uint32x4_t, 4u, vldrwq_gather_shifted_offset_u32, (const uint32_t *p, uint32x4_t offset), p[offset.lane[i]])
+MQ_LANES(uint32x4_t, 4u, vldrwq_gather_shifted_offset_z_u32, (const uint32_t *p, uint32x4_t offset, mve_pred16_t m),
+         mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0)
+
 #define MQ_STORE(vector, lanes, name, type, low)                                                                       \
     static inline void name(type *p, vector a) {                                                                       \
         for (uint32_t i = 0; i < lanes; i++) {                                                                         \
@@ -208,7 +212,43 @@ static inline int32_t mq_vrshl(int32_t x, int32_t by) {
 MQ_LANES(int32x4_t, 4u, vqshlq_s32, (int32x4_t a, int32x4_t b), mq_vqshl(a.lane[i], b.lane[i]))
 MQ_LANES(int32x4_t, 4u, vrshlq_s32, (int32x4_t a, int32x4_t b), mq_vrshl(a.lane[i], b.lane[i]))
 
+MQ_LANES(uint32x4_t, 4u, vshrq_n_u32, (uint32x4_t a, const int imm), a.lane[i] >> imm)
+MQ_LANES(uint32x4_t, 4u, vmulq_n_u32, (uint32x4_t a, uint32_t b), a.lane[i] * b)
+MQ_LANES(int32x4_t, 4u, vreinterpretq_s32_u32, (uint32x4_t a), mq_low_s32(a.lane[i]))
+MQ_LANES(int32x4_t, 4u, vpselq_s32, (int32x4_t a, int32x4_t b, mve_pred16_t m),
+         mq_lane_in(m, i, 4u) ? a.lane[i] : b.lane[i])
+
+/* VRSHL without signs. */
+static inline uint32_t mq_vrshl_u32(uint32_t x, int32_t by) {
+    const int32_t shift = mq_low_s8(by);
+    if (shift >= 0) {
+        return shift > 31 ? 0u : x << shift;
+    }
+    return shift < -32 ? 0u : (uint32_t)(((uint64_t)x + ((uint64_t)1 << (-shift - 1))) >> -shift);
+}
+
+MQ_LANES(uint32x4_t, 4u, vrshlq_u32, (uint32x4_t a, int32x4_t b), mq_vrshl_u32(a.lane[i], b.lane[i]))
+
 /* --- sums over lanes --- */
+
+static inline uint64_t vaddlvaq_u32(uint64_t a, uint32x4_t x) {
+    return a + x.lane[0] + x.lane[1] + x.lane[2] + x.lane[3];
+}
+
+static inline int32_t vmaxvq_s32(int32_t a, int32x4_t x) {
+    for (uint32_t i = 0; i < 4u; i++) {
+        a = x.lane[i] > a ? x.lane[i] : a;
+    }
+    return a;
+}
+
+static inline int32_t vaddvaq_s8(int32_t a, int8x16_t x) {
+    int64_t sum = a;
+    for (uint32_t i = 0; i < 16u; i++) {
+        sum += x.lane[i];
+    }
+    return mq_low_s32(sum);
+}
 
 #define MQ_SUM(vector, lanes, name)                                                                                    \
     static inline int32_t name(int32_t a, vector x, vector y) {                                                        \
