@@ -117,6 +117,10 @@ class Lowering:
         """The real value of one step of each element, of constants that the model has as whole numbers."""
         return self.graph.steps.get(edge)
 
+    def moments_of(self, edge: str) -> Array | None:
+        """What the plan knows of the inputs that a weight matrix is multiplied with (see `rounding`)."""
+        return self.plan.moments.get(edge)
+
     def is_constant(self, edge: str) -> bool:
         """Is the value of an edge known before a frame arrives?"""
         return edge in self.graph.constants

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mcu_quant import fixed, formats
+from mcu_quant import fixed, formats, rounding
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array
 
@@ -44,6 +44,7 @@ def rows(
     *,
     accumulator_bits: int = 32,
     steps: Array | None = None,
+    moments: Array | None = None,
 ) -> Rows:
     """Quantise a [rows, columns] matrix, symmetric, one scale per row.
 
@@ -52,6 +53,8 @@ def rows(
 
     `steps`: of weights that the model has as whole numbers, the real value of one step of each. Where each row has one
     step, and its whole numbers fit the format, they are taken over as they are.
+
+    `moments`: of the inputs (see `rounding`); with them the errors of weights in s8 make up for each other.
     """
     real = np.asarray(weights, np.float64)
     real_bias = np.zeros(len(real)) if bias is None else np.asarray(bias, np.float64).ravel()
@@ -67,7 +70,10 @@ def rows(
     # a bias far beyond what the weights can add (a dead row with an offset) must fit as well
     scale = np.maximum(scale, np.abs(real_bias) / (x.scale * (limit // 2)))
     while True:
-        w = np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
+        if moments is None or weight_format != "s8":
+            w = np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
+        else:
+            w = rounding.compensated(real, scale, fmt.maximum, moments)
         b = np.rint(real_bias / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
         furthest = max(xf.maximum, -xf.minimum)
         bound = np.abs(b) + furthest * np.abs(w).sum(axis=1)

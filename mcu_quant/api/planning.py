@@ -93,9 +93,7 @@ def choose(
     start = begin(model, board, request, data, progress)
     found = survey(model, board, start, planning, progress)
     outcome, notes = _solved(found, model, planning.goal)
-    made = replace(
-        start.plan, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome), ranges=start.plan.ranges
-    )
+    made = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
     return Chosen(Planned(made, start.clips, (*start.diagnostics, *notes)), outcome)
 
 

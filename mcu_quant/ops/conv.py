@@ -270,7 +270,8 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     # x - x_zero has one bit more than x: the accumulator is proven with one bit less
     bits = 62 if wide else 32 if fold_zero or not x_quant.zero_point else 31
     zero = x_quant if fold_zero else QuantParams(x_quant.scale)
-    rows = quantise.rows(it.matrix, it.bias, zero, f.input, weight_format, accumulator_bits=bits, steps=it.steps)
+    known = {"steps": it.steps, "moments": lo.moments_of(op.inputs[1])}
+    rows = quantise.rows(it.matrix, it.bias, zero, f.input, weight_format, accumulator_bits=bits, **known)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)

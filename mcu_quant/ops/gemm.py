@@ -248,8 +248,8 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
     assert x_quant and y_quant
     wide = weight_format == "s16"
-    steps = lo.steps_of(op.inputs[1])
-    rows = quantise.rows(w, b, x_quant, f.input, weight_format, accumulator_bits=62 if wide else 32, steps=steps)
+    known = {"steps": lo.steps_of(op.inputs[1]), "moments": lo.moments_of(op.inputs[1])}
+    rows = quantise.rows(w, b, x_quant, f.input, weight_format, accumulator_bits=62 if wide else 32, **known)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -280,7 +280,8 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     w, b, count = _matrix(op, lo)
     x, x_scale = lo.read_frame(op.inputs[0])
-    rows = quantise.rows(w, None, QuantParams(1.0), "s8", steps=lo.steps_of(op.inputs[1]))
+    steps, moments = lo.steps_of(op.inputs[1]), lo.moments_of(op.inputs[1])
+    rows = quantise.rows(w, None, QuantParams(1.0), "s8", steps=steps, moments=moments)
     kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"
     low, high = limits(op)
     bias = np.zeros(len(w)) if b is None else b

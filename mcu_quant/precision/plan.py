@@ -6,6 +6,7 @@ range. A plan with ranges needs no data to be built again, and gives the same by
 
 from __future__ import annotations
 
+import base64
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
 from mcu_quant.formats import ScaleKind
+from mcu_quant.ir import Array
 
 #: Formats that a plan may choose, in the order they are listed to people.
 CHOICES = ("f32", "f16", "s16", "s8")
@@ -67,8 +71,11 @@ class PrecisionPlan:
     sha256: str = ""
     #: of a plan that the planner made: what it was made for, and what was predicted and measured of it
     planned: str = ""
+    #: by name of a weight matrix, what is known of its inputs, [directions + 1, n] in f16 (see `mcu_quant/rounding.py`)
+    moments: Mapping[str, Array] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "moments", MappingProxyType(dict(self.moments)))
         object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
         object.__setattr__(self, "ranges", MappingProxyType(dict(self.ranges)))
 
@@ -85,6 +92,7 @@ _HEAD = """\
 # An operator's line may also set weights = "s8" | "s16", output = FORMAT, scale = "static" | "frame" | "frame-pow2",
 # and, of a recurrent layer in s8, input = "s8" | "s16".
 # [ranges] holds the smallest and largest value of each edge in calibration: no data is needed to build again.
+# [moments], if there, holds the main directions of the inputs of layers: 8-bit weights are rounded to suit them.
 """
 
 
@@ -95,7 +103,14 @@ def to_toml(plan: PrecisionPlan) -> str:
     lines += ["", "[operators]", *(f"{_quoted(name)} = {_line(choice)}" for name, choice in plan.operators.items())]
     lines += ["", "[ranges]"]
     lines += [f"{_quoted(name)} = [{float(r.low)!r}, {float(r.high)!r}]" for name, r in plan.ranges.items()]
+    lines += ["", "[moments]"] if plan.moments else []
+    lines += [f"{_quoted(name)} = {_moments(kept)}" for name, kept in plan.moments.items()]
     return "\n".join([_HEAD, *lines]) + "\n"
+
+
+def _moments(kept: Array) -> str:
+    data = base64.b64encode(kept.astype("<f2").tobytes()).decode()
+    return f'{{ rows = {len(kept)}, f16 = "{data}" }}'
 
 
 def _line(choice: OperatorPlan) -> str:
@@ -141,7 +156,8 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
     except tomllib.TOMLDecodeError as error:
         raise DiagnosticError(Diagnostic("MQ304", where, f"is not TOML: {error}")) from error
     problems = schemas.validate(document, "plan", where, "MQ304")
-    raise_errors([*problems, *_unknown_formats(document, where), *_wrong_ranges(document, where)])
+    wrong = [*_wrong_ranges(document, where), *_wrong_moments(document, where)]
+    raise_errors([*problems, *_unknown_formats(document, where), *wrong])
     return PrecisionPlan(
         model=document.get("model", ""),
         preset=document.get("preset", ""),
@@ -150,6 +166,13 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
         calibrated_on=document.get("calibrated_on", ""),
         sha256=document.get("sha256", ""),
         planned=document.get("planned", ""),
+        moments={name: _from_base64(kept) for name, kept in document.get("moments", {}).items()},
+    )
+
+
+def _from_base64(kept: Mapping[str, Any]) -> Array:
+    return (
+        np.frombuffer(base64.b64decode(kept["f16"], validate=True), "<f2").reshape(kept["rows"], -1).astype(np.float16)
     )
 
 
@@ -181,6 +204,19 @@ def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagno
             found = unknown_format(word, f"{where}: operators.{name}.{key}") if isinstance(word, str) else None
             if found:
                 yield found
+
+
+def _wrong_moments(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    """What a schema cannot say of moments: whole rows of numbers, all finite."""
+    found = document.get("moments")
+    for name, kept in found.items() if isinstance(found, dict) else ():
+        try:
+            whole = bool(np.isfinite(_from_base64(kept)).all())
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            help_ = "delete the line: weights are rounded to nearest then"
+            yield Diagnostic("MQ304", f"{where}: moments.{name}", "are not rows of finite numbers", help=help_)
 
 
 def _wrong_ranges(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:

@@ -42,7 +42,7 @@ from mcu_quant.precision.problem import (
 )
 from mcu_quant.precision.sensitivity import Request, Table
 from mcu_quant.precision.solvers import milp
-from mcu_quant.precision.strategies import strategy
+from mcu_quant.precision.strategies import strategies, strategy
 from mcu_quant.precision.trial import Trial, decibels
 
 #: How often the problem is corrected by what was measured, and solved again.
@@ -166,6 +166,8 @@ def survey(task: Task) -> Map:
     known = {op.name: _open(op, task) for op in presets.planned(task.graph)}
     plans = sum(1 for found in known.values() for w in found if w.line != OperatorPlan(FLOAT))
     trial = Trial.of(task.graph, task.target, task.start, task.clips, plans)
+    for step in strategies("steps").values():
+        trial = replace(trial, start=step.apply(trial, known, task.clips, task.jobs, task.progress))
     method = strategy("sensitivity", task.sensitivity)
     request = Request(task.graph, known, trial, task.jobs, task.progress)
     table: Table = method.score(request)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcu_quant import fixed, formats, quantise
+from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops.common import packing
@@ -129,14 +130,12 @@ def gates(
     wide = weights == "s16"
     units = op.attributes["hidden_size"]
     limit = 62 if wide else 32
-    rows = {
-        "x": quantise.rows(
-            matrix(lo, op, 1), x_bias, x.quant, x.format, weights, accumulator_bits=limit, steps=step_matrix(lo, op, 1)
-        ),
-        "h": quantise.rows(
-            matrix(lo, op, 2), h_bias, hidden, read, weights, accumulator_bits=limit, steps=step_matrix(lo, op, 2)
-        ),
-    }
+
+    def quantised(index: int, bias: Array | None, quant: QuantParams, fmt: str) -> quantise.Rows:
+        known = {"steps": step_matrix(lo, op, index), "moments": lo.moments_of(op.inputs[index])}
+        return quantise.rows(matrix(lo, op, index), bias, quant, fmt, weights, accumulator_bits=limit, **known)
+
+    rows = {"x": quantised(1, x_bias, x.quant, x.format), "h": quantised(2, h_bias, hidden, read)}
 
     def per_row(values: Sequence[int]) -> NDArray[np.float64]:
         return np.tile(np.repeat(np.asarray(values, np.float64), units), directions(op))
