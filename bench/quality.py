@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from scipy.io import wavfile
+from scipy.stats import rankdata
 
 from bench import speech
 from bench.speech import GAINS, Step
@@ -153,9 +154,7 @@ def voice_activity(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clip
 
 def _auc(labels: Any, scores: Any) -> float:
     """Area under the ROC curve: how often a voiced frame scores above an unvoiced one."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
+    ranks = rankdata(scores)  # frames that score alike share their rank
     n = int(labels.sum())
     return float((ranks[labels].sum() - n * (n + 1) / 2) / (n * (len(labels) - n)))
 

@@ -20,6 +20,7 @@ from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.precision import parallel, presets
 from mcu_quant.precision.candidates import ways
+from mcu_quant.precision.cluster import cluster
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, from_toml, to_toml
 from mcu_quant.precision.pricing import CALLER, FLOAT, price
 from mcu_quant.precision.problem import CYCLES, FLASH, RAM, Problem
@@ -181,6 +182,28 @@ def test_processes_find_what_one_process_finds(trial, monkeypatch):
     said: list[str] = []
     assert parallel.losses(trial, plans, jobs=2, progress=said.append) == alone
     assert said[-1].startswith(f"measuring plans: {len(plans)} of {len(plans)}")
+
+
+@pytest.mark.slow
+def test_a_cluster_finds_what_one_process_finds(trial):
+    from distributed import LocalCluster
+    from joblib.parallel import get_active_backend
+
+    plans = [{op.name: OperatorPlan(fmt)} for op in presets.planned(trial.graph) for fmt in ("s8", "f16")]
+    alone = [trial.loss(trial.with_lines(p)) for p in plans]
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local:
+        address = local.scheduler_address
+        with cluster(address) as processors:
+            assert processors == 1
+            found = [m for portion in parallel._spread(trial, plans, processors) for m in portion]
+            assert "Dask" in type(get_active_backend()[0]).__name__
+    assert sorted(loss for _, loss in found) == sorted(alone)
+
+
+def test_a_cluster_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr("mcu_quant.precision.cluster.TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(DiagnosticError, match="nobody answers"), cluster("tcp://127.0.0.1:9"):
+        pass
 
 
 def test_what_goes_to_processes_and_back_survives(trial):

@@ -31,6 +31,7 @@ from mcu_quant.lowering import Target
 from mcu_quant.pipelines import Pipeline
 from mcu_quant.precision import front
 from mcu_quant.precision import plan as plans
+from mcu_quant.precision.cluster import cluster
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.precision.planner import Outcome
 from mcu_quant.report import render
@@ -178,8 +179,10 @@ def explore(request: ExploreRequest, progress: Progress = quiet) -> Document:
     model, board = _model_and_board(request.source, request.board, progress)
     assert board is not None
     start = planning.begin(model, board, PrecisionRequest(), request.data, progress)
-    found = planning.survey(model, board, start, request.planning, progress)
-    points = front.front(found, request.minimise, request.points)
+    with cluster(request.planning.cluster) as processors:
+        how = replace(request.planning, jobs=request.planning.jobs or processors)
+        found = planning.survey(model, board, start, how, progress)
+        points = front.front(found, request.minimise, request.points)
     return {
         "model": model.graph.name,
         "board": board.id,

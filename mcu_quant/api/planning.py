@@ -17,6 +17,7 @@ from mcu_quant.calibrate import calibrate, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
 from mcu_quant.precision import planner, presets, reasons
+from mcu_quant.precision.cluster import cluster
 from mcu_quant.precision.goal import Goal, in_words
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
@@ -37,6 +38,8 @@ class Planning:
     sensitivity: str | None = None
     solver: str | None = None
     jobs: int | None = None
+    #: address of a Dask scheduler, whose workers measure
+    cluster: str | None = None
 
     @property
     def words(self) -> list[str]:
@@ -91,8 +94,10 @@ def choose(
         target = stages.target(board)
         return Chosen(stages.choose(model, target, request, data, progress, editable=editable))
     start = begin(model, board, request, data, progress)
-    found = survey(model, board, start, planning, progress)
-    outcome, notes = _solved(found, model, planning.goal)
+    with cluster(planning.cluster) as processors:
+        planning = replace(planning, jobs=planning.jobs or processors)
+        found = survey(model, board, start, planning, progress)
+        outcome, notes = _solved(found, model, planning.goal)
     made = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
     return Chosen(Planned(made, start.clips, (*start.diagnostics, *notes)), outcome)
 

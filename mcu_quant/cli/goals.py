@@ -55,6 +55,7 @@ _HOW = (
     click.option(
         "--jobs", type=click.IntRange(1), metavar="N", help="Processes at once.  [default: one per processor]"
     ),
+    click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers measure: tcp://host:8786."),
 )
 
 
@@ -80,6 +81,7 @@ def planning(
     sensitivity: str | None = None,
     solver: str | None = None,
     jobs: int | None = None,
+    cluster: str | None = None,
 ) -> Planning:
     """What the options ask the planner for.
 
@@ -88,7 +90,7 @@ def planning(
     """
     from mcu_quant.api.planning import Planning
 
-    return Planning(_goal(max_flash, max_ram, max_latency, min_snr, minimise), sensitivity, solver, jobs)
+    return Planning(_goal(max_flash, max_ram, max_latency, min_snr, minimise), sensitivity, solver, jobs, cluster)
 
 
 def _goal(

@@ -41,6 +41,7 @@ def command(
     sensitivity: str | None,
     solver: str | None,
     jobs: int | None,
+    cluster: str | None,
     bind: tuple[str, ...],
     states: tuple[str, ...],
     pipeline: str | None,
@@ -60,7 +61,7 @@ def command(
 
     if target and target.suffix not in chart.SUFFIXES:
         raise options.usage(str(target), "is no picture", f"end it in {', '.join(chart.SUFFIXES)}")
-    wanted = goals.planning(sensitivity=sensitivity, solver=solver, jobs=jobs)
+    wanted = goals.planning(sensitivity=sensitivity, solver=solver, jobs=jobs, cluster=cluster)
     with output.progress() as progress:
         made = api.explore(api.ExploreRequest(source, board, data, points, minimise, wanted), progress)
     if target:
