@@ -160,6 +160,11 @@ CATALOGUE: dict[str, Code] = {
         "The message says what the plan that comes nearest takes, and how far each limit would have to give way.",
         FINDINGS,
     ),
+    "MQ308": Code(
+        "formats were not chosen by measuring",
+        "Measuring every format of a model of this size takes long. A goal (--min-snr 30) asks for it all the same.",
+        FINDINGS,
+    ),
     "MQ401": Code(
         "data cannot be used",
         "The calibration or test data is missing, unreadable, or has another shape, rate or number of channels than "

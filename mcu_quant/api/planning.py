@@ -17,14 +17,19 @@ from mcu_quant.calibrate import calibrate, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
 from mcu_quant.precision import planner, presets, reasons
+from mcu_quant.precision.candidates import ways
 from mcu_quant.precision.cluster import cluster
 from mcu_quant.precision.goal import Goal, in_words
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts
+from mcu_quant.precision.trial import seconds_for
 
 #: What the worst output keeps against f32 where the user asks for no quality.
 DEFAULT_SNR_DB = 30.0
+
+#: Where nobody asks for a goal, planning may take so long on one processor, with so many clips.
+LONGEST_SECONDS, CLIPS = 300.0, 4
 
 #: The name of the planner where a plan says which preset it came from.
 PRESET = "planner"
@@ -75,6 +80,22 @@ def is_asked(model: Model, request: PrecisionRequest, planning: Planning, data: 
     return planning.goal is not None or (data is not None and not qdq.is_quantised(model.graph))
 
 
+def too_long(model: Model, board: Board, planning: Planning) -> Diagnostic | None:
+    """MQ308 if nobody asked for a goal and planning would take longer than anybody waits for a build."""
+    if planning.goal is not None:
+        return None
+    target = stages.target(board)
+    plans = sum(len(ways(op, model.graph, target)) for op in presets.planned(model.graph))
+    seconds = seconds_for(model.graph, CLIPS, plans)
+    if seconds <= LONGEST_SECONDS:
+        return None
+    message = (
+        f"measuring {plans} formats of operators takes about {seconds / 60:.0f} processor minutes: a preset is used"
+    )
+    help_ = f"ask for it with a goal, for example --min-snr {DEFAULT_SNR_DB:g}; results are kept for the next time"
+    return Diagnostic("MQ308", model.graph.name, message, help=help_, severity=Severity.WARNING)
+
+
 def choose(
     model: Model,
     board: Board | None,
@@ -90,16 +111,18 @@ def choose(
     Raises:
         DiagnosticError: as `stages.choose`; MQ306 if no plan keeps the limits.
     """
-    if board is None or not is_asked(model, request, planning, data):
-        target = stages.target(board)
-        return Chosen(stages.choose(model, target, request, data, progress, editable=editable))
+    asked = board is not None and is_asked(model, request, planning, data)
+    instead = too_long(model, board, planning) if asked and board else None
+    if board is None or not asked or instead:
+        made = stages.choose(model, stages.target(board), request, data, progress, editable=editable)
+        return Chosen(replace(made, diagnostics=(*made.diagnostics, *([instead] if instead else []))))
     start = begin(model, board, request, data, progress)
     with cluster(planning.cluster) as processors:
         planning = replace(planning, jobs=planning.jobs or processors)
         found = survey(model, board, start, planning, progress)
         outcome, notes = _solved(found, model, planning.goal)
-    made = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
-    return Chosen(Planned(made, start.clips, (*start.diagnostics, *notes)), outcome)
+    plan = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
+    return Chosen(Planned(plan, start.clips, (*start.diagnostics, *notes)), outcome)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,14 +211,14 @@ def _unreachable(error: UnreachableError, board: Board) -> Diagnostic:
     """MQ306 with what would do: each limit by itself, and the plan that comes nearest."""
     clock = board.clock.hz
     limits = error.goal.limits(clock)
-    ways = [
+    others = [
         f"{in_words(n, a, clock)} instead of {in_words(n, limits[n], clock)}"
         for n, a in error.needed.items()
         if a != inf and abs(a - limits[n]) > 1e-6 * limits[n]
     ]
     nearest = ", ".join(in_words(n, error.nearest.measured[n], clock) for n in (LOSS, FLASH, RAM, CYCLES))
     message = f"no plan keeps all of: {error.goal}; the nearest has {nearest}"
-    help_ = "with all else kept, one of these can: " + "; ".join(ways) if ways else "give up more than one of them"
+    help_ = "with all else kept, one of these can: " + "; ".join(others) if others else "give up more than one of them"
     return Diagnostic("MQ306", board.id, message, help=help_)
 
 

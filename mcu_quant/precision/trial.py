@@ -35,6 +35,9 @@ from mcu_quant.version import VERSION
 WORK_NS = 100e9
 MAC_NS, CALL_NS = 1.0, 1500.0
 
+#: Per operator, of turning a plan into a program.
+LOWERING_NS = 0.4e6
+
 #: Frames are never fewer per clip, since a state needs some to move; and never more, since losses have settled then.
 FEWEST_FRAMES, MOST_FRAMES = 8, 600
 
@@ -47,6 +50,23 @@ def decibels(loss: float) -> float:
 def loss_of(snr_db: float) -> float:
     """The inverse of `decibels`."""
     return float(10.0 ** (-snr_db / 10.0))
+
+
+def frame_ns(graph: Graph) -> float:
+    """Work of one frame, from counts."""
+    return MAC_NS * sum(ops.spec(op).macs(op, graph) for op in graph.operators) + CALL_NS * len(graph.operators)
+
+
+def frames_for(graph: Graph, clips: int, plans: int) -> int:
+    """Frames of all clips together that so many plans leave time for; without a state, one per clip will do."""
+    fewest = (FEWEST_FRAMES if graph.states else 1) * clips
+    return max(fewest, min(MOST_FRAMES, int(WORK_NS / (max(1, plans) * frame_ns(graph)))))
+
+
+def seconds_for(graph: Graph, clips: int, plans: int) -> float:
+    """Work of trying so many plans, in seconds of one processor as estimated from counts."""
+    each = frames_for(graph, clips, plans) * frame_ns(graph) + LOWERING_NS * len(graph.operators)
+    return plans * each / 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +85,7 @@ class Trial:
     @staticmethod
     def of(graph: Graph, target: Target, start: PrecisionPlan, clips: Clips, plans: int) -> Trial:
         """A trial on the beginning of each clip, as long as so many plans leave time for."""
-        macs = sum(ops.spec(op).macs(op, graph) for op in graph.operators)
-        frame_ns = MAC_NS * macs + CALL_NS * len(graph.operators)
-        frames = min(MOST_FRAMES, int(WORK_NS / (max(1, plans) * frame_ns)))
-        frames = max(FEWEST_FRAMES * len(clips), frames)
+        frames = frames_for(graph, len(clips), plans)
         taken = tuple(tuple(islice(clip, count)) for clip, count in excerpts(clips, frames))
         return Trial(graph, target, start, taken)
 

@@ -119,6 +119,17 @@ def test_explore_lists_the_front_and_draws_it(cli, project, tmp_path):
     assert out.splitlines()[0] == "plan,kind,snr_db,flash_bytes,ram_bytes,ms,best"
 
 
+def test_a_model_that_takes_long_is_planned_when_asked(cli, mask, monkeypatch):
+    monkeypatch.setattr("mcu_quant.api.planning.LONGEST_SECONDS", 1e-3)
+    args = ["plan", mask[0], *BOARD, "--data", mask[1], "--format", "json"]
+    status, out, _ = cli(*args)
+    made = json.loads(out)
+    assert (status, made["preset"]) == (0, "tinydenoiser")
+    assert [d["code"] for d in made["diagnostics"]] == ["MQ308"]
+    made = json.loads(cli(*args, "--min-snr", "20")[1])
+    assert made["preset"] == "planner"
+
+
 def test_a_picture_must_be_one(failing, project, tmp_path):
     assert failing(2, "explore", project / "tiny.onnx", *BOARD, "-o", tmp_path / "front.txt")[0] == ["MQ900"]
 
