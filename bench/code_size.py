@@ -4,7 +4,7 @@
 
 The table is what reports use where a board's compiler is not installed; with the compiler they link the folder instead.
 Nothing in it is typed by hand: functions are measured alone; what a call in the schedule costs is fitted to whole
-folders of the models in bench/models.py, and so is what they pull in of the C library.
+folders of the models in bench/small_models.py, and so is what they pull in of the C library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.models import MODELS
+from bench.small_models import MODELS
 from mcu_quant import boards, calibrate, codegen, data, frontend, memory
 from mcu_quant.boards import Board
 from mcu_quant.emulator.folder import read_interface

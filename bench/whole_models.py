@@ -3,7 +3,7 @@
     python -m bench.whole_models --models ../shared/models --model dtln_stage1 --core m4 --plan s8
 
 The folder is generated as `mcu-quant build` does it and its binary is the one that would be flashed. Without --models
-the small models of bench/models.py are counted.
+the small models of bench/small_models.py are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.kernels import BOARDS
-from bench.models import MODELS as SMALL
+from bench.small_models import MODELS as SMALL
 from mcu_quant import boards, codegen, footprint, memory
 from mcu_quant.api import stages
 from mcu_quant.api.stages import Model, PrecisionRequest, Source

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from bench.models import mask_lstm
+from bench.small_models import mask_lstm
 from mcu_quant.data import synthetic
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.models import mask_lstm
+from bench.small_models import mask_lstm
 from mcu_quant import boards, calibrate, cost, data, frontend, memory
 from mcu_quant.api import stages
 from mcu_quant.lower import lower

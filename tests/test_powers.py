@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mcu_quant import frontend
+from mcu_quant import api, frontend
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.interpret import execute
 from mcu_quant.ir import Graph
@@ -130,3 +130,18 @@ def test_presets_in_half_precision_keep_them_in_f32(preset: str, tmp_path: Path)
 def test_models_without_powers_hear_nothing(tmp_path: Path) -> None:
     graph = graph_of([node("Tanh", "x", "y")], {}, {"y": [1, 16]}, tmp_path)
     assert presets.powers_in_s8(presets.make(graph, "s8", Target()), graph) is None
+
+
+def test_values_beyond_half_precision_are_said_and_fail_the_test(tmp_path: Path) -> None:
+    constants = {"w": np.full((16, 3), 9000.0, np.float32)}
+    path = save(model([node("MatMul", "x w", "y", name="loud")], {"x": [1, 16]}, {"y": [1, 3]}, constants), tmp_path)
+    np.savez(tmp_path / "x.npz", x=np.ones((4, 1, 16), np.float32))
+    for preset, fine in (("f16", False), ("f32", True)):
+        folder = tmp_path / preset
+        request = api.BuildRequest(
+            api.Source(path), "nucleo_h743zi2", folder, api.PrecisionRequest(preset), data=tmp_path / "x.npz"
+        )
+        made = api.build(request)
+        assert [d.where for d in made.diagnostics if d.code == "MQ307"] == ([] if fine else ["loud"])
+        tested = api.test_folder(api.TestRequest(folder))
+        assert tested.passed == fine and tested.exit_status == int(not fine)

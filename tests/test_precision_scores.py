@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from bench.models import mask_lstm
+from bench.small_models import mask_lstm
 from mcu_quant import boards, calibrate, cost, data, frontend, memory
 from mcu_quant.api import stages
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError

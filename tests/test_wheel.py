@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.models import mask_lstm
+from bench.small_models import mask_lstm
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import codegen, cost, footprint, ops
+from mcu_quant import codegen, cost, footprint
 from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.boards import Board
 from mcu_quant.c_text import c_identifier
@@ -22,6 +22,7 @@ from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.energy import energy
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, Operator
+from mcu_quant.metrics import EXACT_DB
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.distributions import Counts, Observer
 from mcu_quant.report.document import Document, Facts, document
@@ -84,8 +85,7 @@ def verify(model: Model, lowered: Lowered, clips: Clips) -> Verified:
         DiagnosticError: MQ101, MQ601, MQ602.
     """
     program = lowered.program
-    macs = sum(ops.spec(op).macs(op, model.graph) for op in model.graph.operators)
-    frames = min(VERIFY_FRAMES, max(4, VERIFY_MACS // max(1, macs)))
+    frames = min(VERIFY_FRAMES, max(1, VERIFY_MACS // max(1, model.macs)))
     _, first = next(excerpts(clips, frames))
     numbers = sum(program.edges[n].type.size for n in (*program.inputs, *program.outputs))
     recorder = _Recorder(min(VECTOR_FRAMES, first, max(1, VECTOR_NUMBERS // max(1, numbers))))
@@ -143,7 +143,7 @@ def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
     sizes = sizes or _measured(sources, board)
     estimate = cost.estimate(program, board, model.budget_ms)
     fit = cost.fit(board, sizes.flash_bytes, sizes.static_ram_bytes + sizes.stack_bytes)
-    found = (*job.diagnostics, *fit.diagnostics(), *_slow(estimate))
+    found = (*job.diagnostics, *_beyond(job), *fit.diagnostics(), *_slow(estimate))
     facts = Facts(
         file=model.file.name,
         sha256=model.sha256,
@@ -196,6 +196,19 @@ def _context(model: Model, board: Board, plan: PrecisionPlan, command: str, vect
         frame=_frame(model),
         version=VERSION,
     )
+
+
+def _beyond(job: Job) -> list[Diagnostic]:
+    """A warning if results are infinite or no numbers where the model's are: they were too large for their format."""
+    measured = job.verified.accuracy.operators
+    lines = job.plan.operators
+    names = [op.name for op in job.model.graph.operators if op.name in measured and op.name in lines]
+    bad = [n for n in names if measured[n].snr_db <= -EXACT_DB and lines[n].format != "f32"]
+    if not bad:
+        return []
+    message = f"{lines[bad[0]].format} does not reach as far as its values; {len(bad)} operators give infinity or NaN"
+    help_ = f"give it f32: --set '{bad[0]}=f32'"
+    return [Diagnostic("MQ307", bad[0], message, help=help_, severity=Severity.WARNING)]
 
 
 def _kind(op: Operator, plan: PrecisionPlan) -> str:

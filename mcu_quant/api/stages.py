@@ -82,6 +82,11 @@ class Model:
         return None if self.pipeline is None else 1e3 * self.pipeline.frame_seconds
 
     @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        return sum(ops.spec(op).macs(op, self.graph) for op in self.graph.operators)
+
+    @property
     def scalars(self) -> dict[str, int]:
         """Values of everything that was bound, by name; among them the scalar inputs."""
         return {b.name: b.value for b in self.imported.bindings}

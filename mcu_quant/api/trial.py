@@ -13,7 +13,7 @@ import numpy as np
 from mcu_quant import boards, compare, data, footprint, pipelines
 from mcu_quant.api import folder, outputs, stages
 from mcu_quant.api.opened import open_folder, pipeline_of
-from mcu_quant.api.stages import Problems, Progress, quiet
+from mcu_quant.api.stages import Model, Problems, Progress, quiet
 from mcu_quant.boards import Board
 from mcu_quant.compare import Accuracy, BitCheck, EdgeMismatch, Reference
 from mcu_quant.data import Clips, Frame
@@ -25,10 +25,12 @@ from mcu_quant.emulator.qemu_folder import Executed, QemuFolderSession
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, TensorType
 from mcu_quant.lowering import Target
+from mcu_quant.metrics import EXACT_DB
 from mcu_quant.report.document import Document, differences
 
-#: Frames that `test_folder` streams unless asked for another number.
+#: Frames that `test_folder` streams unless asked for another number, and multiply-accumulates that are enough.
 TEST_FRAMES = 500
+TEST_MACS = 5_000_000_000
 
 #: Frames whose instructions are counted; they differ little from frame to frame.
 COUNTED_FRAMES = 10
@@ -52,7 +54,8 @@ class TestRequest:
     folder: Path
     model: Path | None = None
     data: Path | None = None
-    frames: int = TEST_FRAMES
+    #: None: 500, and fewer of a model whose single frame takes long
+    frames: int | None = None
     min_snr_db: float | None = None
     sanitize: bool = True
     on: str = HOST
@@ -144,15 +147,16 @@ def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
     program = stages.lowered(model, opened.plan, Target(opened.manifest.isa)).program
     edges = compare.integer_edges(program)
     progress(f"compiling {request.folder}")
+    count = min(request.frames or _enough(model), frames.frame_count)
     with _session(request, edges, target) as session:
-        progress(f"streaming {min(request.frames, frames.frame_count)} frames")
+        progress(f"streaming {count} frames")
         check = BitCheck(program, session, edges)
         found = compare.accuracy(
             model.graph,
             session,
             Reference(model.file, model.graph, model.scalars, model.imported.stream),
             frames,
-            request.frames,
+            count,
             on_clip=check.reset,
             on_frame=check.frame,
         )
@@ -169,6 +173,11 @@ def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
     diagnostics = (*known, *verdict)
     name = target.name if target else HOST
     return TestResult(found, check.mismatches, required, frames.provenance, diagnostics, name, on_board, notes)
+
+
+def _enough(model: Model) -> int:
+    """Frames to stream if nobody says how many."""
+    return min(TEST_FRAMES, max(1, TEST_MACS // max(1, model.macs)))
 
 
 def _session(request: TestRequest, edges: Sequence[str], target: QemuTarget | None) -> InterfaceSession:
@@ -205,6 +214,11 @@ def _verdict(
         for m in mismatches
     ]
     for name, d in {**found.outputs, **found.states}.items():
+        if d.snr_db <= -EXACT_DB and name not in notes:
+            message = f"infinity, NaN, or values where {found.reference} has only zeros"
+            help_ = "give operators whose values are too large for their format a wider one"
+            problems.append(Diagnostic("MQ604", f"{path}: {name}", message, help=help_))
+            continue
         if required is not None and d.snr_db < required and name not in notes:
             message = f"{d.snr_db:.1f} dB against {found.reference}, {required:g} dB are required"
             help_ = "give the weakest operators of the report a wider format"

@@ -32,7 +32,8 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
         if worst:
             what = f"{worst['name']} ({worst['op']} in {worst['format']})"
             yield "Weakest operator", f"{what} adds most noise; {decibels(worst['snr_db'])} behind it"
-    yield "Calibrated on", report["plan"]["calibrated_on"]
+    needless = "nothing: no format needs ranges, or the model has scales of its own"
+    yield "Calibrated on", report["plan"]["calibrated_on"] or needless
 
 
 def _count(operators: int) -> str:

@@ -75,6 +75,6 @@ def shown(cell: Cell) -> str:
         case int():
             return f"{cell:,}".replace(",", " ")
         case float():
-            return f"{cell:.4g}" if abs(cell) < 100 else f"{cell:.0f}"
+            return f"{cell:.0f}" if 100 <= abs(cell) < 1e9 else f"{cell:.4g}"
         case str():
             return cell

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bench.models import mask_lstm
+from bench.small_models import mask_lstm
 from mcu_quant.precision import plan as plans
 
 BOARD = ["--board", "nucleo_f446re"]

@@ -51,7 +51,7 @@ def _heading(found: dict[str, Any]) -> str:
     )
     lines = [
         found["model"],
-        f"  {totals['macs']:,} multiply-accumulates per frame, {totals['params']:,} parameters".replace(",", " "),
+        f"  {_grouped(totals['macs'])} multiply-accumulates per frame, {_grouped(totals['params'])} parameters",
         f"  pipeline: {audio}",
     ]
     lines += [f"  bound: {b['name']} = {b['value']} ({b['why']}; {', '.join(b['where'])})" for b in found["bindings"]]
@@ -59,6 +59,10 @@ def _heading(found: dict[str, Any]) -> str:
     lines += [f"  note: {note}" for note in found["notes"]]
     lines += [f"  verified: {_verified(v)}" for v in found["verified"] or ()]
     return "\n".join(lines)
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _verified(check: dict[str, Any]) -> str:
@@ -81,11 +85,11 @@ def _tables(found: dict[str, Any]) -> list[Table]:
         )
         for o in found["operators"]
     )
-    ports = tuple((kind, p["name"], _shape(p)) for kind in ("input", "output") for p in found[f"{kind}s"])
+    ports = tuple((kind, p["name"], _shape(p), p["dtype"]) for kind in ("input", "output") for p in found[f"{kind}s"])
     rewrites = tuple((r["rule"], r["where"], r["detail"]) for r in found["rewrites"])
     return [
         Table(("operator", "type", "in", "out", "MACs", "parameters", "formats"), operators, "Operators"),
-        Table(("", "name", "shape"), ports, "Inputs and outputs"),
+        Table(("", "name", "shape", "type"), ports, "Inputs and outputs"),
         Table(("rewrite", "where", "detail"), rewrites, "Rewrites"),
     ]
 

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     help="This machine, or the board's binary on its core in QEMU.",
 )
 @click.option("--data", type=options.FILE, metavar="CLIPS", help="What to stream.  [default: the calibration data]")
-@click.option("--frames", type=click.IntRange(min=1), default=500, show_default=True, help="Stream at most so many.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    help="Stream at most so many.  [default: 500; fewer of models that take long]",
+)
 @click.option(
     "--min-snr", type=float, metavar="DB", help="Fail below this SNR.  [default: 90 if all is f32, else none]"
 )
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 @options.output_format()
 @options.save_repro
 def command(
-    *, folder: Path, on: str, data: Path | None, frames: int, min_snr: float | None, model: Path | None, fmt: str
+    *, folder: Path, on: str, data: Path | None, frames: int | None, min_snr: float | None, model: Path | None, fmt: str
 ) -> int:
     """Compile the C in DIR for this machine, with sanitizers, and stream frames through it.
 
