@@ -11,15 +11,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from bench import models
 from mcu_quant import compare, qdq
 from mcu_quant.api import stages
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.formats import QuantParams
+from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.powers import powers
 from mcu_quant.precision import presets
+from mcu_quant.precision.plan import Range
 
 #: dB that nothing but floats must reach against onnxruntime on every output and state.
 F32_DB = 90.0
@@ -65,6 +71,26 @@ def test_a_few_frames_and_the_formats_of_every_weight(name: str, shared: Path) -
     floats = {n for n in weighted if integer.operators[n].format not in models.INTEGERS}
     assert weighted and floats <= powers(model.graph).inside
     assert (presets.powers_in_s8(integer, model.graph) is not None) >= bool(floats)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n.endswith("_qdq")])
+def test_scales_of_the_file_are_those_of_the_firmware(name: str, shared: Path) -> None:
+    """Read from the file by itself: every scale and zero point that activations are quantised to, and no other."""
+    file = shared / "models" / f"{name}.onnx"
+    proto = onnx.load(file)
+    known = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    stated = {_stored(known, n) for n in proto.graph.node if n.op_type == "QuantizeLinear"}
+    read = {_stored(known, n) for n in proto.graph.node if n.op_type == "DequantizeLinear" and n.input[0] not in known}
+    graph = stages.read(stages.Source(file)).graph
+    plan = presets.make(graph, "qdq", Target(), ranges={n: Range(-20.0, 20.0) for n in graph.types})
+    used = {e.type.quant for e in lower(graph, plan).edges.values() if e.type.format == "s8"}
+    assert len(stated) >= 10 and used == stated | read
+
+
+def _stored(known: Mapping[str, Any], node: onnx.NodeProto) -> QuantParams:
+    """Scale and zero point of a node as s8 has them: u8 counts from 0 what s8 counts from -128."""
+    scale, zero = known[node.input[1]], known[node.input[2]]
+    return QuantParams(float(scale), int(zero) - 128 * (zero.dtype == np.uint8))
 
 
 def _check(row: Mapping[str, Any]) -> None:
