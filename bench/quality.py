@@ -253,7 +253,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     ),
     "silero": Pipeline(
         ("silero_vad_16k",),
-        (40.0,),
+        (46.0,),
         voice_activity,
         (
             Gate("max_probability_change worst", 0.05),
