@@ -220,20 +220,6 @@ def test_rules_are_not_judged_behind_what_is_not_supported(tmp_path):
     assert [(d.code, d.where) for d in problems(path)] == [("MQ107", "dice")]
 
 
-def test_control_flow_that_data_decides(tmp_path):
-    branches = [
-        onnx.helper.make_graph([node(kind, "x", name)], name, [], [onnx.helper.make_tensor_value_info(name, 1, [4])])
-        for kind, name in (("Relu", "a"), ("Tanh", "b"))
-    ]
-    nodes = [
-        node("ReduceSum", "x", "sum", keepdims=0),
-        node("Greater", "sum zero", "positive", name="compare"),
-        node("If", "positive", "y", name="choice", then_branch=branches[0], else_branch=branches[1]),
-    ]
-    path = save(model(nodes, {"x": [4]}, {"y": [4]}, {"zero": np.array(0, np.float32)}), tmp_path)
-    assert ("MQ107", "choice") in [(d.code, d.where) for d in problems(path)]
-
-
 def test_shapes_that_depend_on_data_are_named_where_they_get_lost(tmp_path):
     nodes = [node("Reshape", "x shape", "a", name="free"), node("Relu", "a", "y", name="after")]
     made = model(nodes, {"x": [4], "shape": [2]}, {"y": ["a", "b"]}, types={"shape": onnx.TensorProto.INT64})

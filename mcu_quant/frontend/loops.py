@@ -9,17 +9,16 @@ Refused, with the reason: what `known_loops.py` refuses, and more than `MOST_NOD
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir
 
 from mcu_quant.diagnostics import Diagnostic
+from mcu_quant.frontend.branches import select_branches
 from mcu_quant.frontend.fold import fold
 from mcu_quant.frontend.known_loops import Steps, Unknown, opset_of, steps_of
 from mcu_quant.frontend.layers import as_layers
 from mcu_quant.frontend.loop_to_scan import as_scans
-from mcu_quant.frontend.nodes import Writer, discard
+from mcu_quant.frontend.nodes import Writer, copied, discard
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Rewrite
 
@@ -30,10 +29,10 @@ _DEEPEST = 8
 
 
 def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
-    """Replace every loop that can be, in place, and fold again.
+    """Replace every loop, and every branch that data decides, in place where it can be, and fold again.
 
     Returns:
-        What was rewritten, and a diagnostic for each loop that stays, by the name of its node.
+        What was rewritten, and a diagnostic for each that stays, by the name of its node.
     """
     rewrites: list[Rewrite] = []
     refused: dict[str, Diagnostic] = {}
@@ -55,7 +54,11 @@ def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
             room -= nodes
             made += 1
         if not made:
-            break
+            chosen, undecided = select_branches(model)
+            rewrites += chosen
+            refused |= undecided
+            if not chosen:
+                break
         fold(model)
     return rewrites, refused
 
@@ -105,7 +108,7 @@ def _unrolled(model: onnx_ir.Model, steps: Steps) -> tuple[Writer, dict[onnx_ir.
         if steps.condition is not None:
             given[steps.condition] = true
         wanted = [*(c.after for c in steps.carried), *(s.part for s in steps.stacked)]
-        results = _copy(steps.body, given, wanted, writer, f"@{step}")
+        results = copied(steps.body, given, wanted, writer, f"@{step}")
         states = results[: len(states)]
         for part, value in zip(parts, results[len(states) :], strict=True):
             part.append(value)
@@ -114,34 +117,3 @@ def _unrolled(model: onnx_ir.Model, steps: Steps) -> tuple[Writer, dict[onnx_ir.
         if values:
             made[s.whole] = writer.stack(values[::-1] if s.backwards else values, s.axis)
     return writer, made
-
-
-def _copy(
-    body: onnx_ir.Graph,
-    given: dict[onnx_ir.Value, onnx_ir.Value],
-    wanted: Sequence[onnx_ir.Value],
-    writer: Writer,
-    suffix: str,
-) -> list[onnx_ir.Value]:
-    """Write the nodes of a body with its inputs given; the values that `wanted` (outputs of the body) become."""
-    positions = [body.outputs.index(v) for v in wanted]
-    copy = body.clone(allow_outer_scope_values=True)
-    outputs = [copy.outputs[p] for p in positions]
-    copy.outputs.clear()
-    inner = dict(zip(copy.inputs, body.inputs, strict=True))
-    for value, original in inner.items():
-        value.replace_all_uses_with(given[original])
-    constants: dict[onnx_ir.Value, onnx_ir.Value] = {}
-    for value in tuple(copy.initializers.values()):
-        tensor = value.const_value
-        assert tensor is not None
-        constants[value] = writer.add("Constant", value=tensor)[0]
-        value.replace_all_uses_with(constants[value])
-    for node in onnx_ir.traversal.RecursiveGraphIterator(copy):
-        node.name = f"{node.name}{suffix}"
-        for output in node.outputs:
-            output.name = f"{output.name}{suffix}" if output.name else output.name
-    nodes = list(copy)
-    copy.remove(nodes)
-    writer.nodes += nodes
-    return [constants.get(v, v) if v not in inner else given[inner[v]] for v in outputs]

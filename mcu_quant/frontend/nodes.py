@@ -59,6 +59,37 @@ class Writer:
         return self.add("Unsqueeze", value, axes=[axis])[0]
 
 
+def copied(
+    body: onnx_ir.Graph,
+    given: dict[onnx_ir.Value, onnx_ir.Value],
+    wanted: Sequence[onnx_ir.Value],
+    writer: Writer,
+    suffix: str,
+) -> list[onnx_ir.Value]:
+    """Write the nodes of a body with its inputs given; the values that `wanted` (outputs of the body) become."""
+    positions = [body.outputs.index(v) for v in wanted]
+    copy = body.clone(allow_outer_scope_values=True)
+    outputs = [copy.outputs[p] for p in positions]
+    copy.outputs.clear()
+    inner = dict(zip(copy.inputs, body.inputs, strict=True))
+    for value, original in inner.items():
+        value.replace_all_uses_with(given[original])
+    constants: dict[onnx_ir.Value, onnx_ir.Value] = {}
+    for value in tuple(copy.initializers.values()):
+        tensor = value.const_value
+        assert tensor is not None
+        constants[value] = writer.add("Constant", value=tensor)[0]
+        value.replace_all_uses_with(constants[value])
+    for node in onnx_ir.traversal.RecursiveGraphIterator(copy):
+        node.name = f"{node.name}{suffix}"
+        for output in node.outputs:
+            output.name = f"{output.name}{suffix}" if output.name else output.name
+    nodes = list(copy)
+    copy.remove(nodes)
+    writer.nodes += nodes
+    return [constants.get(v, v) if v not in inner else given[inner[v]] for v in outputs]
+
+
 def discard(nodes: Iterable[onnx_ir.Node]) -> None:
     """Take nodes that are in no graph any more off the lists of who uses the values they read."""
     for node in nodes:
