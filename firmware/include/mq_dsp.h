@@ -153,6 +153,27 @@ static inline int32_t mq_smlatb(uint32_t a, uint32_t b, int32_t acc) {
     return y;
 }
 
+/* acc + low halfword of a * low halfword of b. */
+static inline int32_t mq_smlabb(uint32_t a, uint32_t b, int32_t acc) {
+    int32_t y;
+    __asm__("smlabb %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(acc));
+    return y;
+}
+
+/* acc + low halfword of a * high halfword of b. */
+static inline int32_t mq_smlabt(uint32_t a, uint32_t b, int32_t acc) {
+    int32_t y;
+    __asm__("smlabt %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(acc));
+    return y;
+}
+
+/* acc + high halfword of a * high halfword of b. */
+static inline int32_t mq_smlatt(uint32_t a, uint32_t b, int32_t acc) {
+    int32_t y;
+    __asm__("smlatt %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(acc));
+    return y;
+}
+
 /* mq_smlad in 64 bits. */
 static inline int64_t mq_smlald(uint32_t a, uint32_t b, int64_t acc) {
     __asm__("smlald %Q0, %R0, %1, %2" : "+r"(acc) : "r"(a), "r"(b));
@@ -217,6 +238,18 @@ static inline int64_t mq_smlald(uint32_t a, uint32_t b, int64_t acc) {
     const int32_t low = (int16_t)(a & 0xffffu) * (int16_t)(b & 0xffffu);
     const int32_t high = (int16_t)(a >> 16) * (int16_t)(b >> 16);
     return (int64_t)((uint64_t)acc + (uint64_t)((int64_t)low + high));
+}
+
+static inline int32_t mq_smlabb(uint32_t a, uint32_t b, int32_t acc) {
+    return (int32_t)((uint32_t)acc + (uint32_t)((int16_t)(a & 0xffffu) * (int16_t)(b & 0xffffu)));
+}
+
+static inline int32_t mq_smlabt(uint32_t a, uint32_t b, int32_t acc) {
+    return (int32_t)((uint32_t)acc + (uint32_t)((int16_t)(a & 0xffffu) * (int16_t)(b >> 16)));
+}
+
+static inline int32_t mq_smlatt(uint32_t a, uint32_t b, int32_t acc) {
+    return (int32_t)((uint32_t)acc + (uint32_t)((int16_t)(a >> 16) * (int16_t)(b >> 16)));
 }
 
 static inline int32_t mq_smlatb(uint32_t a, uint32_t b, int32_t acc) {

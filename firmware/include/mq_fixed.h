@@ -54,9 +54,14 @@ static inline int32_t mq_mulhr(int32_t a, int32_t b) {
 #endif
 }
 
-/* High word of the 64-bit product, rounded down: (a * b) >> 32. One instruction on DSP (SMMUL) and Helium (VMULH). */
+/* High word of the 64-bit product, rounded down: (a * b) >> 32. One instruction on DSP (SMMUL) and Helium (VMULH). GCC
+ * would find SMULL, but merges two of them with each other's sign extensions. */
 static inline int32_t mq_mulh(int32_t a, int32_t b) {
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
+    int32_t high;
+    __asm__("smmul %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+    return high;
+#elif defined(__ARM_ARCH_6M__)
     return mq_mulh_by_halves(a, b);
 #else
     return (int32_t)(((int64_t)a * b) >> 32);

@@ -27,24 +27,30 @@ static inline void mq_pads(int16_t *map, int32_t height, int32_t width, int32_t 
 static inline void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
+    const int32_t rest = s->in_width - columns;
+    map += s->pad_top * width + s->pad_left;
     for (int32_t i = 0; i < rows; i++) {
-        int16_t *row = map + (i + s->pad_top) * width + s->pad_left;
-        for (int32_t j = 0; j < columns; j++) {
-            row[j] = x[j];
+        int16_t *to = map;
+        for (const int8_t *end = x + columns; x != end;) {
+            *to++ = *x++;
         }
-        x += s->in_width;
+        x += rest;
+        map += width;
     }
 }
 
 static inline void mq_pad_s16(int16_t *map, const int16_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
+    const int32_t rest = s->in_width - columns;
+    map += s->pad_top * width + s->pad_left;
     for (int32_t i = 0; i < rows; i++) {
-        int16_t *row = map + (i + s->pad_top) * width + s->pad_left;
-        for (int32_t j = 0; j < columns; j++) {
-            row[j] = x[j];
+        int16_t *to = map;
+        for (const int16_t *end = x + columns; x != end;) {
+            *to++ = *x++;
         }
-        x += s->in_width;
+        x += rest;
+        map += width;
     }
 }
 

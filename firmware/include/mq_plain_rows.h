@@ -9,9 +9,6 @@
 
 #include "mq_base.h"
 
-typedef int8_t mq_value_s8;
-typedef int16_t mq_value_s16;
-
 /* What a matrix lies in memory as. */
 typedef int8_t mq_weights;
 

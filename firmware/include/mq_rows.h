@@ -20,9 +20,6 @@
 
 #include "mq_dsp.h"
 
-typedef int8_t mq_value_s8;
-typedef int16_t mq_value_s16;
-
 /* What a matrix lies in memory as. */
 typedef mq_word mq_weights;
 

@@ -316,7 +316,9 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
             (f[f"out_{n}"] - 1) * f[f"stride_{n}"] + (f[f"kernel_{n}"] - 1) * f[f"dilation_{n}"] + 1
             for n in ("height", "width")
         ]
-        beyond = 16 if lo.isa(kernel) == "mve" else 1  # as far as Helium's vectors reach beyond the last window
+        # as far as Helium's vectors reach beyond the last window; elsewhere one value, and a channel's widened weights
+        taps = f["kernel_height"] * (f["kernel_width"] + f["kernel_width"] % 2)
+        beyond = 16 if lo.isa(kernel) == "mve" else 1 + taps
         return {"map": lo.scratch(prod(sizes) + beyond, "s16", "map")}
     if kernel not in WITH_PATCH:
         return {}

@@ -20,8 +20,9 @@
  * (mve).
  *
  * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
- * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, and one
- * more. SPDX-License-Identifier: Apache-2.0 */
+ * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, one
+ * more, and the weights of one channel, each row of them rounded up to a multiple of 2.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_CONV_H
 #define MQ_CONV_H
 
