@@ -54,22 +54,21 @@ static void lay_out(int16_t *patch, const int8_t *x, const mq_conv_shape *s, int
 }
 
 /* One output of both windows, or of the first. */
-static void finish(int32_t acc, int32_t acc_next, int32_t o, int32_t count, int16_t *y, const mq_conv_params *p) {
+static inline void finish(int32_t acc, int32_t acc_next, int32_t o, int32_t count, int16_t *y,
+                          const mq_conv_params *p) {
     const int32_t bias = p->bias[o];
     const int32_t multiplier = p->multiplier[o];
     const int32_t shift = p->shift[o];
-    const int32_t low = p->low;
-    const int32_t high = p->high;
-    const int32_t zero = p->y_zero;
-    y[0] = (int16_t)mq_clamp(zero + mq_requantise(bias + acc, multiplier, shift), low, high);
+    y[0] = (int16_t)mq_clamp(p->y_zero + mq_requantise(bias + acc, multiplier, shift), p->low, p->high);
     if (count > 1) {
-        y[1] = (int16_t)mq_clamp(zero + mq_requantise(bias + acc_next, multiplier, shift), low, high);
+        y[1] = (int16_t)mq_clamp(p->y_zero + mq_requantise(bias + acc_next, multiplier, shift), p->low, p->high);
     }
 }
 
 /* All outputs of one group for `count` <= 2 windows; `first` is the group's first output, y its place in the map. */
 static void multiply(const int16_t *patch, const mq_word *w, uint32_t fours, int32_t first, int32_t count, int16_t *y,
-                     const mq_conv_shape *s, const mq_conv_params *p) {
+                     const mq_conv_shape *s, const mq_conv_params *shared) {
+    const mq_conv_params p = *shared; /* a copy, which y cannot overlap */
     const mq_word *x = (const mq_word *)(const void *)patch;
     const int32_t map = s->out_height * s->out_width;
     const int32_t end = first + s->outputs;
@@ -77,12 +76,12 @@ static void multiply(const int16_t *patch, const mq_word *w, uint32_t fours, int
     mq_tile_offsets(x, fours, offsets);
     for (int32_t o = first; o < end; o += 2) {
         const mq_tile_sums acc = mq_tile(x, w, fours);
-        finish(acc.a, acc.a_next, o, count, y, p);
+        finish(acc.a, acc.a_next, o, count, y, &p);
         y += map;
         if (o + 1 < end) {
             const int32_t b = mq_tile_second(acc.s, acc.a, offsets[0]);
             const int32_t b_next = mq_tile_second(acc.s_next, acc.a_next, offsets[1]);
-            finish(b, b_next, o + 1, count, y, p);
+            finish(b, b_next, o + 1, count, y, &p);
             y += map;
         }
         w += fours * 2u;
