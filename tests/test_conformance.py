@@ -33,6 +33,13 @@ def test_every_node_test_passes_or_is_refused() -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize("name", ["test_mvn", "test_mvn_expanded", "test_reduce_mean_default_axes_keepdims_random"])
+def test_reductions_over_axes_apart(name: str) -> None:
+    """One after the other, also after every rewrite."""
+    (test,) = (t for t in conformance.cases() if t.name == name)
+    assert conformance.run(test, name).status == conformance.PASSED
+
+
 def _differing(tests: list[TestCase]) -> list[str]:
     return [f"{name}: {call}" for name, _, calls in conformance_integer.run_all(tests) for call in calls]
 
