@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 from cffi import FFI
 
+from mcu_quant.codegen import library_functions
 from mcu_quant.emulator import qemu
-from mcu_quant.emulator.library import WARNINGS, compile_shared, host_compiler
+from mcu_quant.emulator.library import WARNINGS, compile_shared, headers, host_compiler
 from mcu_quant.emulator.qemu import Machine
+from mcu_quant.footprint import C_FLAGS
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
+from mcu_quant.ops import Sample, given, weight
 from mcu_quant.paths import firmware
-from tests.test_qemu import target
+from mcu_quant.variants import variant
+from tests import helpers
+from tests.test_qemu import check, target
 
 pytestmark = pytest.mark.slow
 
@@ -132,3 +139,35 @@ def test_model_of_intrinsics(source: Path, compiler: str) -> None:
             machine.write(made, bytes(ROOM * TRIALS))
             machine.call(name, [given, made])
             assert machine.read(made, ROOM * TRIALS) == bytes(ffi.buffer(out)), name
+
+
+#: One of each kind of loop: whole chunks by four and one by one, every kind of tail, rows behind the last block.
+SAMPLES = {
+    "gemm": Sample("Gemm", (given(1, 87), weight(87, 11), weight(11))),
+    "lstm": Sample("LSTM", (given(2, 1, 35), weight(1, 20, 35), weight(1, 20, 5)), {"hidden_size": 5}),
+    "gru": Sample("GRU", (given(2, 1, 19), weight(1, 27, 19), weight(1, 27, 9)), {"hidden_size": 9}),
+    "conv": Sample("Conv", (given(1, 3, 7, 6), weight(6, 3, 3, 2), weight(6)), {"pads": [1, 0, 1, 1]}),
+    "pointwise": Sample("Conv", (given(1, 21, 3, 7), weight(9, 21, 1, 1), weight(9))),
+    "depthwise": Sample("Conv", (given(1, 5, 9, 6), weight(5, 1, 3, 3)), {"group": 5, "pads": [1, 1, 1, 1]}),
+    "matmul": Sample("MatMul", (given(19, 37), given(37, 7))),
+    "softmax": Sample("Softmax", (given(3, 23, low=-4.0, high=4.0),)),
+    "sigmoid": Sample("Sigmoid", (given(1, 37, low=-4.0, high=4.0),)),
+}
+
+
+@pytest.mark.parametrize("fmt", ["s8", "s16"])
+@pytest.mark.parametrize("compiler,level", [("", "-O3"), ("clang-19", "-O2"), ("clang-19", "-O3")])
+def test_compilers(compiler: str, level: str, fmt: str, tmp_path: Path) -> None:
+    """The same bits as on the host under each compiler; GCC at -O2 is what all other tests run."""
+    core = replace(target("m55"), clang=compiler)
+    if qemu.missing(core):
+        pytest.skip(f"{compiler} is not installed: this test was NOT run")
+    cases = {name: helpers.case(sample, tmp_path) for name, sample in SAMPLES.items()}
+    plans = {name: helpers.plan_in(case.graph, fmt, case.frames, {}) for name, case in cases.items()}
+    programs = {name: lower(case.graph, plans[name], Target("mve")) for name, case in cases.items()}
+    sources = sorted({variant(f, "mve") for program in programs.values() for f in library_functions(program)})
+    includes = [*INCLUDES, *sorted({h.parent for h in headers()})]
+    objects = qemu.compile_objects(core, sources, includes, (*C_FLAGS, level))
+    with Machine(core, qemu.link(core, objects)) as machine:
+        for name, program in programs.items():
+            check(program, machine, cases[name].frames)

@@ -84,6 +84,7 @@ static inline int mq_lane_in(mve_pred16_t p, uint32_t i, uint32_t bytes) {
     MQ_LANES(vector, lanes, name, (const type *p, mve_pred16_t m), (type)(mq_lane_in(m, i, 16u / lanes) ? p[i] : 0))
 
 MQ_LOAD(int8x16_t, 16u, vldrbq_s8, int8_t)
+MQ_LOAD(uint8x16_t, 16u, vldrbq_u8, uint8_t)
 MQ_LOAD(int16x8_t, 8u, vldrbq_s16, int8_t)
 MQ_LOAD(int32x4_t, 4u, vldrbq_s32, int8_t)
 MQ_LOAD(int16x8_t, 8u, vldrhq_s16, int16_t)
@@ -93,6 +94,7 @@ MQ_LOAD(uint32x4_t, 4u, vldrwq_u32, uint32_t)
 MQ_LOAD(uint16x8_t, 8u, vldrhq_u16, uint16_t)
 
 MQ_LOAD_SOME(int8x16_t, 16u, vldrbq_z_s8, int8_t)
+MQ_LOAD_SOME(uint8x16_t, 16u, vldrbq_z_u8, uint8_t)
 MQ_LOAD_SOME(int16x8_t, 8u, vldrbq_z_s16, int8_t)
 MQ_LOAD_SOME(int16x8_t, 8u, vldrhq_z_s16, int16_t)
 MQ_LOAD_SOME(int32x4_t, 4u, vldrbq_z_s32, int8_t)
@@ -102,6 +104,7 @@ MQ_LOAD_SOME(int32x4_t, 4u, vldrwq_z_s32, int32_t)
 /* Lane i from `offset[i]` elements behind p. */
 MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_s32, (const int16_t *p, uint32x4_t offset), p[offset.lane[i]])
 
+MQ_LANES(int8x16_t, 16u, vldrbq_gather_offset_s8, (const int8_t *p, uint8x16_t offset), p[offset.lane[i]])
 MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_s32, (const int8_t *p, uint32x4_t offset), p[offset.lane[i]])
 MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_z_s32, (const int8_t *p, uint32x4_t offset, mve_pred16_t m),
          mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0)
@@ -164,6 +167,8 @@ MQ_SCATTER_SOME(int16x8_t, 8u, uint16x8_t, vstrhq_scatter_shifted_offset_p_s16, 
 /* --- lanes --- */
 
 MQ_LANES(int8x16_t, 16u, vdupq_n_s8, (int8_t a), a)
+MQ_LANES(uint8x16_t, 16u, vdupq_n_u8, (uint8_t a), a)
+MQ_LANES(uint8x16_t, 16u, veorq_u8, (uint8x16_t a, uint8x16_t b), a.lane[i] ^ b.lane[i])
 MQ_LANES(int16x8_t, 8u, vdupq_n_s16, (int16_t a), a)
 MQ_LANES(int32x4_t, 4u, vdupq_n_s32, (int32_t a), a)
 
