@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -87,7 +86,6 @@ class Row:
     reference_steps_off: float | None
     flash_bytes: int
     ram_bytes: int
-    build_s: float
 
 
 def names(shared: Path = SHARED) -> list[str]:
@@ -109,9 +107,7 @@ def measure(name: str, preset: str, folder: Path, shared: Path = SHARED, frames:
     """
     ranges, streamed = speech(name, shared)
     source = api.Source(shared / "models" / f"{name}.onnx")
-    began = time.monotonic()
     made = api.build(api.BuildRequest(source, BOARD, folder, api.PrecisionRequest(preset), data=ranges))
-    built_s = time.monotonic() - began
     macs = sum(op["macs"] for op in made.report["operators"])
     frames = max(1, min(frames, MACS // max(1, macs)))
     tested = api.test_folder(api.TestRequest(folder, data=streamed, frames=frames))
@@ -132,7 +128,6 @@ def measure(name: str, preset: str, folder: Path, shared: Path = SHARED, frames:
         **(_steps(model, folder, streamed, frames) if preset == "qdq" else _NO_STEPS),
         flash_bytes=made.report["flash"]["total_bytes"],
         ram_bytes=made.report["ram"]["total_bytes"],
-        build_s=round(built_s, 1),
     )
 
 
@@ -199,14 +194,14 @@ def line(row: Row) -> str:
     return (
         f"{row.model:28}{row.preset:7}{row.frames:6}{row.snr_db:8.1f}  {row.worst[:26]:28}{row.mismatches:5}"
         f"{integers:>9}{near:>9}{off:>12}"
-        f"{row.flash_bytes / 1024:9.0f}{row.ram_bytes / 1024:8.0f}{row.build_s:7.1f}  {formats}"
+        f"{row.flash_bytes / 1024:9.0f}{row.ram_bytes / 1024:8.0f}  {formats}"
     )
 
 
 HEADING = (
     f"{'model':28}{'preset':7}{'frames':>6}{'dB':>8}  {'of':28}{'diff':>5}{'integer':>9}{'one step':>9}"
     f"{'steps/ORT':>12}"
-    f"{'flash KiB':>9}{'RAM KiB':>8}{'s':>7}  operators"
+    f"{'flash KiB':>9}{'RAM KiB':>8}  operators"
 )
 
 
