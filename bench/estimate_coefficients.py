@@ -28,7 +28,7 @@ from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu import Machine
 from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
 from mcu_quant.ir import Array
-from mcu_quant.ops import Counts, Sample
+from mcu_quant.ops import Counts, Sample, given
 from mcu_quant.paths import PACKAGE
 from mcu_quant.variants import sources, variant_isa
 
@@ -44,6 +44,10 @@ PRICED: Mapping[str, Sequence[str]] = {
 }
 #: Operators that stand at a boundary of two formats, for what converts between them.
 BOUNDARY = "Relu"
+#: Two tensors of other ranges in one: what brings both to one scale.
+JOINED = tuple(
+    Sample("Concat", (given(1, size), given(1, size, low=-4.0, high=4.0)), {"axis": 1}) for size in (3, 40, 700)
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def samples() -> Iterator[Sample]:
     for spec in ops.specs().values():
         step = -(-len(spec.samples) // SAMPLES) or 1
         yield from spec.samples[::step]
+    yield from JOINED
     for operator in kernels.OPERATORS.values():
         for divisor in (1, 2, 5):
             yield operator.sample(*(-(-n // divisor) if n > 8 else n for n in operator.shape))

@@ -97,10 +97,10 @@ def every_lowering(sample: Sample) -> Iterator[Lowered]:
     fed = frames(sample)
     ranges = _ranges(graph, fed)
     free = [op for op in graph.operators if ops.has_choice(op, graph)]
-    for low in dict.fromkeys(_choices(low) for op in free for low in ops.spec(op).lowerings):
-        lines = {op.name: _line(op, low) for op in free}
-        if all(ops.spec(op).formats(op, graph).get(low.format, "") is None for op in free):
-            yield Lowered(graph, PrecisionPlan("sample", low.format, lines, ranges), fed[0])
+    for choice in dict.fromkeys(c for op in free for low in ops.spec(op).lowerings for c in _choices(low)):
+        lines = {op.name: _line(op, choice) for op in free}
+        if all(ops.spec(op).formats(op, graph).get(choice.format, "") is None for op in free):
+            yield Lowered(graph, PrecisionPlan("sample", choice.format, lines, ranges), fed[0])
     if not free:
         yield Lowered(graph, PrecisionPlan("sample", "f32", {}, ranges), fed[0])
 
@@ -122,8 +122,10 @@ def boundaries(onnx_name: str, sizes: Sequence[int] = (1, 17, 256, 1000)) -> Ite
             yield Lowered(graph, PrecisionPlan("sample", a, lines, ranges), fed[0])
 
 
-def _choices(low: OpLowering) -> OperatorPlan:
-    return OperatorPlan(low.format, weights=low.formats.weight, output=low.formats.output, scale=low.scales[0])
+def _choices(low: OpLowering) -> Iterator[OperatorPlan]:
+    for scale, read in itertools.product(low.scales, dict.fromkeys((None, *low.inputs))):
+        weights, output = low.formats.weight, low.formats.output
+        yield OperatorPlan(low.format, weights=weights, output=output, scale=scale, input=read)
 
 
 def _line(op: Operator, chosen: OperatorPlan) -> OperatorPlan:

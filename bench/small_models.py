@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 Floats = NDArray[np.float32]
 
 
-class _Builder:
+class Builder:
     """Collects nodes and weights of one model."""
 
     def __init__(self, name: str, seed: int) -> None:
@@ -57,7 +57,7 @@ class _Builder:
 
 def mask_lstm(path: Path, bins: int = 129, units: int = 64) -> Path:
     """Spectrum to mask: LSTM with its state as cache inputs and outputs, fully connected, sigmoid."""
-    b = _Builder("mask_lstm", 1)
+    b = Builder("mask_lstm", 1)
     w, r = b.weight("W", 1, 4 * units, bins), b.weight("R", 1, 4 * units, units)
     bias = b.weight("B", 1, 8 * units)
     b.node("LSTM", ["spectrum", w, r, bias, "", "h_in", "c_in"], "Y", "h_out", "c_out", hidden_size=units)
@@ -74,7 +74,7 @@ def mask_lstm(path: Path, bins: int = 129, units: int = 64) -> Path:
 
 def conv_vad(path: Path, bins: int = 40, frames: int = 8, width: int = 32) -> Path:
     """Features to a probability: convolutions, depthwise convolution, mean over time, fully connected."""
-    b = _Builder("conv_vad", 2)
+    b = Builder("conv_vad", 2)
     x = b.node("Conv", ["features", b.weight("C1", width, bins, 3), b.weight("C1b", width)], pads=[1, 1])
     x = b.node("Relu", [x])
     x = b.node("Conv", [x, b.weight("C2", width, 1, 3), b.weight("C2b", width)], pads=[1, 1], group=width)

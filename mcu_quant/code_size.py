@@ -18,8 +18,9 @@ from pathlib import Path
 
 from mcu_quant.boards import Board
 from mcu_quant.emulator.library import cache_folder, headers
-from mcu_quant.footprint import C_FLAGS, sections, table_sizes
+from mcu_quant.footprint import C_FLAGS, sections
 from mcu_quant.paths import firmware
+from mcu_quant.size_table import table_sizes
 from mcu_quant.variants import sources, variant
 
 

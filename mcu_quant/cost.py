@@ -216,7 +216,7 @@ def priced_name(call: Call) -> str:
     """What decides the price of a call: its kernel, and functions that are passed to it ("mq_map_f32+mq_fn_tanh")."""
     nested = [a.fields.values() if isinstance(a, Struct) else (a,) for a in call.args.values()]
     symbols = [v.name for values in nested for v in values if isinstance(v, Symbol)]
-    return "+".join([call.kernel, *(name for name in symbols if name != "NULL")])
+    return "+".join(dict.fromkeys([call.kernel, *(name for name in symbols if name != "NULL")]))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ RAM are the ELF's, split by symbol. Stack is the deepest path of the compiler's 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -15,12 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from mcu_quant import size_table
 from mcu_quant.boards import Board
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.folder import read_interface
-from mcu_quant.paths import PACKAGE
 
 #: As in templates/CMakeLists.txt.j2; tests/test_footprint.py links both ways and compares.
 C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
@@ -194,49 +192,29 @@ def deepest(graph: str, root: str) -> int:
     return depth(entry)
 
 
-# --- estimated -----------------------------------------------------------------------------------------------------
-
-
-@cache
-def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads((PACKAGE / "tables" / "code_size.json").read_text())
-    return table
+# --- predicted -----------------------------------------------------------------------------------------------------
 
 
 def estimated(folder: Path, board: Board) -> Footprint:
-    """Sizes from the table of `bench/code_size.py` (each library function compiled for each core) and the interface."""
+    """Sizes before anything is compiled: from the folder's text and the sizes of library functions (`size_table.py`)."""
     interface = read_interface(folder)
     prefix = interface["prefix"]
-    table = _table()["cores"]
-    core = table.get(board.core.name) or table["cortex-m4"]
-    names = re.findall(rf"#define (\w+) {prefix}_", (folder / "mq" / "mq_names.h").read_text())
-    kernels = {n: core["functions"][n]["flash_bytes"] for n in names}
-    structs = 4 * len(re.findall(r"^    \.\w+ = ", (folder / f"{prefix}.c").read_text(), flags=re.M))
-    weights = _weights_bytes(folder / f"{prefix}_weights.h")
+    core = size_table.core(board.core.name)
+    files = [p.stem for p in sorted((folder / "mq").glob("mq_*__*.c"))]
+    schedule = size_table.Schedule.read(folder)
+    kernels = {f.split("__")[0]: int(core.about(f)["flash_bytes"]) for f in files}
+    library_flash, library_ram = core.library_bytes(files, schedule)
     ports = sum(4 * _product(p["shape"]) for p in interface["inputs"] + interface["outputs"])
     memory = re.findall(r"_(?:ARENA|STATE)_BYTES (\d+)", (folder / f"{prefix}.h").read_text())
-    deepest_kernel = max((core["functions"][n]["stack_bytes"] for n in names), default=0)
     return Footprint(
-        weights_bytes=weights,
-        code_bytes=sum(kernels.values()) + structs + _schedule_bytes(core, len(interface["steps"])),
-        library_bytes=core["library_bytes"],
-        static_ram_bytes=ports + sum(map(int, memory)),
-        stack_bytes=core["schedule_stack_bytes"] + deepest_kernel,
+        weights_bytes=_weights_bytes(folder / f"{prefix}_weights.h"),
+        code_bytes=sum(kernels.values()) + size_table.schedule_bytes(schedule, core),
+        library_bytes=library_flash,
+        static_ram_bytes=-(-(ports + sum(map(int, memory)) + library_ram) // 8) * 8 + 8,
+        stack_bytes=size_table.schedule_stack_bytes(schedule, core) + core.stack_bytes(files),
         origin="estimated",
         kernels=kernels,
     )
-
-
-def table_sizes(core: str) -> dict[str, int]:
-    """Flash of each function of the firmware library by the table; of a Cortex-M4 where the core is not in it."""
-    cores = _table()["cores"]
-    return {name: sizes["flash_bytes"] for name, sizes in (cores.get(core) or cores["cortex-m4"])["functions"].items()}
-
-
-def _schedule_bytes(core: dict[str, Any], calls: int) -> int:
-    """`run` and `reset` without the kernels: a fixed part and so many bytes per call, fitted."""
-    size: int = round(core["schedule_bytes"] + core["call_bytes"] * calls)
-    return size
 
 
 def _product(shape: Sequence[int]) -> int:

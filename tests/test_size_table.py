@@ -1,0 +1,109 @@
+"""Sizes predicted before anything is compiled, against the linker and the emulated core."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import whole_models
+from mcu_quant import boards, codegen, footprint, memory, size_table
+from mcu_quant.api import stages
+from mcu_quant.api.stages import Model, PrecisionRequest
+from mcu_quant.emulator import qemu
+from mcu_quant.emulator.qemu_folder import QemuFolderSession
+
+BOARDS = ("nucleo_g0b1re", "nucleo_l4r5zi", "nucleo_h743zi2", "raspberry_pi_pico2", "mps3_an547")
+COMPILER = shutil.which("arm-none-eabi-gcc")
+linker = pytest.mark.skipif(COMPILER is None, reason="arm-none-eabi-gcc is not installed: this test was NOT run")
+
+
+def folder_of(model: Model, preset: str, board: boards.Board, folder: Path) -> Path:
+    """The model's firmware for a board."""
+    target = stages.target(board)
+    plan = stages.choose(model, target, PrecisionRequest(preset), None).plan
+    program = stages.lowered(model, plan, target).program
+    context = codegen.Context("net", model.graph.name, board.name, "", codegen.Vectors({}, {}))
+    for path, text in codegen.generate(program, memory.plan(program), context).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def close_and_never_below(folder: Path, board: boards.Board) -> None:
+    """Flash, and RAM with the stack: at most 3 % above what the linker and the compiler's call graph say."""
+    assert COMPILER
+    predicted, linked = footprint.estimated(folder, board), footprint.linked(folder, board, COMPILER)
+    where = (folder.name, board.id, predicted, linked)
+    assert linked.flash_bytes <= predicted.flash_bytes <= 1.03 * linked.flash_bytes, where
+    assert linked.static_ram_bytes <= predicted.static_ram_bytes, where
+    assert linked.stack_bytes <= predicted.stack_bytes, where
+    ram = linked.static_ram_bytes + linked.stack_bytes
+    # of a RAM of 2 KiB, 3 % are less than one function's frame
+    assert predicted.static_ram_bytes + predicted.stack_bytes <= max(1.03 * ram, ram + 96), where
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
+    return list(whole_models.read(None, whole_models.SMALL, tmp_path_factory.mktemp("models")))
+
+
+@linker
+@pytest.mark.parametrize("board_id", ["nucleo_g0b1re", "nucleo_l4r5zi", "mps3_an547"])
+@pytest.mark.parametrize("preset", ["s8", "f32"])
+def test_predicted_sizes_are_the_linker_s(models: list[Model], preset: str, board_id: str, tmp_path: Path) -> None:
+    board = boards.load(board_id)
+    for i, model in enumerate(models):
+        close_and_never_below(folder_of(model, preset, board, tmp_path / f"{i}"), board)
+
+
+@linker
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", ["dtln_stage1", "silero_vad_16k", "mlperf_tiny_dscnn", "gtcrn_stream"])
+def test_predicted_sizes_of_real_models_are_the_linker_s(shared: Path, name: str, tmp_path: Path) -> None:
+    (model,) = whole_models.read(shared / "models", [name], tmp_path)
+    for board in map(boards.load, BOARDS):
+        for preset in ("s8", "f16", "f32") if board.offers_f16 else ("s8", "f32"):
+            close_and_never_below(folder_of(model, preset, board, tmp_path / f"{board.id}-{preset}"), board)
+
+
+@linker
+@pytest.mark.slow
+def test_the_core_uses_no_more_stack_than_the_call_graph_says(models: list[Model], tmp_path: Path) -> None:
+    for board_id in ("mps2_an386", "raspberry_pi_pico"):
+        board = boards.load(board_id)
+        target = qemu.target_of(board)
+        if qemu.missing(target):
+            pytest.skip("the emulator is not installed: this test was NOT run")
+        for i, model in enumerate(models):
+            folder = folder_of(model, "s8", board, tmp_path / f"{board_id}-{i}")
+            with QemuFolderSession(folder, target, trace=False) as session:
+                session.run(None, {p["name"]: [0.5] * _size(p) for p in session.interface["inputs"]})
+                used = session.stack_bytes
+            stated = footprint.measure(folder, board).stack_bytes
+            # the call graph takes every path and a generous C library; the frame that calls `run` is in neither
+            assert 0.4 * stated < used <= stated, (board_id, used, stated)
+
+
+def _size(port: dict[str, list[int]]) -> int:
+    size = 1
+    for n in port["shape"]:
+        size *= n
+    return size
+
+
+def test_a_function_that_is_newer_than_the_table_is_not_free() -> None:
+    core = size_table.core("cortex-m4")
+    known = core.functions["mq_conv_s8__dsp"]
+    assert core.about("mq_conv_s8__mve")["flash_bytes"] >= known["flash_bytes"]
+    largest = max(f["flash_bytes"] for f in core.functions.values())
+    assert core.about("mq_new_s8__scalar")["flash_bytes"] == largest
+
+
+def test_members_of_the_c_library_are_counted_once() -> None:
+    core = size_table.core("cortex-m0plus")
+    schedule = size_table.Schedule(1, 1, 0, 0, 0, 1, frozenset())
+    one, _ = core.library_bytes(["mq_conv_f32__scalar"], schedule)
+    both, _ = core.library_bytes(["mq_conv_f32__scalar", "mq_conv_f16__scalar"], schedule)
+    assert 1000 < one <= both < 1.5 * one
