@@ -266,7 +266,7 @@ def _entry(program: Program, call: Call, core: CoreEntry) -> tuple[Entry, bool]:
     """
     name = priced_name(call)
     own = (variant_isa(call.kernel, program.isa),) if call.kernel in sources() else ()
-    for isa in dict.fromkeys((*own, *ISAS)):
+    for isa in dict.fromkeys((*own, *reversed(ISAS))):
         found = table().kernels.get((name, isa, core.coefficients_of))
         if found:
             return found, False

@@ -196,7 +196,7 @@ def deepest(graph: str, root: str) -> int:
 
 
 def estimated(folder: Path, board: Board) -> Footprint:
-    """Sizes before anything is compiled: from the folder's text and the sizes of library functions (`size_table.py`)."""
+    """Sizes before anything is compiled, from the text of the folder and the table of functions (`size_table.py`)."""
     interface = read_interface(folder)
     prefix = interface["prefix"]
     core = size_table.core(board.core.name)
