@@ -14,6 +14,7 @@ import onnx
 from mcu_quant import frontend, ops
 from mcu_quant.calibrate import calibrate
 from mcu_quant.data import Clip, Clips, Frame
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
@@ -129,6 +130,12 @@ def _choices(low: OpLowering) -> Iterator[OperatorPlan]:
 
 
 def _line(op: Operator, chosen: OperatorPlan) -> OperatorPlan:
-    """The choice for one operator: weights only where it has any."""
-    known = {low.formats.weight for low in ops.spec(op).lowerings}
-    return chosen if chosen.weights in known else replace(chosen, weights=None)
+    """The choice for one operator: weights, scale and input only where it has any."""
+    every = ops.spec(op).lowerings
+    own = [low for low in every if low.format == chosen.format]
+    return replace(
+        chosen,
+        weights=chosen.weights if any(chosen.weights == low.formats.weight for low in every) else None,
+        scale=chosen.scale if any(chosen.scale in low.scales for low in own) else ScaleKind.STATIC,
+        input=chosen.input if any(chosen.input in low.inputs for low in own) else None,
+    )

@@ -21,8 +21,9 @@ _FIGURES = (
 
 
 def key(row: Row) -> str:
-    """How a row is named in messages."""
-    return " ".join(str(row[k]) for k in _KEYS if k in row)
+    """How a row is named in messages; GCC's and clang's are two."""
+    clang = ["clang"] if "clang" in row["compiler"] else []
+    return " ".join([*(str(row[k]) for k in _KEYS if k in row), *clang])
 
 
 def differences(recorded: Iterable[Row], found: Iterable[Row]) -> list[str]:
@@ -38,3 +39,9 @@ def differences(recorded: Iterable[Row], found: Iterable[Row]) -> list[str]:
         else:
             lines += [f"{key(row)}: {f} {old[f]} -> {row[f]}" for f in _FIGURES if f in row and row[f] != old.get(f)]
     return lines
+
+
+def merged(recorded: Iterable[Row], found: Iterable[Row]) -> list[Row]:
+    """What was found, in place of what was recorded of the same; the rest stays. Sorted, so that a diff is short."""
+    rows = {key(row): row for row in (*recorded, *found)}
+    return [rows[k] for k in sorted(rows)]

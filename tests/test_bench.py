@@ -46,3 +46,10 @@ def test_a_change_of_one_instruction_is_noticed() -> None:
     assert regression.differences([row], [{**row, "instructions": 101}]) == ["k_s8 [3, 4] m4: instructions 100 -> 101"]
     assert "not recorded" in regression.differences([], [row])[0]
     assert "gcc 13" in regression.differences([row], [{**row, "compiler": "gcc 13"}])[0]
+
+
+def test_what_is_measured_again_takes_the_place_of_what_was_recorded() -> None:
+    row = {"kernel": "k_s8", "shape": [3, 4], "core": "m55", "compiler": "gcc 12", "instructions": 100}
+    clang, other = {**row, "compiler": "clang 19", "instructions": 50}, {**row, "core": "m4"}
+    again = {**row, "instructions": 90}
+    assert regression.merged([row, clang, other], [again]) == [other, again, clang]
