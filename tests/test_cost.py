@@ -65,7 +65,8 @@ def test_floats_without_a_floating_point_unit_cost_far_more_than_integers() -> N
     f32, s8 = (cost.estimate(dense(fmt, 256, 256), IN_FLASH) for fmt in ("f32", "s8"))
     assert f32.cycles > 10 * s8.cycles
     f32, s8 = (cost.estimate(dense(fmt, 256, 256), M4) for fmt in ("f32", "s8"))
-    assert s8.cycles < f32.cycles < 2 * s8.cycles
+    # four products are on their way at a time in the integer kernel, one in that of floats
+    assert s8.cycles < f32.cycles < 4 * s8.cycles
 
 
 def test_half_precision_as_storage_costs_more_time_than_single() -> None:
@@ -128,13 +129,18 @@ def test_a_range_is_never_tighter_than_the_core_s_and_widest_where_nothing_was_m
         assert report.error_pct[0] < entry.error_pct[0] and report.error_pct[1] > entry.error_pct[1]
 
 
-def test_programs_of_real_operators_have_ranges_that_one_can_use() -> None:
-    """Counted kernels on boards with memory of their own: no figure is off by a factor of two."""
+def test_counted_kernels_add_little_to_the_range_of_core_and_memory() -> None:
+    table = timing.table()
     for board in boards.all_boards():
         for fmt in ("s8", "s16", "f32"):
-            low, high = cost.estimate(dense(fmt, 256, 256), board).error_pct
-            xip = board.program_memory.kind == "xip"
-            assert low > (-60 if xip else -50) and high < (160 if xip else 60), (board.id, fmt, low, high)
+            report = cost.estimate(dense(fmt, 256, 256), board)
+            parts = [table.cores[board.core.name].error_pct]
+            parts += [table.transferred_error_pct] if report.status is cost.Status.TRANSFERRED else []
+            parts += [table.xip_error_pct] if board.program_memory.kind == "xip" else []
+            for side in (0, 1):
+                without = np.prod([1 + p[side] / 100 for p in parts])
+                added = (1 + report.error_pct[side] / 100) / without
+                assert 0.7 < added < 1.3, (board.id, fmt, report.error_pct)
 
 
 def test_errors_of_the_coefficients_weigh_by_their_share() -> None:
@@ -146,7 +152,8 @@ def test_errors_of_the_coefficients_weigh_by_their_share() -> None:
         cost.estimate(replace(program, calls=(*n * (call,), new)), M4, kernels=kernels).error_pct for n in (100, 1)
     )
     alone = cost.estimate(program, M4).error_pct
-    assert alone[0] >= small[0] > large[0] and alone[1] <= small[1] < large[1]
+    # whole percents; and errors of two kernels are independent
+    assert alone[0] + 1 >= small[0] > large[0] and alone[1] - 1 <= small[1] < large[1]
 
 
 def test_constants_larger_than_the_cache_are_read_in_every_pass() -> None:
