@@ -110,9 +110,11 @@ def _counts(program: Program, call: Call) -> Counts:
     taps = f["kernel_height"] * f["kernel_width"] * f["channels"]
     # products come in runs: the channels of a tap, or the taps of a row where there is one channel
     runs = f["kernel_height"] * (1 if f["channels"] == 1 else f["kernel_width"])
-    # scalar kernels go over all windows with one row of weights, the others over all rows with two windows
-    passes = (windows + 1) // 2 if isinstance(call.args.get("patch"), Buffer) else 1
-    return Counts(macs=outputs * taps, elements=outputs, units=outputs * runs, passes=passes)
+    if not isinstance(call.args.get("patch"), Buffer):
+        return Counts(macs=outputs * taps, elements=outputs, units=outputs * runs)
+    # each window is laid out first, in 16 bits; then two are gone over with all weights
+    laid_out = 2 * windows * f["groups"] * taps
+    return Counts(macs=outputs * taps, elements=outputs, moved=laid_out, passes=(windows + 1) // 2)
 
 
 def window_of(s: dict[str, Any]) -> Window:
