@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import kernels, regression, whole_models
+from bench import benchmarks_page, kernels, regression, whole_models
 from mcu_quant.emulator import qemu
 
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results.json"
 REAL_MODELS = HERE.parent.parent / "shared" / "models"
 
 
@@ -29,7 +30,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=REAL_MODELS if REAL_MODELS.is_dir() else None)
     parser.add_argument("--cmsis-nn", type=Path, metavar="DIR", help="a checkout of CMSIS-NN to compare with")
     parser.add_argument("--only", choices=("kernels", "models"), help="measure only these")
-    parser.add_argument("--output", type=Path, default=HERE / "results.json")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--check", action="store_true", help="compare with the output file instead of writing it")
     given = parser.parse_args()
     cores = [c for c in given.core or kernels.CORES if not _missing(c)]
@@ -42,6 +43,8 @@ def main() -> int:
         return int(bool(changed))
     rows = regression.merged(recorded, found)
     given.output.write_text("[\n" + ",\n".join(f" {json.dumps(m)}" for m in rows) + "\n]\n")
+    if given.output == RESULTS:
+        benchmarks_page.write()
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import kernels, regression, whole_models
+from bench import benchmarks_page, kernels, regression, whole_models
 from mcu_quant.emulator import qemu
 
 
@@ -53,3 +53,10 @@ def test_what_is_measured_again_takes_the_place_of_what_was_recorded() -> None:
     clang, other = {**row, "compiler": "clang 19", "instructions": 50}, {**row, "core": "m4"}
     again = {**row, "instructions": 90}
     assert regression.merged([row, clang, other], [again]) == [other, again, clang]
+
+
+def test_the_page_of_benchmarks_is_made_from_what_is_recorded() -> None:
+    rows = json.loads((Path(benchmarks_page.__file__).parent / "results.json").read_text())
+    assert benchmarks_page.PAGE.read_text() == benchmarks_page.rendered(rows)
+    assert {"dtln_stage1", "gtcrn_stream", "silero_vad_16k", "mlperf_tiny_dscnn"} <= {r.get("model") for r in rows}
+    assert len({regression.key(r) for r in rows}) == len(rows)
