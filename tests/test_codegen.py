@@ -199,6 +199,10 @@ def test_float_literals_are_exact(value: float) -> None:
     assert text.endswith("f") and np.float32(text[:-1]) == np.float32(value)
 
 
+def test_what_is_no_finite_number_has_a_macro_of_math_h() -> None:
+    assert [float_literal(v) for v in (float("inf"), float("-inf"), float("nan"))] == ["INFINITY", "-INFINITY", "NAN"]
+
+
 def test_names_are_valid_unique_and_recognisable() -> None:
     names = Names(["net/a", "net/b/c"])
     assert names("net/b/c/MatMul_output_0") == "b_c_MatMul"

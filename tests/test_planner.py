@@ -140,6 +140,14 @@ def test_reasons_quote_what_was_measured(found):
     assert "dB, +" in lines[lstm].reason or better.name in lines[lstm].reason
 
 
+def test_what_a_change_takes_is_in_units_that_people_read():
+    change = {FLASH: 2048.0, RAM: -12.0, CYCLES: 0.0}
+    assert reasons.difference(change, 100_000_000) == "+2.0 KiB flash, -12 B RAM"
+    assert reasons.difference({**change, CYCLES: 178_000.0}, 100_000_000).endswith(", +1.78 ms")
+    assert reasons.difference({**change, CYCLES: -732.0}, 100_000_000).endswith(", -7.32 us")
+    assert reasons.difference(dict.fromkeys(change, 0.0), 100_000_000) == "costs the same"
+
+
 def test_the_parts_of_a_layer_are_named():
     line = OperatorPlan("s8", input="s16", weights="s8")
     way = planner.Way("", line, "s16", "s8", 8.0)

@@ -97,7 +97,7 @@ def difference(change: Amounts, clock_hz: int) -> str:
     flash, ram, us = change[FLASH], change[RAM], change[CYCLES] / clock_hz * 1e6
     said = [f"{_bytes(flash)} flash"] if abs(flash) >= 1 else []
     said += [f"{_bytes(ram)} RAM"] if abs(ram) >= 1 else []
-    said += [f"{us:+.3g} us"] if abs(us) >= 0.05 else []
+    said += [f"{us / 1e3:+.2f} ms" if abs(us) >= 1e3 else f"{us:+.3g} us"] if abs(us) >= 0.05 else []
     return ", ".join(said) or "costs the same"
 
 
