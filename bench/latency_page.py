@@ -53,7 +53,9 @@ The range's upper end is the wider one for that.
 TESTS = """\
 ## The tests
 
-The kernels that others measured are not ours, so each test is of one part of the model.
+The kernels that others measured are not ours, so each test is of one part of the model; no time of our own kernels on a
+The kernels that others measured are not ours, so each test is of one part; no time of our own kernels on a
+of consistency, not a blind test. CoreMark's figures of Cortex-M7, M55 and M85 are as commonly quoted, not looked up.
 
 | test | what is predicted from what |
 |---|---|
