@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.models import mask_lstm
+from bench.small_models import mask_lstm
 from mcu_quant import data, frontend, quantise, rounding
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.formats import QuantParams
