@@ -449,3 +449,29 @@ def test_a_loop_that_counts_for_ever_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DiagnosticError) as error:
         load(save(counting(0, 1, -1, compare="Greater", reads=False), tmp_path))
     assert [d.code for d in error.value.diagnostics] == ["MQ107"]
+
+
+def test_any_number_of_loops_may_each_wait_for_the_one_before(tmp_path):
+    """How often each runs is the length of what the one before collected."""
+    count = 12
+    nodes = []
+    for i in range(count):
+        step = body(
+            [
+                node("Identity", "go", f"on{i}"),
+                node("Mul", f"kept{i} half", f"next{i}"),
+                node("Exp", f"kept{i}", f"e{i}"),
+            ],
+            [value(f"i{i}", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value(f"kept{i}", [2])],
+            [value(f"on{i}", [], TensorProto.BOOL), value(f"next{i}", [2]), value(f"e{i}", [2])],
+        )
+        nodes += [
+            node("Shape", f"x{i}", f"shape{i}"),
+            node("Gather", f"shape{i} zero", f"length{i}"),
+            node("Loop", f"length{i} yes x", f"last{i} all{i}", body=step, name=f"loop{i}"),
+            node("Add", f"all{i} last{i}", f"x{i + 1}"),
+        ]
+    nodes[0] = node("Shape", "x", "shape0")
+    constants = {"zero": np.array(0, np.int64), "yes": np.array(True), "half": np.array(0.5, np.float32)}
+    graph = imported(tmp_path, model(nodes, {"x": [2]}, {f"x{count}": [2, 2]}, constants))
+    assert [r.rule for r in graph.rewrites].count("Loop unrolled") == count

@@ -91,7 +91,7 @@ def _forgets_nothing(node: onnx_ir.Node) -> bool:
 def contradictions(model: onnx_ir.Model) -> dict[str, str]:
     """Where types or shapes contradict each other: the reason in ONNX's words, by the name of the node."""
     try:
-        onnx.shape_inference.infer_shapes(libraries.to_proto(model), strict_mode=True, data_prop=True)
+        onnx.shape_inference.infer_shapes(libraries.to_proto(model), strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
         found = _INFERENCE_ERROR.findall(str(error))
         return {name: " ".join(reason.replace("[ShapeInferenceError]", "").split()) for name, reason in found}

@@ -24,8 +24,6 @@ from mcu_quant.ir import Rewrite
 
 #: Nodes that all steps of all loops of a model may become.
 MOST_NODES = 4000
-#: Loops in loops.
-_DEEPEST = 8
 
 
 def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
@@ -37,7 +35,7 @@ def unfold(model: onnx_ir.Model) -> tuple[list[Rewrite], dict[str, Diagnostic]]:
     rewrites: list[Rewrite] = []
     refused: dict[str, Diagnostic] = {}
     room = MOST_NODES
-    for _ in range(_DEEPEST):
+    while True:
         scans = as_scans(model)
         if scans:
             rewrites += scans
