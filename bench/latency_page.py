@@ -43,8 +43,8 @@ No cycle constant per product is shared between kernels, and none was taken from
 A report's range is that of the core (below), widened by the error of the coefficients of the kernels used (by their
 share of the time), on boards that nobody measured by {transferred}, and where the program is read in place from serial
 flash by {xip}. Each board has a status: *calibrated* (published measurements of this board were compared with the
-timing), *transferred* (measurements of another board with the same core were), *none* (none of this core were, only
-CoreMark).
+timing), *transferred* (measurements of another board with the same core were), *none* (none of this core were; at
+most CoreMark).
 
 What is left out: waiting for code in flash behind a small accelerator; misses of caches; interrupts; traffic of DMA.
 The range's upper end is the wider one for that.
@@ -55,8 +55,7 @@ TESTS = """\
 
 The kernels that others measured are not ours, so each test is of one part of the model; no time of our own kernels on
 a board is among them. The ranges of the cores were chosen with these cases in view: that nine of ten lie inside them
-is a check of consistency, not a blind test. The CoreMark figures of Cortex-M7, M55 and M85 are as commonly quoted, not
-looked up.
+is a check of consistency, not a blind test. Nothing that was published is compared with the Cortex-M55 and M85.
 
 | test | what is predicted from what |
 |---|---|

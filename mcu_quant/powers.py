@@ -21,10 +21,14 @@ _SUMS = ("Abs", "Add", "Max", "Min", "Reduce", "Sqrt", "Sub")
 
 @dataclass(frozen=True)
 class Powers:
-    """Names of operators that compute powers, roots or logarithms of them, and of those whose results they read."""
+    """Names of operators that compute powers, roots or logarithms of them, and of those whose results they read.
+
+    `logarithms` are those of `inside` that a logarithm is taken of, and the logarithms themselves.
+    """
 
     inside: frozenset[str]
     before: frozenset[str]
+    logarithms: frozenset[str]
 
 
 def powers(graph: Graph) -> Powers:
@@ -36,18 +40,22 @@ def powers(graph: Graph) -> Powers:
     """
     # operators between a square and each edge that is made of one
     paths: dict[str, frozenset[str]] = {}
-    inside: set[str] = set()
+    roots: set[str] = set()
+    logarithms: set[str] = set()
     for op in graph.operators:
         way = frozenset().union(*(paths.get(i, frozenset()) for i in op.inputs))
-        if op.op == "Log" or (op.op == "Sqrt" and way):
-            inside |= {op.name, *way}
+        if op.op == "Log":
+            logarithms |= {op.name, *way}
+        elif op.op == "Sqrt" and way:
+            roots |= {op.name, *way}
         if _squares(op):
             paths[op.outputs[0]] = frozenset({op.name})
         elif way and _is_between(op, graph):
             paths |= dict.fromkeys(filter(None, op.outputs), way | {op.name})
+    inside = roots | logarithms
     producer = graph.producer()
     before = {name for op in graph.operators if op.name in inside for name in _makers(op, producer)}
-    return Powers(frozenset(inside), frozenset(before - inside))
+    return Powers(frozenset(inside), frozenset(before - inside), frozenset(logarithms))
 
 
 def _is_between(op: Operator, graph: Graph) -> bool:

@@ -92,6 +92,10 @@ class Neighbours:
         """Does an operator compute a power, or a root or logarithm of one: more than 8 bits can span?"""
         return op.name in self._powers.inside
 
+    def in_logarithm(self, op: Operator) -> bool:
+        """Is a logarithm taken of what an operator computes, or does it take one: is zero no number there?"""
+        return op.name in self._powers.logarithms
+
     def before_power(self, op: Operator) -> bool:
         """Is the result of an operator squared, or its logarithm taken?"""
         return op.name in self._powers.before

@@ -145,3 +145,10 @@ def test_values_beyond_half_precision_are_said_and_fail_the_test(tmp_path: Path)
         assert [d.where for d in made.diagnostics if d.code == "MQ307"] == ([] if fine else ["loud"])
         tested = api.test_folder(api.TestRequest(folder))
         assert tested.passed == fine and tested.exit_status == int(not fine)
+
+
+@pytest.mark.parametrize("preset", ["f16", "tinydenoiser"])
+def test_a_root_is_a_number_in_half_precision_too(preset: str, tmp_path: Path) -> None:
+    graph = spectrum(tmp_path, "Sqrt")
+    plan = presets.make(graph, preset, Target())
+    assert {o.format for o in plan.operators.values()} == {"f16"}

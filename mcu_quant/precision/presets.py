@@ -61,7 +61,7 @@ def presets() -> Mapping[str, Preset]:
 
 
 #: Below 2^-25 half precision is zero, and the logarithm of zero is no number.
-_POWER_IN_F16 = "half precision ends 75 dB below 1 for a signal whose power is computed here"
+_LOGARITHM_IN_F16 = "a logarithm is taken, and half precision ends 75 dB below 1 for a signal that is squared"
 
 
 @_preset
@@ -73,8 +73,8 @@ def f32(op: Operator, around: Neighbours) -> Wish:
 @_preset
 def f16(op: Operator, around: Neighbours) -> Wish:
     """Everything in half precision where it can hold it: half the memory of f32, no calibration needed."""
-    if around.in_power(op):
-        return Wish("f32", f"preset f16, but {_POWER_IN_F16}")
+    if around.in_logarithm(op):
+        return Wish("f32", f"preset f16, but {_LOGARITHM_IN_F16}")
     return Wish("f16", "preset f16")
 
 
@@ -93,8 +93,8 @@ def tinydenoiser(op: Operator, around: Neighbours) -> Wish:
     """Recurrent layers in 8-bit integers, the rest in half precision, as Rusci et al. 2022 (arXiv:2210.07692)."""
     if ops.spec(op).family == "recurrent":
         return Wish("s8", "preset tinydenoiser: recurrent layers hold most of the weights")
-    if around.in_power(op):
-        return Wish("f32", f"preset tinydenoiser, but {_POWER_IN_F16}")
+    if around.in_logarithm(op):
+        return Wish("f32", f"preset tinydenoiser, but {_LOGARITHM_IN_F16}")
     return Wish("f16", "preset tinydenoiser: not recurrent")
 
 
