@@ -31,6 +31,23 @@ static inline int32x4_t mq_q30_to_s16_s32(int32x4_t q30) {
     return mq_sat_s16_s32(vrshrq_n_s32(q30, 15));
 }
 
+/* Gates in Q15, and products of two, stored as a hidden state. */
+static inline void mq_put_q15_s8(int8_t *to, int32x4_t q15, mve_pred16_t some) {
+    vstrbq_p_s32(to, mq_q30_to_s8_s32(vshlq_n_s32(q15, 15)), some);
+}
+
+static inline void mq_put_q15_s16(int16_t *to, int32x4_t q15, mve_pred16_t some) {
+    vstrhq_p_s32(to, q15, some);
+}
+
+static inline void mq_put_q30_s8(int8_t *to, int32x4_t q30, mve_pred16_t some) {
+    vstrbq_p_s32(to, mq_q30_to_s8_s32(q30), some);
+}
+
+static inline void mq_put_q30_s16(int16_t *to, int32x4_t q30, mve_pred16_t some) {
+    vstrhq_p_s32(to, mq_q30_to_s16_s32(q30), some);
+}
+
 static inline void mq_clear_sums(int32_t *sums, uint32_t count) {
     for (uint32_t k = 0; k < count; k += 4u) {
         vstrwq_s32(sums + k, vdupq_n_s32(0));

@@ -1,62 +1,10 @@
 /* Several windows at a time are laid out in `patch`, then multiplied with packed rows; mq_mve_conv.h has the
  * mathematics. SPDX-License-Identifier: Apache-2.0 */
-#include "mq_conv.h"
-
-#include "mq_mve_conv.h"
-
-/* All outputs of one group for `count` windows; `first` is the group's first output, y its place in the map. */
-static void multiply(const int8_t *patch, const int8_t *w, const mq_patch *n, uint32_t first, uint32_t count,
-                     int16_t *y, const mq_conv_shape *s, const mq_conv_params *p) {
-    const uint32_t columns = (uint32_t)(s->kernel_height * s->kernel_width * s->channels);
-    const uint32_t map = (uint32_t)(s->out_height * s->out_width);
-    const uint32_t outputs = (uint32_t)s->outputs;
-    int32_t sums[4u * MQ_WINDOWS];
-    for (uint32_t o = 0; o < outputs; o += 4u) {
-        const uint32_t rows = outputs - o < 4u ? outputs - o : 4u;
-        const mq_finish f = mq_finish_of(p, first + o, rows, map);
-        if (rows == 4u) {
-            mq_windows_s8(n, patch, w, p->bias + first + o, count, sums);
-        } else {
-            mq_windows_left_s8(n, columns, patch, w, p->bias + first + o, rows, count, sums);
-        }
-        mq_finish_s16(sums, count, rows, &f, y);
-        w += 4u * n->row;
-        y += 4u * map;
-    }
-}
-
-/* `count` windows from number `at` on. */
-static void lay_out(int8_t *windows, const int8_t *x, uint32_t row, uint32_t at, uint32_t count, const mq_conv_shape *s,
-                    int8_t zero) {
-    int32_t i = (int32_t)at / s->out_width;
-    int32_t j = (int32_t)at % s->out_width;
-    for (; count; count--, windows += row) {
-        mq_lay_out_s8(windows, x, s, i * s->stride_height - s->pad_top, j * s->stride_width - s->pad_left, zero);
-        j = j + 1 < s->out_width ? j + 1 : 0;
-        i += j == 0;
-    }
-}
+#define MQ_X(name) name##_s8
+#define MQ_Y(name) name##_s16
+#include "mq_mve_conv_rows.h"
 
 void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,
                     const mq_conv_params *p) {
-    const mq_patch n = mq_patch_of(s, 16u);
-    int8_t *windows = (int8_t *)patch;
-    const uint32_t map = (uint32_t)(s->out_height * s->out_width);
-    const int points = mq_side_by_side(s);
-    for (int32_t batch = 0; batch < s->batch; batch++) {
-        for (int32_t g = 0; g < s->groups; g++) {
-            const int8_t *group = w + (uint32_t)(g * s->outputs) * n.row;
-            for (uint32_t at = 0; at < map; at += n.windows) {
-                const uint32_t count = map - at < n.windows ? map - at : n.windows;
-                if (points) {
-                    mq_lay_out_points_s8(windows, x + at, (uint32_t)s->channels, map, n.row, count);
-                } else {
-                    lay_out(windows, x, n.row, at, count, s, (int8_t)p->x_zero);
-                }
-                multiply(windows, group, &n, (uint32_t)(g * s->outputs), count, y + at, s, p);
-            }
-            x += s->channels * s->in_height * s->in_width;
-            y += (uint32_t)s->outputs * map;
-        }
-    }
+    run(x, w, y, patch, s, p);
 }

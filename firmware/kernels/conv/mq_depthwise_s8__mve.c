@@ -1,56 +1,10 @@
-/* One channel at a time, copied into `map` with its pads; mq_mve_depthwise.h has the mathematics.
- * SPDX-License-Identifier: Apache-2.0 */
-#include "mq_conv.h"
-
-#include "mq_mve_depthwise.h"
-
-/* All outputs of channel k. `weights`: its pieces, or its taps where there are no pieces. Whole rows at a time, or as
- * much of a row as there is room for. */
-static void channel(const int8_t *map, const int8_t *weights, const mq_pieces *pieces, uint32_t k, int8_t *y,
-                    const mq_conv_shape *s, const mq_conv_params *p) {
-    const uint32_t width = (uint32_t)s->out_width;
-    const uint32_t height = (uint32_t)s->out_height;
-    const uint32_t stride = (uint32_t)s->stride_width;
-    const uint32_t down = (uint32_t)s->stride_height * pieces->row;
-    const uint32_t together = pieces->count && width <= MQ_SUMS ? MQ_SUMS / width : 1u;
-    int32_t sums[MQ_SUMS];
-    for (uint32_t i = 0; i < height; i += together, map += together * down) {
-        const uint32_t rows = height - i < together ? height - i : together;
-        for (uint32_t j = 0; j < width; j += MQ_SUMS) {
-            const uint32_t count = width - j < MQ_SUMS ? width - j : MQ_SUMS;
-            if (pieces->count) {
-                mq_depthwise_sums_s8(map + j * stride, stride, down, weights, pieces, rows, count, sums);
-            } else {
-                mq_depthwise_taps_s8(map + j * stride, stride, weights, pieces, s, count, sums);
-            }
-            mq_depthwise_finish_s8(sums, rows * count, p, k, y);
-            y += rows * count;
-        }
-    }
-}
+/* One channel at a time, copied into `map` with its pads; mq_mve_depthwise.h has the
+ * mathematics. SPDX-License-Identifier: Apache-2.0 */
+#define MQ_X(name) name##_s8
+#define MQ_Y(name) name##_s8
+#include "mq_mve_depthwise_rows.h"
 
 void mq_depthwise_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *map, const mq_conv_shape *s,
                      const mq_conv_params *p) {
-    const uint32_t height =
-        (uint32_t)mq_padded_size(s->out_height, s->stride_height, s->kernel_height, s->dilation_height);
-    const uint32_t width = (uint32_t)mq_padded_size(s->out_width, s->stride_width, s->kernel_width, s->dilation_width);
-    const uint32_t rows = (uint32_t)mq_padded_inside((int32_t)height, s->pad_top, s->in_height);
-    const uint32_t columns = (uint32_t)mq_padded_inside((int32_t)width, s->pad_left, s->in_width);
-    const mq_pieces pieces = mq_pieces_of(s, width, 16u);
-    int8_t *padded = (int8_t *)map;
-    int8_t *inside = padded + (uint32_t)s->pad_top * width + (uint32_t)s->pad_left;
-    for (uint32_t k = 0; k < height * width; k++) {
-        padded[k] = (int8_t)p->x_zero;
-    }
-    for (int32_t batch = 0; batch < s->batch; batch++) {
-        for (int32_t k = 0; k < s->groups; k++) {
-            const int8_t *taps = w + k * s->kernel_height * s->kernel_width;
-            int8_t weights[(MQ_PIECES + 1u) * 16u];
-            mq_weights_of_s8(weights, &pieces, s, taps);
-            mq_put_runs_s8(inside, x, rows, columns, (uint32_t)s->in_width, width);
-            channel(padded, pieces.count ? weights : taps, &pieces, (uint32_t)k, y, s, p);
-            x += s->in_height * s->in_width;
-            y += s->out_height * s->out_width;
-        }
-    }
+    run(x, w, y, map, s, p);
 }

@@ -1,54 +1,10 @@
-/* Packed rows of up to MQ_UNITS units at a time; mq_rnn.h, mq_mve_rows.h and mq_mve_scale.h have the mathematics.
+/* Packed rows for Helium; mq_rnn.h and mq_mve_rows.h have the mathematics.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "mq_rnn.h"
-
-#include <string.h>
-
-#include "mq_mve_gates.h"
-
-/* One step of one sequence in direction d. */
-static void step(const int16_t *x, const int8_t *w, const int8_t *r, const int16_t *h, int16_t *next, uint32_t d,
-                 const mq_rnn_params *p) {
-    mq_vector_s16 vx;
-    mq_vector_s16 vh;
-    int32_t x_sums[MQ_UNITS], h_sums[MQ_UNITS];
-    mq_vector_of_s16(&vx, x, p->inputs);
-    mq_vector_of_s16(&vh, h, p->units);
-    for (uint32_t j = 0; j < p->units; j += MQ_UNITS) {
-        const uint32_t count = p->units - j < MQ_UNITS ? p->units - j : MQ_UNITS;
-        const uint32_t q = d * p->units + j;
-        mq_gate_sums_s16(&vx, w, q, p->bias + q, p->x_multiplier, p->x_shift, count, x_sums);
-        mq_gate_sums_s16(&vh, r, q, NULL, p->h_multiplier, p->h_shift, count, h_sums);
-        for (uint32_t k = 0; k < count; k += 4u) {
-            const int32x4_t sum = vaddq_s32(vldrwq_s32(x_sums + k), vldrwq_s32(h_sums + k));
-            const int32x4_t gate = mq_gate_s32(sum, p->tanh_clip, p->tanh_table);
-            vstrhq_p_s32(next + j + k, gate, vctp32q(count - k));
-        }
-    }
-}
+#define MQ_X(name) name##_s16
+#define MQ_H(name) name##_s16
+#include "mq_mve_rnn_rows.h"
 
 void mq_rnn_s16(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int16_t *y, int16_t *next,
                 const mq_rnn_params *p) {
-    const size_t bytes = p->units * sizeof *h;
-    for (uint32_t d = 0; d < p->directions; d++) {
-        for (uint32_t n = 0; n < p->batch; n++) {
-            int16_t *state = h + mq_state_at(d, n, p->batch, p->units);
-            const uint32_t length = p->lengths ? (uint32_t)p->lengths[n] : p->steps;
-            for (uint32_t k = 0; k < p->steps; k++) {
-                const uint32_t t = d || p->reverse ? p->steps - 1u - k : k;
-                int16_t *out = y ? y + mq_step_at(t, d, n, p->directions, p->batch, p->units) : NULL;
-                if (t >= length) {
-                    if (out) {
-                        memset(out, 0, bytes);
-                    }
-                    continue;
-                }
-                step(x + ((size_t)t * p->batch + n) * p->inputs, w, r, state, next, d, p);
-                memcpy(state, next, bytes);
-                if (out) {
-                    memcpy(out, next, bytes);
-                }
-            }
-        }
-    }
+    run(x, w, r, h, y, next, p);
 }
