@@ -208,6 +208,12 @@ CATALOGUE: dict[str, Code] = {
         "A figure, or its change since an older report, goes beyond what --fail-on allows.",
         FINDINGS,
     ),
+    "MQ506": Code(
+        "measurements cannot be used",
+        "The log of a self-test has no whole run, is of another board or build, or was made in an emulator, whose "
+        "counters say nothing of a core's time.",
+        USAGE,
+    ),
     # MQ6xx: tools and emulation
     "MQ601": Code(
         "tool is missing",
