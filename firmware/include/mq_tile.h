@@ -11,7 +11,7 @@
 
 #include "mq_dsp.h"
 
-/* A and S of both vectors, as in mq_rows.h. */
+/* Sums of both vectors: A of the first row, and on the way S, in the end B of the second. */
 typedef struct {
     int32_t a;
     int32_t s;
@@ -36,21 +36,13 @@ static inline mq_tile_sums mq_tile_step(mq_tile_sums acc, const mq_word **x, con
     return acc;
 }
 
-/* Sums of a pair of rows over `fours` times four columns. */
-static inline mq_tile_sums mq_tile(const mq_word *x, const mq_word *w, uint32_t fours) {
-    mq_tile_sums acc = {0, 0, 0, 0};
-    for (const mq_word *end = x + (fours & ~1u) * 4u; x != end;) {
-        acc = mq_tile_step(acc, &x, &w);
-        acc = mq_tile_step(acc, &x, &w);
-    }
-    if (fours & 1u) {
-        acc = mq_tile_step(acc, &x, &w);
-    }
-    return acc;
+/* B = S - 256 A - 128 sum x, modulo 2^32; the last term is where the sums of mq_tile_begin begin. */
+static inline int32_t mq_tile_second(int32_t s, int32_t a) {
+    return (int32_t)((uint32_t)s - ((uint32_t)a << 8));
 }
 
-/* 128 sum x of both vectors, modulo 2^32. */
-static inline void mq_tile_offsets(const mq_word *x, uint32_t fours, int32_t *offsets) {
+/* What S begins with for both vectors of `fours` times four columns: -128 sum x, modulo 2^32. */
+static inline void mq_tile_begin(const mq_word *x, uint32_t fours, int32_t *begin) {
     int32_t sum = 0;
     int32_t sum_next = 0;
     for (const mq_word *end = x + fours * 4u; x != end;) {
@@ -58,13 +50,44 @@ static inline void mq_tile_offsets(const mq_word *x, uint32_t fours, int32_t *of
         sum = mq_smlad(v.a, 0x00010001u, mq_smlad(v.c, 0x00010001u, sum));
         sum_next = mq_smlad(v.b, 0x00010001u, mq_smlad(v.d, 0x00010001u, sum_next));
     }
-    offsets[0] = (int32_t)((uint32_t)sum << 7);
-    offsets[1] = (int32_t)((uint32_t)sum_next << 7);
+    begin[0] = (int32_t)(0u - ((uint32_t)sum << 7));
+    begin[1] = (int32_t)(0u - ((uint32_t)sum_next << 7));
 }
 
-/* B = S - 256 A - 128 sum x, modulo 2^32. */
-static inline int32_t mq_tile_second(int32_t s, int32_t a, int32_t offset) {
-    return (int32_t)((uint32_t)s - ((uint32_t)a << 8) - (uint32_t)offset);
+/* Sums of a pair of rows with both vectors; w moves on to the next pair. */
+static inline mq_tile_sums mq_tile(mq_tile_sums acc, const mq_word *x, const mq_word **w, uint32_t fours) {
+    for (const mq_word *end = x + (fours & ~3u) * 4u; x != end;) {
+        acc = mq_tile_step(acc, &x, w);
+        acc = mq_tile_step(acc, &x, w);
+        acc = mq_tile_step(acc, &x, w);
+        acc = mq_tile_step(acc, &x, w);
+    }
+    for (const mq_word *end = x + (fours & 3u) * 4u; x != end;) {
+        acc = mq_tile_step(acc, &x, w);
+    }
+    acc.s = mq_tile_second(acc.s, acc.a);
+    acc.s_next = mq_tile_second(acc.s_next, acc.a_next);
+    return acc;
+}
+
+typedef struct {
+    int32_t a;
+    int32_t b;
+} mq_two_rows;
+
+/* A and B of one vector: x is its first word, every second word is its own. */
+static inline mq_two_rows mq_tile_one(const mq_word *x, const mq_word *w, uint32_t fours, int32_t begin) {
+    int32_t s = begin;
+    int32_t a = 0;
+    for (const mq_word *end = x + fours * 4u; x != end; x += 4) {
+        const mq_two_words h = mq_ldrd(&w);
+        s = mq_smlad(h.a, x[0], s);
+        a = mq_smlad(mq_sxtb16_odd(h.a), x[0], a);
+        s = mq_smlad(h.b, x[2], s);
+        a = mq_smlad(mq_sxtb16_odd(h.b), x[2], a);
+    }
+    const mq_two_rows sums = {a, mq_tile_second(s, a)};
+    return sums;
 }
 
 /* Where column k of the first vector lies; the second is two further. */
