@@ -46,7 +46,20 @@ flash by {xip}. Each board has a status: *calibrated* (published measurements of
 timing), *transferred* (measurements of another board with the same core were), *none* (none of this core were; at
 most CoreMark).
 
-What is left out: waiting for code in flash behind a small accelerator; misses of caches; interrupts; traffic of DMA.
+## A board of your own
+
+`mcu-quant calibrate --board BOARD LOG...` reads what a self-test printed on the board ([log](self-test-log.md)), finds
+the firmware folder that it was built from, and fits a factor per kernel, one for kernels that were not measured, and
+the cycles of reading constants (`mcu_quant/refit.py`). It shows measured and predicted cycles, and how far calls that
+were held out were off. The result lies beside the board's file (`my_board.calibration.json`), or in the user's folder
+(`MCU_QUANT_CALIBRATIONS`) for a board that comes with mcu-quant. From then on reports on the board say *calibrated*
+with day and model, and their range is that of calls that were held out, of kernels that were not measured for these,
+and 3 % that relinking alone can move. The measured calls are kept in the file: with other tables they are fitted again.
+`--show` says what is known, `--forget` removes it.
+
+## What is left out
+
+Waiting for code in flash behind a small accelerator; misses of caches; interrupts; traffic of DMA.
 The range's upper end is the wider one for that.
 """
 

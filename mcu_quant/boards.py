@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import pairwise
@@ -16,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mcu_quant import paths, schemas
+from mcu_quant import calibration, paths, schemas
+from mcu_quant.calibration import Calibration
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
 
 #: Instruction sets of kernels, from the one every core runs to the fastest.
@@ -178,6 +179,8 @@ class Board:
     zephyr_board: str | None = None
     url: str = ""
     note: str = ""
+    #: what a user measured on this board
+    calibration: Calibration | None = None
 
     @property
     def kernel_isa(self) -> str:
@@ -249,15 +252,29 @@ class Board:
 # --- loading -------------------------------------------------------------------------------------------------------
 
 
-def load(name_or_path: str | Path) -> Board:
+def load(name_or_path: str | Path, calibrated: bool = True) -> Board:
     """A board by its id, or from a file: anything that ends in `.toml` or holds a slash is a path.
 
+    With its calibration, if somebody measured it here and it is `calibrated`.
+
     Raises:
-        DiagnosticError: MQ501 if there is no such board or file; MQ502 with everything that is wrong in the file.
+        DiagnosticError: MQ501 if there is no such board or file; MQ502 with everything that is wrong in the file; MQ506
+            if its calibration is damaged.
     """
+    board = _uncalibrated(name_or_path)
+    found = calibration.find(board.id, file_of(name_or_path)) if calibrated else None
+    return board if found is None else replace(board, calibration=found)
+
+
+def file_of(name_or_path: str | Path) -> Path | None:
+    """The file that a name of a board means; None where it means a board that comes with mcu-quant."""
     text = str(name_or_path)
-    if text.endswith(".toml") or "/" in text or "\\" in text:
-        path = Path(name_or_path)
+    return Path(name_or_path) if text.endswith(".toml") or "/" in text or "\\" in text else None
+
+
+def _uncalibrated(name_or_path: str | Path) -> Board:
+    text, path = str(name_or_path), file_of(name_or_path)
+    if path is not None:
         if not path.is_file():
             message = "there is no such board file"
             raise DiagnosticError(Diagnostic("MQ501", text, message, help="--board takes a board's id or a file"))

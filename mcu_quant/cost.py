@@ -1,4 +1,4 @@
-"""What a program costs on a board: cycles of each call, and whether flash and RAM suffice.
+"""What a program costs on a board: cycles of each call.
 
 Time is an ESTIMATE: the work of a call, counted from shapes (`Kernel.counts`), times coefficients that were counted for
 the kernel and the core (`timing.py`), plus the reading of its constants from flash. No figure comes from the board
@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mcu_quant import ops
-from mcu_quant.boards import READ_ONLY, Board, all_boards
+from mcu_quant.boards import Board
+from mcu_quant.calibration import Calibration, Fitted
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.ops import Counts, Kernel
 from mcu_quant.program import Call, Program, Purpose, Struct, Symbol
 from mcu_quant.timing import CoreEntry, Entry, Percent, table
 from mcu_quant.variants import ISAS, sources, variant_isa
+
+#: Nothing is more certain than this: relinking alone has been seen to move a network by 2.3 %.
+MEASURED_ERROR_PCT: Percent = (-3, 3)
 
 
 class Status(StrEnum):
@@ -50,12 +54,15 @@ class CallCost:
     #: cycles of waiting for constants
     memory_cycles: float
     constant_bytes: int
+    #: bytes of constants that are read past the cache: all of them, as often as the kernel goes over them
+    read_bytes: int
     #: executed instructions
     instructions: int
     #: counted calls of this kernel against its coefficients
     error_pct: Percent
-    #: the entry of the tables it is priced with
+    #: the entry of the tables it is priced with, and the instruction set of its C file
     entry: str
+    isa: str
     #: the table has no entry for this kernel: it is priced as any kernel on its formats
     by_format: bool
 
@@ -100,6 +107,7 @@ class CostReport:
     why: tuple[str, ...]
     #: what the figure takes for granted
     assumptions: tuple[str, ...]
+    #: "fitted" to measurements of this very board, else "estimated"
     origin: str = "estimated"
 
     @property
@@ -192,7 +200,8 @@ def estimate(
     known = ops.kernels() if kernels is None else kernels
     core = table().cores[board.core.name]
     memory = Memory.of(core, board)
-    calls = tuple(_call_cost(program, call, known[call.kernel], core, memory) for call in program.calls)
+    fitted = None if board.calibration is None else board.calibration.fitted
+    calls = tuple(_call_cost(program, call, known[call.kernel], core, memory, fitted) for call in program.calls)
     supported = status(core, board)
     return CostReport(
         board=board.id,
@@ -209,6 +218,7 @@ def estimate(
         status=supported,
         why=tuple(_reasons(core, calls, board, supported)),
         assumptions=tuple(_assumptions(program, board)),
+        origin="estimated" if fitted is None else "fitted",
     )
 
 
@@ -231,30 +241,42 @@ class Memory:
         """Measured on this board, else what the core's entry takes for such a memory; nothing for RAM."""
         region = board.program_memory
         per_byte = region.read_cycles_per_byte
+        if board.calibration is not None:
+            per_byte = board.calibration.fitted.read_cycles_per_byte
         if per_byte is None:
             per_byte = core.read_cycles_per_byte.get(region.kind, 0.0)
         return Memory(per_byte, max((c.bytes for c in board.caches if c.kind != "instruction"), default=0))
 
-    def cycles(self, constant_bytes: int, passes: int) -> float:
+    def bytes_read(self, constant_bytes: int, passes: int) -> int:
         """Reading all constants so many times: once only, if they stay in the cache."""
-        return self.cycles_per_byte * constant_bytes * (1 if constant_bytes <= self.cache_bytes else passes)
+        return constant_bytes * (1 if constant_bytes <= self.cache_bytes else passes)
 
 
-def _call_cost(program: Program, call: Call, kernel: Kernel, core: CoreEntry, memory: Memory) -> CallCost:
+def _call_cost(
+    program: Program, call: Call, kernel: Kernel, core: CoreEntry, memory: Memory, fitted: Fitted | None
+) -> CallCost:
     entry, by_format = _entry(program, call, core)
+    isa = variant_isa(call.kernel, program.isa) if call.kernel in sources() else "scalar"
     work = kernel.counts(program, call)
     constant_bytes = sum(program.constants[name].bytes for name in dict.fromkeys(call.constants))
+    factor, error_pct = core.factor, entry.error_pct
+    if fitted is not None:
+        own = fitted.kernels.get(f"{entry.name}@{isa}")
+        factor *= own.factor if own else fitted.factor
+        error_pct = own.error_pct if own else _widen(fitted.error_pct, entry.error_pct)
     return CallCost(
         kernel=call.kernel,
         operator=call.operator,
         purpose=call.purpose,
         work=work,
-        compute_cycles=core.factor * entry.cycles.of(work),
-        memory_cycles=memory.cycles(constant_bytes, work.passes),
+        compute_cycles=factor * entry.cycles.of(work),
+        memory_cycles=memory.cycles_per_byte * memory.bytes_read(constant_bytes, work.passes),
         constant_bytes=constant_bytes,
+        read_bytes=memory.bytes_read(constant_bytes, work.passes),
         instructions=round(entry.instructions.of(work)),
-        error_pct=entry.error_pct,
+        error_pct=error_pct,
         entry=entry.name,
+        isa=isa,
         by_format=by_format,
     )
 
@@ -279,7 +301,7 @@ def _entry(program: Program, call: Call, core: CoreEntry) -> tuple[Entry, bool]:
 
 def status(core: CoreEntry, board: Board) -> Status:
     """What supports the timing of a board."""
-    if board.id in core.measured_on:
+    if board.calibration is not None or board.id in core.measured_on:
         return Status.CALIBRATED
     return Status.TRANSFERRED if core.measured_on else Status.NONE
 
@@ -290,6 +312,8 @@ def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status: S
     Coefficients are off in both directions and independently, so that the sum of many calls is nearer than each; calls
     of one kernel are taken to be off together.
     """
+    if board.calibration is not None:
+        return _widen(MEASURED_ERROR_PCT, _of_coefficients(calls))
     found = _widen(core.error_pct, _of_coefficients(calls))
     if status is Status.TRANSFERRED:
         found = _widen(found, table().transferred_error_pct)
@@ -327,6 +351,9 @@ _SUPPORT = {
 
 
 def _reasons(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status: Status) -> Iterator[str]:
+    if board.calibration is not None:
+        yield from _measured(board.calibration, calls)
+        return
     yield f"{status}: {_SUPPORT[status]}"
     yield core.why
     if any(c.by_format for c in calls):
@@ -335,6 +362,20 @@ def _reasons(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status:
         yield f"no coefficients for {names} ({share:.0f} % of the cycles): priced as any kernel on the same formats"
     if board.program_memory.kind == "xip":
         yield "weights are read in place from serial flash through a small cache; its hits depend on access order"
+
+
+def _measured(made: Calibration, calls: tuple[CallCost, ...]) -> Iterator[str]:
+    """What a calibration rests on, and what part of this program it has not seen."""
+    yield (
+        f"calibrated: fitted to {len({c.call for c in made.calls})} calls of {made.models}, measured on this board on "
+        f"{made.days}; held out, their sum is off by {made.fitted.held_out_pct:+.1f} %"
+    )
+    total = sum(c.cycles for c in calls)
+    unseen = [c for c in calls if f"{c.entry}@{c.isa}" not in made.fitted.kernels]
+    if unseen:
+        names = ", ".join(dict.fromkeys(c.kernel for c in unseen))
+        share = 100 * sum(c.cycles for c in unseen) / total
+        yield f"not measured: {names} ({share:.0f} % of the cycles), taken to be off as the others were"
 
 
 def _assumptions(program: Program, board: Board) -> Iterator[str]:
@@ -348,95 +389,3 @@ def _assumptions(program: Program, board: Board) -> Iterator[str]:
         yield f"{program.isa} kernels, compiled with -O2"
     else:
         yield f"{program.isa} kernels, compiled with -O2; the core could run {board.kernel_isa} kernels"
-
-
-# --- does it fit ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RegionFit:
-    """What one memory region must hold, and what it can."""
-
-    region: str
-    holds: str
-    needed_bytes: int
-    available_bytes: int
-
-    @property
-    def fits(self) -> bool:
-        """Whether the region is large enough."""
-        return self.needed_bytes <= self.available_bytes
-
-    @property
-    def missing_bytes(self) -> int:
-        """By how much it is too small; 0 where it fits."""
-        return max(0, self.needed_bytes - self.available_bytes)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Whether a build fits a board. `remedy` is empty where it does."""
-
-    board: str
-    regions: tuple[RegionFit, ...]
-    remedy: str = ""
-
-    @property
-    def fits(self) -> bool:
-        """Whether every region is large enough."""
-        return all(r.fits for r in self.regions)
-
-    def diagnostics(self) -> list[Diagnostic]:
-        """MQ503 for each region that is too small."""
-        found = []
-        for r in self.regions:
-            if not r.fits:
-                sizes = f"{_kib(r.needed_bytes)}, there are {_kib(r.available_bytes)}: {_kib(r.missing_bytes)} too much"
-                found.append(
-                    Diagnostic("MQ503", f"{self.board}: {r.region}", f"{r.holds} need {sizes}", help=self.remedy)
-                )
-        return found
-
-
-def fit(board: Board, flash_bytes: int, ram_bytes: int) -> Fit:
-    """Does a build fit? `flash_bytes` is code and constants, `ram_bytes` arena, state, static data and stack.
-
-    RAM is one bank: an arena cannot be split.
-    """
-    regions = _region_fits(board, flash_bytes, ram_bytes)
-    if all(r.fits for r in regions):
-        return Fit(board.id, regions)
-    return Fit(board.id, regions, _remedy(board, regions, flash_bytes, ram_bytes))
-
-
-def _region_fits(board: Board, flash_bytes: int, ram_bytes: int) -> tuple[RegionFit, ...]:
-    program, arena = board.program_memory, board.arena_memory
-    return (
-        RegionFit(program.name, "code and weights", flash_bytes, program.usable_bytes),
-        RegionFit(arena.name, "working memory, state and stack", ram_bytes, arena.usable_bytes),
-    )
-
-
-def _remedy(board: Board, regions: tuple[RegionFit, ...], flash_bytes: int, ram_bytes: int) -> str:
-    """What the user can do: smaller formats for what is too large, and the smallest boards that would do."""
-    program, arena = regions
-    advice = []
-    if not program.fits:
-        advice.append("store more weights in 8 bits (--preset s8, or --set OPERATOR=s8 for the largest)")
-    if not arena.fits:
-        advice.append("give the operators with the largest edges a smaller format (s8 takes a quarter of f32)")
-    products = [b for b in all_boards() if _is_product(b)]
-    larger = [b for b in products if all(r.fits for r in _region_fits(b, flash_bytes, ram_bytes))]
-    larger.sort(key=lambda b: (b.arena_memory.usable_bytes, b.program_memory.usable_bytes))
-    if larger:
-        advice.append(f"or take a board with more memory: {', '.join(b.id for b in larger[:3])}")
-    return "; ".join(advice)
-
-
-def _is_product(board: Board) -> bool:
-    """A board with non-volatile memory, unlike the FPGA images that emulators know."""
-    return board.program_memory.kind in READ_ONLY
-
-
-def _kib(size: int) -> str:
-    return f"{size / 1024:.1f} KiB" if size >= 1024 else f"{size} bytes"

@@ -1,8 +1,14 @@
 """Fixtures shared by all tests."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+#: What the user of this machine measured on boards must not reach the tests.
+_CALIBRATIONS = tempfile.TemporaryDirectory(prefix="mcu-quant-calibrations-")
+os.environ["MCU_QUANT_CALIBRATIONS"] = _CALIBRATIONS.name
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mcu_quant import boards, cost, ops, timing
+from mcu_quant import boards, capacity, cost, ops, timing
 from mcu_quant.diagnostics import Severity
 from mcu_quant.ops import Counts, Kernel
 from mcu_quant.program import (
@@ -276,14 +276,14 @@ def test_every_core_that_a_board_file_may_name_has_a_sourced_entry() -> None:
 
 def test_what_fits_fits_and_to_the_byte() -> None:
     flash, ram = M4.program_memory.usable_bytes, M4.arena_memory.usable_bytes
-    exact = cost.fit(M4, flash, ram)
+    exact = capacity.fit(M4, flash, ram)
     assert exact.fits and exact.remedy == "" and exact.diagnostics() == []
-    assert not cost.fit(M4, flash + 1, ram).fits
-    assert not cost.fit(M4, flash, ram + 1).fits
+    assert not capacity.fit(M4, flash + 1, ram).fits
+    assert not capacity.fit(M4, flash, ram + 1).fits
 
 
 def test_what_does_not_fit_says_where_by_how_much_and_what_helps() -> None:
-    found = cost.fit(M4, 600 * 1024, 300 * 1024)
+    found = capacity.fit(M4, 600 * 1024, 300 * 1024)
     program, arena = found.regions
     assert (program.region, program.missing_bytes) == ("flash", 88 * 1024)
     assert (arena.region, arena.missing_bytes) == ("sram", 172 * 1024)
@@ -293,17 +293,17 @@ def test_what_does_not_fit_says_where_by_how_much_and_what_helps() -> None:
 
 
 def test_boards_that_are_proposed_would_do() -> None:
-    found = cost.fit(M4, 600 * 1024, 300 * 1024)
+    found = capacity.fit(M4, 600 * 1024, 300 * 1024)
     for board_id in found.remedy.rpartition(": ")[2].split(", "):
-        assert cost.fit(boards.load(board_id), 600 * 1024, 300 * 1024).fits
+        assert capacity.fit(boards.load(board_id), 600 * 1024, 300 * 1024).fits
 
 
 def test_the_arena_is_not_spread_over_banks() -> None:
     h743 = boards.load("nucleo_h743zi2")
-    assert cost.fit(h743, 1000, 512 * 1024).fits
-    assert not cost.fit(h743, 1000, 513 * 1024).fits
+    assert capacity.fit(h743, 1000, 512 * 1024).fits
+    assert not capacity.fit(h743, 1000, 513 * 1024).fits
 
 
 def test_a_model_for_no_board_gets_advice_without_a_board() -> None:
-    found = cost.fit(M4, 10**9, 10**9)
+    found = capacity.fit(M4, 10**9, 10**9)
     assert not found.fits and "take a board" not in found.remedy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import codegen, cost, footprint
+from mcu_quant import capacity, codegen, cost, footprint
 from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.boards import Board
 from mcu_quant.c_text import c_identifier
@@ -142,7 +142,7 @@ def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
     sources = codegen.generate(program, memory, context)
     sizes = sizes or _measured(sources, board)
     estimate = cost.estimate(program, board, model.budget_ms)
-    fit = cost.fit(board, sizes.flash_bytes, sizes.static_ram_bytes + sizes.stack_bytes)
+    fit = capacity.fit(board, sizes.flash_bytes, sizes.static_ram_bytes + sizes.stack_bytes)
     found = (*job.diagnostics, *_beyond(job), *fit.diagnostics(), *_slow(estimate))
     facts = Facts(
         file=model.file.name,

@@ -22,7 +22,7 @@ from mcu_quant.version import VERSION
 #: Order in which commands are listed: as they are met in use.
 _ORDER = (
     *("inspect", "plan", "explore", "build", "test", "run", "report"),
-    *("boards", "ops", "strategies", "doctor", "explain"),
+    *("calibrate", "boards", "ops", "strategies", "doctor", "explain"),
 )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from mcu_quant import ops
 from mcu_quant.boards import Board
+from mcu_quant.capacity import Fit
 from mcu_quant.compare import Accuracy, state_notes
-from mcu_quant.cost import CostReport, Fit
+from mcu_quant.cost import CostReport
 from mcu_quant.diagnostics import Diagnostic
 from mcu_quant.energy import Energy
 from mcu_quant.footprint import Footprint

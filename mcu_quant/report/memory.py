@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 from mcu_quant.boards import Board
@@ -18,7 +19,16 @@ def timeline(program: Program, memory: MemoryPlan, cost: CostReport) -> Document
     """`memory` of report.json: calls in order, and every buffer with its offset and the calls it lives through."""
     return {
         "calls": [
-            {"operator": call.operator, "kernel": call.kernel, "purpose": str(call.purpose), "cycles": spent.cycles}
+            {
+                "operator": call.operator,
+                "kernel": call.kernel,
+                "purpose": str(call.purpose),
+                "cycles": spent.cycles,
+                "priced": spent.entry,
+                "isa": spent.isa,
+                "work": list(astuple(spent.work)),
+                "read_bytes": spent.read_bytes,
+            }
             for call, spent in zip(program.calls, cost.calls, strict=True)
         ],
         "buffers": list(_buffers(program, memory)),

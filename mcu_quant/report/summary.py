@@ -114,7 +114,8 @@ def time(latency: Any) -> str:
     text = f"{three(latency['ms'])} ms"
     if latency["budget_ms"] is not None:
         text += f" of {three(latency['budget_ms'])} ms ({100 * latency['real_time_factor']:.0f} %)"
-    return f"{text}, {latency['origin']} ({low:+g} to {high:+g} %; {STATUS[latency['status']]})"
+    support = "to what a board of this type measured" if latency["origin"] == "fitted" else STATUS[latency["status"]]
+    return f"{text}, {latency['origin']} ({low:+g} to {high:+g} %; {support})"
 
 
 def energy(found: Any) -> str:

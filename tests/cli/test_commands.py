@@ -16,7 +16,7 @@ from mcu_quant.diagnostics import CATALOGUE
 
 COMMANDS = [
     *("inspect", "plan", "explore", "build", "test", "run", "report"),
-    *("boards", "ops", "strategies", "doctor", "explain"),
+    *("calibrate", "boards", "ops", "strategies", "doctor", "explain"),
 ]
 
 
