@@ -11,15 +11,9 @@
 
 #if defined(__ARM_FEATURE_MVE)
 #include <arm_mve.h>
+#include "mq_mve_widen.h"
 #else
 #include "mq_mve_model.h"
-#endif
-
-/* Functions that are too large to be in every place that calls them. */
-#if defined(__GNUC__)
-#define MQ_OUT_OF_LINE static __attribute__((noinline, unused))
-#else
-#define MQ_OUT_OF_LINE static
 #endif
 
 /* MQ_NEXT: a function that loads a vector and moves the pointer behind it. */

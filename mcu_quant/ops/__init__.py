@@ -51,13 +51,8 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Exact:
-    """Tolerance of integer kernels: equal to the specification to the bit."""
-
-
-@dataclass(frozen=True)
 class Near:
-    """Tolerance of float kernels against the float reference on the samples: SNR in dB, at least."""
+    """Tolerance of a float kernel that rounds elsewhere than the scalar one: SNR in dB against it on the samples."""
 
     snr_db: float
 
@@ -80,6 +75,9 @@ class Kernel:
     #: by instruction set and parameter, how a weight matrix is laid out: a function of the [groups * rows, columns]
     #: matrix and the number of groups. The matrix itself where nothing is named.
     pack: Mapping[tuple[str, str], Callable[[Array, int], Array]] = field(default_factory=dict)
+    #: by instruction set, how near the variant comes to the scalar kernel where it rounds in other places; all others
+    #: give the same bits
+    near: Mapping[str, Near] = field(default_factory=dict)
 
 
 # --- operators ---------------------------------------------------------------------------------------------------
@@ -266,6 +264,9 @@ def rule(constraint: Constraint) -> str:
     """The constraint in words: the first paragraph of its docstring."""
     return " ".join((constraint.__doc__ or constraint.__name__).strip().split("\n\n")[0].split())
 
+
+#: Half-precision vector arithmetic on Helium, with sums in f32 of 32 products in f16 each.
+HALF_ON_HELIUM: Mapping[str, Near] = MappingProxyType({"mve": Near(56.0)})
 
 _specs: dict[str, OpSpec] = {}
 _onnx: dict[str, OpSpec] = {}

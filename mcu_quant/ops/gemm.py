@@ -18,6 +18,7 @@ from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
+    HALF_ON_HELIUM,
     Canonical,
     Counts,
     Formats,
@@ -187,7 +188,7 @@ def _exact_frame_f16(x: Array, x_scale: Array, w: Array, p: dict[str, Any]) -> A
 
 
 _PACK: dict[str, dict[tuple[str, str], packing.Pack]] = {
-    "f16": {("dsp", "w"): packing.HALF_ROWS},
+    "f16": {("dsp", "w"): packing.HALF_ROWS, ("mve", "w"): packing.HALF_LANES},
     "s8": {("dsp", "w"): packing.ROWS_FOR_S8, ("mve", "w"): packing.CHUNKS_FOR_S8},
     "s8_s16": {("dsp", "w"): packing.ROWS_FOR_S8, ("mve", "w"): packing.CHUNKS_FOR_S8},
     "s16": {("dsp", "w"): packing.ROWS_FOR_S16, ("mve", "w"): packing.CHUNKS_FOR_S16},
@@ -207,7 +208,12 @@ for _format, _spec in {
 }.items():
     register_kernel(
         Kernel(
-            f"mq_fully_connected_{_format}", "fully_connected", counts=_counts, exact=_spec, pack=_PACK.get(_format, {})
+            f"mq_fully_connected_{_format}",
+            "fully_connected",
+            counts=_counts,
+            exact=_spec,
+            pack=_PACK.get(_format, {}),
+            near=HALF_ON_HELIUM if _format == "f16" else {},
         )
     )
 

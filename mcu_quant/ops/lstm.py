@@ -16,7 +16,18 @@ from mcu_quant import fixed
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lowering import Lowering
-from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
+from mcu_quant.ops import (
+    HALF_ON_HELIUM,
+    Formats,
+    Kernel,
+    OpLowering,
+    OpSpec,
+    Sample,
+    given,
+    register,
+    register_kernel,
+    weight,
+)
 from mcu_quant.ops import fixed as constant
 from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.common.recurrent import Dims
@@ -100,6 +111,7 @@ for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8")
             counts=recurrent.counts,
             exact=_exact(_fmt) if _fmt else None,
             pack=gates.PACK.get(_name, {}),
+            near=HALF_ON_HELIUM if _name == "f16" else {},
         )
     )
 

@@ -13,7 +13,18 @@ import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lowering import Lowering
-from mcu_quant.ops import Formats, Kernel, OpLowering, OpSpec, Sample, given, register, register_kernel, weight
+from mcu_quant.ops import (
+    HALF_ON_HELIUM,
+    Formats,
+    Kernel,
+    OpLowering,
+    OpSpec,
+    Sample,
+    given,
+    register,
+    register_kernel,
+    weight,
+)
 from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.common.recurrent import Dims
 from mcu_quant.program import EdgeType, Symbol
@@ -65,6 +76,7 @@ for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8")
             counts=recurrent.counts,
             exact=_exact(_fmt) if _fmt else None,
             pack=gates.PACK.get(_name, {}),
+            near=HALF_ON_HELIUM if _name == "f16" else {},
         )
     )
 

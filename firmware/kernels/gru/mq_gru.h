@@ -14,7 +14,8 @@
  * Sequence n has lengths[n] steps (all, where lengths is NULL); y is 0 beyond them.
  *
  *   f32, f16  arithmetic in f32; b and e (f32) may be NULL; clip is infinite for none. f, g and those of the second
- *             direction are mq_fn_*; parameters: [directions, 2, 2].
+ *             direction are mq_fn_*; parameters: [directions, 2, 2]. usual: f is the sigmoid and g is tanh, in all
+ *             directions: a kernel may compute these by itself. f16 for Helium multiplies in f16.
  *   s8        x s8; w and r s8, per row; h Q15, because it is a memory that changes by small steps. R reads a copy of
  *             it in s8 with scale 1/127, which is also y. copies: room for `units` such values, twice as many without
  *             linear_before_reset.
@@ -54,6 +55,7 @@ typedef struct {
     float (*f_second)(float x, const float *parameters);
     float (*g_second)(float x, const float *parameters);
     const float *parameters;
+    uint32_t usual;
 } mq_gru_float_params;
 
 typedef struct {

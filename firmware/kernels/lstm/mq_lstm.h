@@ -17,7 +17,8 @@
  *
  *   f32, f16  arithmetic in f32; b and peephole (f32) may be NULL; clip is infinite for none. In f16, h is made of the
  *             new c before that is rounded. f, g, h and those of the second direction are mq_fn_*; parameters:
- *             [directions, 3, 2].
+ *             [directions, 3, 2]. usual: f is the sigmoid, g and h are tanh, in all directions: a kernel may compute
+ *             these by itself. f16 for Helium multiplies in f16.
  *   s8        x s8; w and r s8, per row; h s8 with scale 1/127; c s16 with scale 2^(cell_bits - 15); y as h.
  *   s16_s8    as s8, but x s16: features with a heavy tail, such as magnitudes, lose too much in 8 bits.
  *   s16       x s16; w and r s8, per row; h Q15; c as above; y as h.
@@ -60,6 +61,7 @@ typedef struct {
     float (*g_second)(float x, const float *parameters);
     float (*h_second)(float x, const float *parameters);
     const float *parameters;
+    uint32_t usual;
 } mq_lstm_float_params;
 
 typedef struct {

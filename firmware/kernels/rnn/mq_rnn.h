@@ -10,7 +10,8 @@
  * Sequence n has lengths[n] steps (all, where lengths is NULL); y is 0 beyond them.
  *
  *   f32, f16  arithmetic in f32; b (f32) may be NULL; clip is infinite for none. f and f_second are mq_fn_*;
- *             parameters: [directions, 2].
+ *             parameters: [directions, 2]. usual: f is tanh in all directions: a kernel may compute it by itself.
+ *             f16 for Helium multiplies in f16.
  *   s8        f is tanh; x s8; w and r s8, per row; h and y s8 with scale 1/127.
  *   s16_s8    as s8, but x s16.
  *   s16       f is tanh; x s16; w and r s8, per row; h and y Q15.
@@ -43,6 +44,7 @@ typedef struct {
     float (*f)(float x, const float *parameters);
     float (*f_second)(float x, const float *parameters);
     const float *parameters;
+    uint32_t usual;
 } mq_rnn_float_params;
 
 typedef struct {

@@ -75,7 +75,12 @@ def clip_steps(clip: float, name: str) -> int:
 
 #: How W and R are packed, by the suffix of the kernel's name; each gate of a direction is a group.
 PACK: Mapping[str, Mapping[tuple[str, str], packing.Pack]] = {
-    "f16": {("dsp", "w"): packing.HALF_ROWS, ("dsp", "r"): packing.HALF_ROWS},
+    "f16": {
+        ("dsp", "w"): packing.HALF_ROWS,
+        ("dsp", "r"): packing.HALF_ROWS,
+        ("mve", "w"): packing.HALF_LANES,
+        ("mve", "r"): packing.HALF_LANES,
+    },
     "s8": {
         ("dsp", "w"): packing.ROWS_FOR_S8,
         ("dsp", "r"): packing.ROWS_FOR_S8,

@@ -90,3 +90,14 @@ def chunked_rows(matrix: Array, groups: int, chunk: int, slack: int = 16) -> Arr
 CHUNKS_FOR_S8: Pack = partial(chunked_rows, chunk=16)
 #: For kernels that read x in s16, eight columns at a time.
 CHUNKS_FOR_S16: Pack = partial(chunked_rows, chunk=8)
+
+
+def half_lanes(matrix: Array, groups: int, lanes: int = 32) -> Array:
+    """Rows of f16 in blocks of `lanes`, column after column (mq_mve_half.h); [groups, rows * columns]."""
+    every = matrix.reshape(groups, -1, matrix.shape[1])
+    blocks = [every[:, i : i + lanes].swapaxes(1, 2).reshape(groups, -1) for i in range(0, every.shape[1], lanes)]
+    return np.concatenate(blocks, axis=1)
+
+
+#: For kernels in f16 on Helium.
+HALF_LANES: Pack = half_lanes

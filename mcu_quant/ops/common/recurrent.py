@@ -489,7 +489,7 @@ def sequence(lo: Lowering, op: Operator, d: Dims, h: Buffer, fmt: str) -> Argume
 
 
 def float_functions(lo: Lowering, op: Operator, names: Sequence[str]) -> dict[str, FieldValue]:
-    """Fields with the functions of both directions and their parameters, two each."""
+    """Fields with the functions of both directions, their parameters, two each, and whether they are the usual ones."""
     found = [activations(op, d) for d in range(directions(op))]
     fields: dict[str, FieldValue] = {}
     for suffix, functions in zip(("", "_second"), (*found, None)[:2], strict=True):
@@ -499,6 +499,7 @@ def float_functions(lo: Lowering, op: Operator, names: Sequence[str]) -> dict[st
     return {
         **fields,
         "parameters": lo.constant(np.array(values, np.float32), "f32", hint=f"{op.name}:parameters", kind="table"),
+        "usual": int(all(tuple(a.name for a in functions) == _DEFAULT[op.op] for functions in found)),
     }
 
 
