@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,16 @@ class EdgeStats:
     def range(self) -> Range:
         """The smallest and the largest value."""
         return Range(self.low, self.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """The range of every float edge, and of tensors inside operators as "operator:tensor"."""
+
+    edges: Mapping[str, Range]
+    frames: int
+    #: what was streamed, in words for the plan and the report
+    calibrated_on: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +135,26 @@ def calibrate(
     Raises:
         DiagnosticError: MQ401 if the float model itself gives NaN or infinity on a clip.
     """
+    folder = _Folder(_float_sizes(graph), _Rows, _Whole)
+    frames, text = _streamed(graph, clips, max_frames, progress, folder)
+    return Stats(folder.results(), frames, text)
+
+
+def calibrate_ranges(
+    graph: Graph, clips: Clips, max_frames: int | None = MAX_FRAMES, progress: Progress | None = None
+) -> Ranges:
+    """As `calibrate`, the ranges alone: all that a plan needs, in a third of the time."""
+    folder = _Folder(_float_sizes(graph), _RowExtremes, _WholeExtremes)
+    frames, text = _streamed(graph, clips, max_frames, progress, folder)
+    return Ranges(folder.results(), frames, text)
+
+
+def _streamed(
+    graph: Graph, clips: Clips, max_frames: int | None, progress: Progress | None, folder: _Folder
+) -> tuple[int, str]:
+    """Fold every frame; how many there were, and on what in words."""
     stream = float_stream(graph)
     inside = _Inside(graph)
-    folder = _Folder({name: graph.types[name].size for name in _float_edges(graph)})
     shares = _shares([len(clip) for clip in clips], max_frames)
     done, total = 0, sum(shares)
     for clip, share in zip(clips, shares, strict=True):
@@ -144,7 +172,7 @@ def calibrate(
     if not done:
         raise DiagnosticError(Diagnostic("MQ401", "calibration", "there are no frames to calibrate on"))
     text = clips.provenance if total == clips.frame_count else f"{clips.provenance}; of these the first {total} frames"
-    return Stats(folder.stats(), done, text)
+    return done, text
 
 
 def _shares(counts: Sequence[int], max_frames: int | None) -> list[int]:
@@ -180,11 +208,11 @@ class _Inside:
                 yield f"{op.name}:{tensor}", value
 
 
-def _float_edges(graph: Graph) -> Iterator[str]:
+def _float_sizes(graph: Graph) -> dict[str, int]:
+    """Elements of every float edge, in the order of the graph."""
     computed = (o for op in graph.operators for o in op.outputs if o)
-    for name in dict.fromkeys((*graph.inputs, *graph.state_inputs, *computed)):
-        if np.dtype(graph.types[name].dtype).kind == "f":
-            yield name
+    names = dict.fromkeys((*graph.inputs, *graph.state_inputs, *computed))
+    return {n: graph.types[n].size for n in names if np.dtype(graph.types[n].dtype).kind == "f"}
 
 
 #: Sign and exponent of a float32: what is counted before both signs are added.
@@ -201,13 +229,49 @@ def _bins(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return counts[..., : BINS + 1] + counts[..., BINS + 1 :]
 
 
-class _Folder:
-    """Statistics of float edges by name, and of whatever else is added."""
+class _Small(Protocol):
+    """What is folded of small tensors, which are gathered for a few frames."""
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
+    @property
+    def slices(self) -> Mapping[str, slice]:
+        """Where each tensor lies in a frame."""
+
+    def put(self, name: str, value: Array) -> None:
+        """One tensor of the current frame."""
+
+    def next(self) -> bool:
+        """Begin another frame; True if there is no room for one."""
+
+    def fold(self) -> list[str]:
+        """Fold what was gathered; names of tensors that are not finite."""
+
+    def results(self) -> Mapping[str, Any]:
+        """By name."""
+
+
+class _Large(Protocol):
+    """What is folded of a tensor that is taken in at once."""
+
+    def add(self, value: Array) -> bool:
+        """Fold the values of one frame; False if one of them is not finite."""
+
+    def result(self) -> Any:
+        """Of everything added so far."""
+
+
+class _Folder:
+    """Folds float edges by name, and whatever else is added."""
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        small: Callable[[Mapping[str, int]], _Small],
+        large: Callable[[], _Large],
+    ) -> None:
         self._order = tuple(sizes)
-        self._small = _Rows({n: size for n, size in sizes.items() if 0 < size < LARGE})
-        self._whole = {n: _Whole() for n in sizes if n not in self._small.slices}
+        self._small = small({n: size for n, size in sizes.items() if 0 < size < LARGE})
+        self._large = large
+        self._whole = {n: large() for n in sizes if n not in self._small.slices}
         #: name of the clip, for diagnostics
         self.clip = ""
 
@@ -215,9 +279,12 @@ class _Folder:
         """Take in an edge of this frame; what is no float is none of ours."""
         if name in self._small.slices:
             self._small.put(name, value)
-        elif value.dtype.kind == "f" and not self._whole.setdefault(name, _Whole()).add(value):
-            self.fold()  # a small edge that came before is to blame
-            raise self._not_finite([name])
+        elif value.dtype.kind == "f":
+            if name not in self._whole:
+                self._whole[name] = self._large()
+            if not self._whole[name].add(value):
+                self.fold()  # a small edge that came before is to blame
+                raise self._not_finite([name])
 
     def next_frame(self) -> None:
         """All edges of a frame are in."""
@@ -245,9 +312,9 @@ class _Folder:
             )
         )
 
-    def stats(self) -> dict[str, EdgeStats]:
+    def results(self) -> Mapping[str, Any]:
         """In the order of the graph, then what lies inside operators."""
-        found = {**self._small.stats(), **{name: whole.stats() for name, whole in self._whole.items()}}
+        found = {**self._small.results(), **{name: whole.result() for name, whole in self._whole.items()}}
         return {name: found[name] for name in dict.fromkeys((*self._order, *found))}
 
 
@@ -262,7 +329,6 @@ class _Whole:
         self._counts = np.zeros(_CODES, np.int64)
 
     def add(self, value: Array) -> bool:
-        """Fold the values of one frame; False if one of them is not finite."""
         flat = np.ascontiguousarray(value, np.float32).reshape(-1)
         for start in range(0, flat.size, self._PART):
             part = flat[start : start + self._PART]
@@ -274,15 +340,32 @@ class _Whole:
         self._count += flat.size
         return not _bins(self._counts)[BINS]
 
-    def stats(self) -> EdgeStats:
+    def result(self) -> EdgeStats:
         count, histogram = self._count, _bins(self._counts)[:BINS]
         if not count:
             return EdgeStats(0, 0.0, 0.0, 0.0, 0.0, histogram)
         return EdgeStats(count, self._low, self._high, self._sum / count, self._square / count, histogram)
 
 
-class _Rows:
-    """Gathers frames of many small tensors in one matrix [frames, values], which is folded per tensor when full."""
+class _WholeExtremes:
+    """The range of one tensor, taken in at once."""
+
+    def __init__(self) -> None:
+        self._low, self._high = np.inf, -np.inf
+
+    def add(self, value: Array) -> bool:
+        if value.size:
+            low, high = float(value.min()), float(value.max())
+            self._low, self._high = min(self._low, low), max(self._high, high)
+            return isfinite(low) and isfinite(high)
+        return True
+
+    def result(self) -> Range:
+        return Range(self._low, self._high) if self._low <= self._high else Range(0.0, 0.0)
+
+
+class _RowExtremes:
+    """Gathers frames of many small tensors in one matrix [frames, values]; keeps the range of each tensor."""
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self._sizes = np.array(list(sizes.values()), np.int64)
@@ -292,40 +375,59 @@ class _Rows:
         ends = self._starts + self._sizes
         self.slices = {n: slice(int(a), int(b)) for n, a, b in zip(sizes, self._starts, ends, strict=True)}
         self._filled = self._frames = 0
+        self._low, self._high = np.full(len(sizes), np.inf), np.full(len(sizes), -np.inf)
+
+    def put(self, name: str, value: Array) -> None:
+        self._rows[self._filled, self.slices[name]] = value.reshape(-1)
+
+    def next(self) -> bool:
+        self._filled += 1
+        return self._filled == len(self._rows)
+
+    def fold(self) -> list[str]:
+        if not self._fold_extremes():
+            return []
+        finite = np.isfinite(self._low) & np.isfinite(self._high)
+        return [name for name, good in zip(self.slices, finite, strict=True) if not good]
+
+    def _fold_extremes(self) -> int:
+        """Fold the ranges; how many values were gathered."""
+        rows = self._rows[: self._filled]
+        if rows.size:
+            self._low = np.minimum(self._low, np.minimum.reduceat(rows.min(axis=0), self._starts))
+            self._high = np.maximum(self._high, np.maximum.reduceat(rows.max(axis=0), self._starts))
+        self._frames += self._filled
+        self._filled = 0
+        return rows.size
+
+    def results(self) -> Mapping[str, Any]:
+        return {n: Range(float(a), float(b)) for n, a, b in zip(self.slices, self._low, self._high, strict=True)}
+
+
+class _Rows(_RowExtremes):
+    """As that, with everything else that is known of a tensor."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        super().__init__(sizes)
         count = len(sizes)
-        self._low, self._high = np.full(count, np.inf), np.full(count, -np.inf)
         self._sum, self._square = np.zeros(count), np.zeros(count)
         # the counts of all tensors are one array, each tensor's following those of the tensor before
         self._counts = np.zeros(count * _CODES, np.int64)
         self._first = np.repeat(np.arange(count) * _CODES, self._sizes)
 
-    def put(self, name: str, value: Array) -> None:
-        """One tensor of the current frame."""
-        self._rows[self._filled, self.slices[name]] = value.reshape(-1)
-
-    def next(self) -> bool:
-        """Begin another frame; True if there is no room for one."""
-        self._filled += 1
-        return self._filled == len(self._rows)
-
     def fold(self) -> list[str]:
-        """Fold what was gathered into the statistics; names of tensors that are not finite."""
         rows = self._rows[: self._filled]
-        if not rows.size:
+        if not self._fold_extremes():
             return []
         codes = _codes(rows)
         codes += self._first
         self._counts += np.bincount(codes.ravel(), minlength=self._counts.size)
-        self._low = np.minimum(self._low, np.minimum.reduceat(rows.min(axis=0), self._starts))
-        self._high = np.maximum(self._high, np.maximum.reduceat(rows.max(axis=0), self._starts))
         self._sum += np.add.reduceat(rows.sum(axis=0, dtype=np.float64), self._starts)
         self._square += np.add.reduceat(np.einsum("fv,fv->v", rows, rows, dtype=np.float64), self._starts)
-        self._frames += self._filled
-        self._filled = 0
         bad = _bins(self._counts.reshape(-1, _CODES))[:, BINS]
         return [name for name, count in zip(self.slices, bad, strict=True) if count]
 
-    def stats(self) -> dict[str, EdgeStats]:
+    def results(self) -> Mapping[str, EdgeStats]:
         counts = self._sizes * self._frames
         histograms = _bins(self._counts.reshape(-1, _CODES))[:, :BINS]
         return {

@@ -123,17 +123,45 @@ class Accuracy:
         return min((d.snr_db for d in (*self.outputs.values(), *self.states.values())), default=float("inf"))
 
 
+#: Values of one name that are gathered before they are compared: small arrays cost their number, not their size.
+GATHER = 1 << 12
+
+
+@dataclass
+class _Pairs:
+    """The arrays of one name: gathered until there are enough of them."""
+
+    comparison: Comparison = field(default_factory=Comparison)
+    waiting: list[tuple[Array, Array]] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, reference: Array, test: Array) -> None:
+        self.waiting.append((reference, test))
+        self.size += test.size
+        if self.size >= GATHER:
+            self.compare()
+
+    def compare(self) -> None:
+        if self.waiting:
+            references, tests = zip(*self.waiting, strict=True)
+            self.comparison.add(np.concatenate(references), np.concatenate(tests))
+            self.waiting, self.size = [], 0
+
+
 @dataclass
 class _Tally:
     """Comparisons by name, made when first needed."""
 
-    of: dict[str, Comparison] = field(default_factory=dict)
+    of: dict[str, _Pairs] = field(default_factory=dict)
 
     def add(self, name: str, reference: Array, test: Array) -> None:
-        self.of.setdefault(name, Comparison()).add(np.ravel(reference), np.ravel(test))
+        """Take in two arrays, of which the first may be overwritten later."""
+        self.of.setdefault(name, _Pairs()).add(np.array(reference).ravel(), np.ravel(test))
 
     def results(self) -> dict[str, Difference]:
-        return {name: comparison.result() for name, comparison in self.of.items()}
+        for pairs in self.of.values():
+            pairs.compare()
+        return {name: pairs.comparison.result() for name, pairs in self.of.items()}
 
 
 OnFrame = Callable[[Frame, Mapping[str, Array]], None]

@@ -6,11 +6,13 @@ RAM are the ELF's, split by symbol. Stack is the deepest path of the compiler's 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -107,9 +109,13 @@ def _link(folder: Path, prefix: str, board: Board, compiler: str, scratch: Path)
     include = [f"-I{folder}", f"-I{folder / 'mq'}", f"-I{folder / 'selftest'}"]
     flags = [*C_FLAGS, *board.compiler.gcc_flags]
     objects = [scratch / f"{i}-{p.stem}.o" for i, p in enumerate(sources)]
-    for source, made in zip(sources, objects, strict=True):
+
+    def compile_(source: Path, made: Path) -> None:
         own = [*PROBE_FLAGS, *board.compiler.gcc_flags] if source.name == "footprint.c" else flags
         _run([compiler, *own, "-fcallgraph-info=su", *include, "-c", str(source), "-o", str(made)], folder)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_, sources, objects))
     # the probe against a library, as CMake links it: the order in which the linker takes objects decides the padding
     *library, probe = map(str, objects)
     archive, elf = scratch / "model.a", scratch / "footprint.elf"

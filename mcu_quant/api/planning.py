@@ -13,7 +13,7 @@ from mcu_quant.api import stages
 from mcu_quant.api.assemble import linked
 from mcu_quant.api.stages import Model, Planned, PrecisionRequest, Problems, Progress, quiet
 from mcu_quant.boards import Board
-from mcu_quant.calibrate import calibrate, enough
+from mcu_quant.calibrate import calibrate_ranges, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
 from mcu_quant.precision import planner, presets, reasons
@@ -153,9 +153,9 @@ def begin(model: Model, board: Board, request: PrecisionRequest, data: Path | No
     assert clips is not None and edited is not None
     fixed = {n: line for n, line in edited.operators.items() if line != floats.operators[n]}
     progress(f"calibrating on {clips.provenance}")
-    stats = calibrate(model.graph, clips, enough(model.graph))
+    found = calibrate_ranges(model.graph, clips, enough(model.graph))
     lines = {n: OperatorPlan(line.format) for n, line in floats.operators.items()}
-    plan = PrecisionPlan(model.graph.name, PRESET, lines, stats.ranges(), stats.calibrated_on, model.sha256)
+    plan = PrecisionPlan(model.graph.name, PRESET, lines, found.edges, found.calibrated_on, model.sha256)
     return Start(plan, clips, clips.diagnostics, fixed)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcu_quant import boards, data, formats, frontend, memory, ops, pipelines, qdq
-from mcu_quant.calibrate import calibrate, enough
+from mcu_quant.calibrate import calibrate_ranges, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, raise_errors
 from mcu_quant.frontend import Imported
@@ -218,8 +218,8 @@ def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Prog
     ranges, calibrated_on = plan.ranges, plan.calibrated_on
     if needed or (editable and not ranges):
         progress(f"calibrating on {frames.provenance}")
-        stats = calibrate(model.graph, frames, enough(model.graph))
-        ranges, calibrated_on = stats.ranges(), stats.calibrated_on
+        found = calibrate_ranges(model.graph, frames, enough(model.graph))
+        ranges, calibrated_on = found.edges, found.calibrated_on
     if (warning := presets.powers_in_s8(plan, model.graph)) is not None:
         notes.append(warning)
     made = replace(plan, model=model.graph.name, ranges=ranges, calibrated_on=calibrated_on, sha256=model.sha256)

@@ -16,7 +16,19 @@ from mcu_quant import ops
 from mcu_quant.emulator.library import Library, library
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
-from mcu_quant.program import Access, Buffer, Call, Constant, EdgeType, Program, Scalar, Struct, Symbol, scale_edge
+from mcu_quant.program import (
+    Access,
+    Buffer,
+    Call,
+    Constant,
+    EdgeType,
+    Program,
+    ProgramState,
+    Scalar,
+    Struct,
+    Symbol,
+    scale_edge,
+)
 
 
 @dataclass(frozen=True)
@@ -239,9 +251,12 @@ def _field_value(lib: Library, c_type: Any, value: Any, constants: Mapping[str, 
 
 def assemble_states(program: Program, tap: Callable[[str], Array]) -> dict[str, Array]:
     """Put the pieces of each of the model's states together again: output name -> flat real values."""
-    packed: dict[str, Array] = {}
+    pieces: dict[str, list[ProgramState]] = {}
     for state in program.states:
-        size = 1 + max(int(s.index.max()) for s in program.states if s.model_output == state.model_output)
-        target = packed.setdefault(state.model_output, np.zeros(size, np.float32))
-        target[state.index] = np.ravel(tap(state.edge))
+        pieces.setdefault(state.model_output, []).append(state)
+    packed: dict[str, Array] = {}
+    for name, parts in pieces.items():
+        packed[name] = np.zeros(1 + max(int(p.index.max()) for p in parts), np.float32)
+        for part in parts:
+            packed[name][part.index] = np.ravel(tap(part.edge))
     return packed

@@ -57,18 +57,19 @@ def fold(model: onnx_ir.Model) -> int:
 
     Shapes that the file states are dropped first: they were inferred for dynamic dimensions.
     """
-    for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
+    before = nodes = set(onnx_ir.traversal.RecursiveGraphIterator(model.graph))
+    for node in nodes:
         for output in node.outputs:
             output.shape = None
-    before = _count(model)
     for _ in range(_ROUNDS):
-        size = _count(model)
         libraries.fold_constants(model, _forgets_nothing, _NO_LIMIT)
-        if not _keep_shapes(model) and _count(model) == size:
-            break
+        known = nodes
+        nodes = set(onnx_ir.traversal.RecursiveGraphIterator(model.graph))
+        if not _keep_shapes(model) and nodes <= known:
+            break  # a round takes the nodes in order, so that only those it put there itself have not been looked at
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     NameFixPass()(model)
-    return before - _count(model)
+    return len(before) - len(nodes)
 
 
 def _keep_shapes(model: onnx_ir.Model) -> bool:
