@@ -27,7 +27,7 @@ from elftools.elf.elffile import ELFFile
 from scipy.optimize import linprog
 
 from bench.small_models import MODELS, Builder
-from mcu_quant import boards, codegen, memory, size_table
+from mcu_quant import boards, codegen, memory, size_table, texts
 from mcu_quant.api import stages
 from mcu_quant.api.stages import PrecisionRequest, Source
 from mcu_quant.boards import KERNEL_ISAS, Board
@@ -155,9 +155,7 @@ def folders(scratch: Path) -> Mapping[str, list[Path]]:
                 program = stages.lowered(model, plan, target).program
                 folder = scratch / f"{name}_{preset}_{target.isa}"
                 context = codegen.Context("net", name, "", "", codegen.Vectors({}, {}))
-                for path, text in codegen.generate(program, memory.plan(program), context).items():
-                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / path).write_text(text)
+                texts.write(folder, codegen.generate(program, memory.plan(program), context))
                 made.setdefault(target.isa, []).append(folder)
     return made
 

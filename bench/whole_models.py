@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.kernels import BOARDS
 from bench.small_models import MODELS as SMALL
-from mcu_quant import boards, codegen, footprint, memory
+from mcu_quant import boards, codegen, footprint, memory, texts
 from mcu_quant.api import stages
 from mcu_quant.api.stages import Model, PrecisionRequest, Source
 from mcu_quant.data import Clips
@@ -67,9 +67,7 @@ def measure(model: Model, core: str, plan: str) -> Measured:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         context = codegen.Context("net", model.graph.name, board.name, "", codegen.Vectors({}, {}))
-        for path, text in codegen.generate(program, memory.plan(program), context).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text)
+        texts.write(folder, codegen.generate(program, memory.plan(program), context))
         executed, stack = _run(folder, machine, planned.clips)
         sizes = footprint.measure(folder, board)
     return Measured(

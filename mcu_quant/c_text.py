@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -112,9 +113,25 @@ def float_literal(value: float) -> str:
     return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 
 
-def elements(constant_format: str, array: Array) -> list[str]:
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """The elements of an array in C, in lines that are made as they are read: the text is many times the array."""
+
+    constant_format: str
+    array: Array
+
+    def __iter__(self) -> Iterator[str]:
+        flat = np.ravel(self.array)
+        parts = (flat[start : start + _PART] for start in range(0, flat.size, _PART))
+        return wrapped(", ".join(_elements(self.constant_format, part)) + ", " for part in parts)
+
+
+#: Elements that are turned into text at a time.
+_PART = 1 << 14
+
+
+def _elements(constant_format: str, flat: Array) -> list[str]:
     """The C literal of each element of an array that is stored in a format; f16 as its bits."""
-    flat = np.ravel(array)
     if constant_format == "f16":
         return [f"0x{v:04x}" for v in flat.view(np.uint16).tolist()]
     if constant_format == "f32":
@@ -131,16 +148,15 @@ def elements(constant_format: str, array: Array) -> list[str]:
     return [str(v) if v != -(2**31) else "INT32_MIN" for v in flat.tolist()]
 
 
-def wrapped(items: Sequence[str], width: int = 116) -> list[str]:
-    """Items with commas behind them, in lines of at most `width` characters."""
-    lines: list[str] = []
-    line = ""
-    for item in items:
-        piece = f"{item}, "
-        if len(line) + len(piece) > width:
-            lines.append(line.rstrip())
-            line = ""
-        line += piece
-    if line:
-        lines.append(line.rstrip())
-    return lines
+def wrapped(parts: Iterable[str], width: int = 116) -> Iterator[str]:
+    """A text of short items with a comma and a space behind each, in parts, as lines of less than `width` characters."""
+    rest = ""
+    for part in parts:
+        text, start = rest + part, 0
+        while len(text) - start > width:
+            end = text.rindex(" ", start, start + width)
+            yield text[start:end]
+            start = end + 1
+        rest = text[start:]
+    if rest:
+        yield rest.rstrip()

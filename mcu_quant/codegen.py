@@ -17,13 +17,14 @@ import jinja2
 import numpy as np
 
 from mcu_quant import formats
-from mcu_quant.c_text import Names, comment, elements, float_literal, wrapped
+from mcu_quant.c_text import Lines, Names, comment, float_literal
 from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.interface import interface
 from mcu_quant.ir import Array
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
 from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
+from mcu_quant.texts import LargeText, Text
 from mcu_quant.variants import sources, variant
 
 
@@ -236,7 +237,7 @@ class _Writer:
                 "comment": comment(
                     f"{c.name}: {c.format}[{','.join(map(str, c.array.shape))}]{c.comment and ', ' + c.comment}"
                 ),
-                "lines": wrapped(elements(c.format, c.array)),
+                "lines": Lines(c.format, c.array),
             }
             for c in self.program.constants.values()
         ]
@@ -257,7 +258,7 @@ class _Writer:
                     "uniform": uniform,
                     "value": int(raw[0]) if uniform and raw.size else 0,
                     "type": edge.type.storage.c_type,
-                    "lines": [] if uniform else wrapped(elements(edge.type.format, s.initial)),
+                    "lines": [] if uniform else Lines(edge.type.format, s.initial),
                     "size": edge.type.size,
                 }
             )
@@ -292,20 +293,23 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str, str]:
+#: Pieces of a template that are handed on together.
+_PIECES = 1000
+
+
+def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str, Text]:
     """The source files of a firmware folder, by path, without its README.
 
     plan.toml, report.json and manifest.json are added by whoever knows them.
     """
     values = _values(program, memory, context)
     prefix = context.prefix
-    made = {
+    made: dict[str, Text] = {
         path: _environment().get_template(template).render(values)
         for path, template in {
             f"{prefix}.h": "model.h.j2",
             f"{prefix}.c": "model.c.j2",
             f"{prefix}_weights.h": "weights.h.j2",
-            f"{prefix}_weights.c": "weights.c.j2",
             "CMakeLists.txt": "CMakeLists.txt.j2",
             "toolchain.cmake": "toolchain.cmake.j2",
             "mq/mq_names.h": "mq_names.h.j2",
@@ -316,6 +320,9 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
             "selftest/vectors.c": "vectors.c.j2",
         }.items()
     }
+    weights = _environment().get_template("weights.c.j2").stream(values)
+    weights.enable_buffering(_PIECES)
+    made[f"{prefix}_weights.c"] = LargeText(weights)
     library = library_files(library_functions(program), program.isa)
     made |= {f"mq/{name}": path.read_text() for name, path in library.items() if name != "mq_names.h"}
     made["selftest/interface.json"] = json.dumps(interface(program, memory, prefix), indent=1) + "\n"
@@ -373,7 +380,7 @@ def _vector_rows(vectors: Vectors, writer: _Writer) -> dict[str, list[dict[str, 
                 "name": f"{writer.prefix}_{kind}_{writer.parameter(n)}",
                 "type": formats.natural(str(a.dtype)).c_type,
                 "size": int(a.size),
-                "lines": wrapped(elements(formats.natural(str(a.dtype)).name, a)),
+                "lines": Lines(formats.natural(str(a.dtype)).name, a),
             }
             for n, a in arrays.items()
         ]

@@ -2,14 +2,14 @@
 
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from mcu_quant import calibrate as module
 from mcu_quant import ops
-from mcu_quant.calibrate import BINS, Stats, calibrate
+from mcu_quant.calibrate import BINS, Stats, calibrate, calibrate_ranges
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.interpret import Stream
@@ -117,6 +117,14 @@ def test_ranges_for_a_plan(clips: Clips) -> None:
     assert stats.ranges()["y"].magnitude == max(-stats.edges["y"].low, stats.edges["y"].high)
 
 
+@pytest.mark.parametrize("large", [module.LARGE, 1])
+def test_ranges_alone_are_those_of_the_statistics(clips: Clips, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGE", large)  # gathered, and taken in at once
+    stats, ranges = calibrate(_graph(), clips, 30), calibrate_ranges(_graph(), clips, 30)
+    assert dict(ranges.edges) == dict(stats.ranges()) and list(ranges.edges) == list(stats.edges)
+    assert (ranges.frames, ranges.calibrated_on) == (stats.frames, stats.calibrated_on)
+
+
 def test_stats_survive_json_to_the_bit(clips: Clips) -> None:
     stats = calibrate(_graph(), clips)
     again = Stats.from_dict(json.loads(json.dumps(stats.as_dict(), allow_nan=False)))
@@ -140,10 +148,15 @@ def test_tensors_inside_operators(clips: Clips, monkeypatch: pytest.MonkeyPatch)
     assert stats.ranges()["tanh:twice"].high == 2.0 * stats.ranges()["z"].high
 
 
-def test_a_model_that_is_not_finite_names_the_clip_and_the_first_tensor() -> None:
+@pytest.mark.parametrize("fold", [calibrate, calibrate_ranges])
+@pytest.mark.parametrize("large", [module.LARGE, 1])
+def test_a_model_that_is_not_finite_names_the_clip_and_the_first_tensor(
+    fold: Callable[..., object], large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGE", large)
     bad = Clip("bad", 1, lambda: iter([{"x": np.full((1, SIZE), np.nan, np.float32)}]))
     with pytest.raises(DiagnosticError) as error:
-        calibrate(_graph(), Clips((_clip("good", 3, 1), bad), ""))
+        fold(_graph(), Clips((_clip("good", 3, 1), bad), ""))
     (problem,) = error.value.diagnostics
     assert (problem.code, problem.where) == ("MQ401", "x") and "'bad'" in problem.message
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcu_quant import codegen, memory
+from mcu_quant import codegen, memory, texts
 from mcu_quant.c_text import Names, float_literal
 from mcu_quant.emulator.folder import FolderSession
 from mcu_quant.emulator.library import WARNINGS
@@ -74,12 +74,7 @@ def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2) -> P
     )
     context = codegen.Context(prefix, f"{made.name}.onnx", "no board", "mcu-quant build", vectors, version="test")
     plan = memory.plan(made)
-    for path, text in {
-        **codegen.generate(made, plan, context),
-        "README.md": codegen.readme(made, plan, context),
-    }.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+    texts.write(folder, {**codegen.generate(made, plan, context), "README.md": codegen.readme(made, plan, context)})
     return folder
 
 

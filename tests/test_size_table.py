@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import code_size, whole_models
-from mcu_quant import boards, codegen, footprint, memory, size_table, variants
+from mcu_quant import boards, codegen, footprint, memory, size_table, texts, variants
 from mcu_quant.api import stages
 from mcu_quant.api.stages import Model, PrecisionRequest
 from mcu_quant.emulator import qemu
@@ -27,9 +27,7 @@ def folder_of(model: Model, preset: str, board: boards.Board, folder: Path) -> P
     plan = stages.choose(model, target, PrecisionRequest(preset), None).plan
     program = stages.lowered(model, plan, target).program
     context = codegen.Context("net", model.graph.name, board.name, "", codegen.Vectors({}, {}))
-    for path, text in codegen.generate(program, memory.plan(program), context).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+    texts.write(folder, codegen.generate(program, memory.plan(program), context))
     return folder
 
 

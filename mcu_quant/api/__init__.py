@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, ops
+from mcu_quant import boards, ops, texts
 from mcu_quant.api import folder, planning, rewrites, stages
 from mcu_quant.api.assemble import Job, assemble, verify
 from mcu_quant.api.folder import MANIFEST, PAGE, PLAN, REPORT, Manifest
@@ -278,7 +278,7 @@ def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _manifest(request: BuildRequest, model: Model, target: Target, files: Mapping[str, str]) -> Manifest:
+def _manifest(request: BuildRequest, model: Model, target: Target, files: Mapping[str, texts.Text]) -> Manifest:
     def relative(path: Path) -> str:
         return Path(os.path.relpath(path.resolve(), request.output.resolve())).as_posix()
 
@@ -293,7 +293,7 @@ def _manifest(request: BuildRequest, model: Model, target: Target, files: Mappin
         data=relative(request.data) if request.data else None,
         board=request.board,
         isa=target.isa,
-        files={name: folder.sha256(text.encode()) for name, text in sorted(files.items())},
+        files={name: texts.sha256(text) for name, text in sorted(files.items())},
         versions=folder.versions(),
     )
 

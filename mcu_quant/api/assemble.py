@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import capacity, codegen, cost, footprint
+from mcu_quant import capacity, codegen, cost, footprint, texts
 from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.boards import Board
 from mcu_quant.c_text import c_identifier
@@ -27,6 +27,7 @@ from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.distributions import Counts, Observer
 from mcu_quant.report.document import Document, Facts, document
 from mcu_quant.report.summary import figures, operator_notes
+from mcu_quant.texts import Text
 from mcu_quant.version import VERSION
 
 #: Frames that a build checks against onnxruntime: fewer for models that take long, so that a build takes seconds.
@@ -112,7 +113,7 @@ def verify(model: Model, lowered: Lowered, clips: Clips) -> Verified:
 class Assembled:
     """The generated sources and the report of one build."""
 
-    files: Mapping[str, str]
+    files: Mapping[str, Text]
     report: Document
     diagnostics: tuple[Diagnostic, ...]
     footprint: Footprint
@@ -231,12 +232,9 @@ def _frame(model: Model) -> str:
     return f"{pipeline.title}; one run every {1e3 * pipeline.frame_seconds:g} ms"
 
 
-def _measured(sources: Mapping[str, str], board: Board) -> Footprint:
+def _measured(sources: Mapping[str, Text], board: Board) -> Footprint:
     with tempfile.TemporaryDirectory(prefix="mcu-quant-") as scratch:
-        for name, text in sources.items():
-            path = Path(scratch) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        texts.write(Path(scratch), sources)
         return footprint.measure(Path(scratch), board)
 
 

@@ -20,8 +20,9 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from mcu_quant import schemas
+from mcu_quant import schemas, texts
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, raise_errors
+from mcu_quant.texts import Text
 from mcu_quant.version import VERSION
 
 MANIFEST = "manifest.json"
@@ -172,7 +173,7 @@ def _generated(folder: Path) -> Mapping[str, str]:
     return {n: d for n, d in found.items() if isinstance(d, str)} if isinstance(found, dict) else {}
 
 
-def write(target: Path, files: Mapping[str, str], plan: Path | None = None) -> None:
+def write(target: Path, files: Mapping[str, Text], plan: Path | None = None) -> None:
     """Write a folder whole, or leave everything as it was. Files that mcu-quant did not generate move along.
 
     Raises:
@@ -187,10 +188,7 @@ def write(target: Path, files: Mapping[str, str], plan: Path | None = None) -> N
         )
     try:
         with _parents(target.parent), _sibling(target) as made:
-            for name, text in files.items():
-                path = made / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8", newline="\n")
+            texts.write(made, files)
             if target.exists():
                 _bring_along(target, made)
             _swap(made, target)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from math import prod
 
 import onnx
+import onnx.helper
 import onnx.shape_inference
 import onnx_ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, NameFixPass
@@ -18,6 +20,8 @@ from mcu_quant.frontend import libraries
 _INFERENCE_ERROR = re.compile(r"\(op_type:\w+, node name: (.*?)\): (.*)")
 #: Each round can only shrink the graph; real models need two or three.
 _ROUNDS = 20
+#: Elements of a constant that may say how large something is.
+_MOST_SIZES = 1024
 #: Elements of a folded constant: weights are folded however large they are.
 _NO_LIMIT = sys.maxsize
 
@@ -91,13 +95,20 @@ def _forgets_nothing(node: onnx_ir.Node) -> bool:
 
 def contradictions(model: onnx_ir.Model) -> dict[str, str]:
     """Where types or shapes contradict each other: the reason in ONNX's words, by the name of the node."""
+    proto = libraries.to_proto(model)
+    _without_weights(proto.graph)
     try:
-        onnx.shape_inference.infer_shapes(libraries.to_proto(model), strict_mode=True)
+        onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
         found = _INFERENCE_ERROR.findall(str(error))
         return {name: " ".join(reason.replace("[ShapeInferenceError]", "").split()) for name, reason in found}
     return {}
 
 
-def _count(model: onnx_ir.Model) -> int:
-    return sum(1 for _ in onnx_ir.traversal.RecursiveGraphIterator(model.graph))
+def _without_weights(graph: onnx.GraphProto) -> None:
+    """Make large constants inputs of the same type, in place: no shape depends on their values, and they are copied."""
+    large = [tensor for tensor in graph.initializer if prod(tensor.dims) > _MOST_SIZES]
+    graph.input.extend(onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in large)
+    small = [tensor for tensor in graph.initializer if prod(tensor.dims) <= _MOST_SIZES]
+    del graph.initializer[:]
+    graph.initializer.extend(small)
