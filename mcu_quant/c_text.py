@@ -149,7 +149,7 @@ def _elements(constant_format: str, flat: Array) -> list[str]:
 
 
 def wrapped(parts: Iterable[str], width: int = 116) -> Iterator[str]:
-    """A text of short items with a comma and a space behind each, in parts, as lines of less than `width` characters."""
+    """A text of short items with comma and space behind, in parts, as lines of less than `width` characters."""
     rest = ""
     for part in parts:
         text, start = rest + part, 0
