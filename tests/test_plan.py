@@ -230,6 +230,9 @@ def test_everything_wrong_with_edits_is_said_at_once():
         edited("dence/one=s8", "nothing*=s8", "view=s8")
     assert codes(error) == ["MQ301", "MQ301", "MQ303"]
     assert "dense/one" in error.value.diagnostics[0].help
+    with pytest.raises(DiagnosticError) as error:
+        presets.parse_edits(["dence/one=s9", "view=s8", "dense"], graph())
+    assert codes(error) == ["MQ301", "MQ302", "MQ303", "MQ900"]
 
 
 # --- checking ------------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def begin(model: Model, board: Board, request: PrecisionRequest, data: Path | No
     target = stages.target(board)
     problems = Problems()
     clips = problems.attempt(lambda: stages.clips(model, data))
-    edits = problems.attempt(lambda: presets.parse_edits(request.edits))
+    edits = problems.attempt(lambda: presets.parse_edits(request.edits, model.graph))
     floats = presets.make(model.graph, "f32", target)
     edited = problems.attempt(lambda: presets.edit(floats, model.graph, edits or ()))
     if edited is not None:

@@ -175,7 +175,7 @@ def choose(
     problems = Problems()
     frames = problems.attempt(lambda: clips(model, source))
     start = problems.attempt(lambda: _start(model, target, request))
-    edits = problems.attempt(lambda: presets.parse_edits(request.edits))
+    edits = problems.attempt(lambda: presets.parse_edits(request.edits, model.graph))
     plan = None
     if start is not None and edits is not None:
         where = str(request.plan or "plan")

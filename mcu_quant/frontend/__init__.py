@@ -21,6 +21,7 @@ import onnx_ir
 from mcu_quant.diagnostics import Diagnostic, raise_errors
 from mcu_quant.frontend import libraries
 from mcu_quant.frontend.bind import Binding, bind_inputs
+from mcu_quant.frontend.causes import root_causes
 from mcu_quant.frontend.convert import canonicalise, raw_graph, without_empty_ports
 from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
@@ -129,7 +130,8 @@ def _imported(
     raise_errors([*_contradicting(problems, contradictions(model)), *(p for p in problems if p.code == "MQ105")])
     raw, empty = without_empty_ports(raw) if whole else (raw, {})
     graph, more = canonicalise(raw, opset(proto))
-    raise_errors([*problems, *(refused.get(d.where, d) if d.code == "MQ107" else d for d in more)])
+    problems += [refused.get(d.where, d) if d.code == "MQ107" else d for d in more]
+    raise_errors(root_causes(raw, problems))
     graph = replace(graph, rewrites=(*rewrites, *graph.rewrites))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
     return Imported(graph, bindings, (), tuple(notes), empty=empty)

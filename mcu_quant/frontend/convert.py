@@ -12,6 +12,7 @@ import onnx_ir
 
 from mcu_quant import ops
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
+from mcu_quant.frontend.causes import FOLDED
 from mcu_quant.frontend.fold import node_label, unique
 from mcu_quant.frontend.read import ONNX_DOMAINS
 from mcu_quant.ir import Array, Graph, Operator, Rewrite, TensorType, eliminate_dead
@@ -257,6 +258,9 @@ def _missing(op: Operator) -> Diagnostic:
         message = f"{op.op} is left after folding: it depends on data at run time"
         help_ = "bind the input that decides it (--bind NAME=N)" if op.op == "If" else "export the model unrolled"
         return Diagnostic("MQ107", op.name, message, help=help_)
+    if op.op in FOLDED:
+        message = f"{op.op} is left after folding: what it computes depends on data at run time"
+        return Diagnostic("MQ107", op.name, message, help="bind its inputs (--bind), or replace it before exporting")
     help_ = did_you_mean(op.op, ops.by_onnx()) or "`mcu-quant ops` lists what is supported"
     return Diagnostic("MQ107", op.name, f"operator {op.op} is not supported", help=help_)
 

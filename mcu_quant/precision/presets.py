@@ -250,13 +250,13 @@ class Edit:
 _EDIT = re.compile(r"(?P<operators>.+?)=(?P<format>\w+)(?P<more>(?::\w+=[\w-]+)*)")
 
 
-def parse_edits(texts: Sequence[str]) -> tuple[Edit, ...]:
+def parse_edits(texts: Sequence[str], graph: Graph | None = None) -> tuple[Edit, ...]:
     """Edits from `OPERATOR=FORMAT[:input=s16][:weights=s16][:output=f32][:scale=frame]`.
 
-    OPERATOR is a name, a pattern with * and ? over names, or an operator type ("LSTM").
+    OPERATOR is a name, a pattern with * and ? over names, or an operator type ("LSTM"), of the graph if one is given.
 
     Raises:
-        DiagnosticError: MQ900 and MQ302, all problems at once.
+        DiagnosticError: MQ900 and MQ302, and with a graph MQ301 and MQ303, all problems at once.
     """
     edits: list[Edit] = []
     problems: list[Diagnostic] = []
@@ -267,6 +267,8 @@ def parse_edits(texts: Sequence[str]) -> tuple[Edit, ...]:
             problems.append(Diagnostic("MQ900", f"--set {text}", "is not OPERATOR=FORMAT", help=help_))
             continue
         more = dict(part.split("=", 1) for part in match["more"].split(":") if part)
+        chosen = [] if graph is None else _selected(graph, match["operators"], text)
+        problems += [chosen] if isinstance(chosen, Diagnostic) else []
         found = list(_edit_problems(text, match["format"], more))
         problems += found
         if not found:
@@ -300,7 +302,7 @@ def edit(plan: PrecisionPlan, graph: Graph, edits: Sequence[Edit]) -> PrecisionP
     operators = dict(plan.operators)
     problems: list[Diagnostic] = []
     for one in edits:
-        found = _selected(graph, one)
+        found = _selected(graph, one.operators, one.text)
         if isinstance(found, Diagnostic):
             problems.append(found)
             continue
@@ -310,16 +312,16 @@ def edit(plan: PrecisionPlan, graph: Graph, edits: Sequence[Edit]) -> PrecisionP
     return replace(plan, operators=operators, planned="" if edits else plan.planned)
 
 
-def _selected(graph: Graph, one: Edit) -> list[str] | Diagnostic:
+def _selected(graph: Graph, operators: str, text: str) -> list[str] | Diagnostic:
     """Names of the operators an edit concerns: the one of that name, else by pattern, else by type."""
     names = {op.name: op for op in graph.operators}
-    by_pattern = [op for n, op in names.items() if fnmatchcase(n, one.operators)]
-    by_type = [op for op in graph.operators if op.op == one.operators]
-    found = [names[one.operators]] if one.operators in names else by_pattern or by_type
+    by_pattern = [op for n, op in names.items() if fnmatchcase(n, operators)]
+    by_type = [op for op in graph.operators if op.op == operators]
+    found = [names[operators]] if operators in names else by_pattern or by_type
     if not found:
-        return unknown_operator(one.operators, graph, f"--set {one.text}")
+        return unknown_operator(operators, graph, f"--set {text}")
     lines = [op.name for op in found if ops.has_choice(op, graph)]
-    return lines or _nothing_to_choose(found[0], f"--set {one.text}")
+    return lines or _nothing_to_choose(found[0], f"--set {text}")
 
 
 # --- checking ------------------------------------------------------------------------------------------------------

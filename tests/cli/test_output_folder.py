@@ -43,13 +43,13 @@ def test_a_folder_that_cannot_be_written(build_into, tmp_path):
 
 
 def test_a_folder_that_fails_while_it_is_written_leaves_nothing(build_into, monkeypatch, tmp_path):
-    def full(self, *args, **kwargs):
-        if self.name == "tiny.c" and "fw" in str(self):
+    def full(self, mode="r", *args, **kwargs):
+        if mode == "w" and self.name == "tiny.c" and "fw" in str(self):
             raise OSError(28, "No space left on device")
-        return original(self, *args, **kwargs)
+        return original(self, mode, *args, **kwargs)
 
-    original = Path.write_text
-    monkeypatch.setattr(Path, "write_text", full)
+    original = Path.open
+    monkeypatch.setattr(Path, "open", full)
     status, out, _ = build_into(tmp_path / "new" / "fw")
     assert (status, json.loads(out)["diagnostics"][0]["code"]) == (2, "MQ701")
     assert list(tmp_path.iterdir()) == []
