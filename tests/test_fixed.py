@@ -46,6 +46,9 @@ def c(tmp_path_factory: pytest.TempPathFactory) -> Inlines:
         "int32_t mq_mulh(int32_t, int32_t)",
         "int32_t mq_mulhr_by_halves(int32_t, int32_t)",
         "int32_t mq_mulh_by_halves(int32_t, int32_t)",
+        "int32_t mulh_by_signed_halves(int32_t, int32_t)",
+        "int64_t inverse_by_division(int64_t)",
+        "int64_t inverse_by_digits(int64_t)",
         "int32_t mq_rshr(int32_t, int32_t)",
         "int64_t mq_rshr64(int64_t, int32_t)",
         "int32_t mq_shl_sat(int32_t, int32_t)",
@@ -66,6 +69,13 @@ def c(tmp_path_factory: pytest.TempPathFactory) -> Inlines:
         for f in ("reciprocal", "rsqrt")
         for part in ("multiplier", "shift")
     )
+    own += """
+    static int32_t mulh_by_signed_halves(int32_t a, int32_t m) {
+        return mq_mulh_by_signed_halves(a, mq_signed_halves_of(m));
+    }
+    static int64_t inverse_by_division(int64_t s) { return mq_inverse_by_division((uint32_t)s); }
+    static int64_t inverse_by_digits(int64_t s) { return mq_inverse_by_digits((uint32_t)s); }
+    """
     return Inlines("mq_fixed_functions.h", prototypes, tmp_path_factory.mktemp("fixed"), own)
 
 
@@ -93,6 +103,27 @@ def test_high_words_by_halves(c: Inlines, rows: list[tuple[int, ...]]) -> None:
     a, b = columns(rows)
     assert c["mq_mulh_by_halves"](a, b).tolist() == fixed.mulh(a, b).tolist()
     assert c["mq_mulhr_by_halves"](a, b).tolist() == fixed.mulhr(a, b).tolist()
+
+
+FAR = 2**31 - 2**18 - 2
+
+
+@many
+@given(vectors(st.one_of(st.integers(-FAR, FAR), st.sampled_from([-FAR, FAR, 32768, -32768, 32767])), MULTIPLIER))
+def test_high_words_by_signed_halves(c: Inlines, rows: list[tuple[int, ...]]) -> None:
+    a, m = columns(rows)
+    assert c["mulh_by_signed_halves"](a, m).tolist() == fixed.mulh(a, m).tolist()
+
+
+@many
+@given(vectors(st.one_of(st.integers(2**31, 2**32 - 1), st.sampled_from([2**31, 2**32 - 1]))))
+def test_inverses(c: Inlines, rows: list[tuple[int, ...]]) -> None:
+    """Normalised sums are even: the last bit does not count."""
+    (s,) = columns(rows)
+    s &= ~1
+    wanted = [(2**62 - 2) // v for v in s.tolist()]
+    assert c["inverse_by_division"](s).tolist() == wanted
+    assert c["inverse_by_digits"](s).tolist() == wanted
 
 
 @many

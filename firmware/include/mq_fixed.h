@@ -68,6 +68,53 @@ static inline int32_t mq_mulh(int32_t a, int32_t b) {
 #endif
 }
 
+/* A multiplier for many products, taken apart where that saves work: m = high 2^16 + low, low in [-2^15, 2^15). */
+typedef struct {
+    int32_t high;
+    int32_t low;
+} mq_signed_halves;
+
+static inline mq_signed_halves mq_signed_halves_of(int32_t m) {
+    const mq_signed_halves made = {(m >> 16) + ((m >> 15) & 1), (int16_t)(m & 0xffff)};
+    return made;
+}
+
+/* (a * m) >> 32 for m in [0, 2^31) and |a| < 2^31 - 2^18: with both in signed halves,
+ * (a1 m0 + a0 m1 + (a0 m0 >> 16)) fits 32 bits, and three quarters of mq_mulh_by_halves are left to do. */
+static inline int32_t mq_mulh_by_signed_halves(int32_t a, mq_signed_halves m) {
+    MQ_ASSERT(a < INT32_MAX - 262144 && a > -INT32_MAX + 262144);
+    const mq_signed_halves x = mq_signed_halves_of(a);
+    const int32_t middle = x.low * m.high + ((x.low * m.low) >> 16) + x.high * m.low;
+    return x.high * m.high + (middle >> 16);
+}
+
+#if defined(__ARM_ARCH_6M__)
+
+typedef mq_signed_halves mq_multiplier;
+
+static inline mq_multiplier mq_multiplier_of(int32_t m) {
+    return mq_signed_halves_of(m);
+}
+
+/* (a * m) >> 32, as mq_mulh_by_signed_halves. */
+static inline int32_t mq_times(int32_t a, mq_multiplier m) {
+    return mq_mulh_by_signed_halves(a, m);
+}
+
+#else
+
+typedef int32_t mq_multiplier;
+
+static inline mq_multiplier mq_multiplier_of(int32_t m) {
+    return m;
+}
+
+static inline int32_t mq_times(int32_t a, mq_multiplier m) {
+    return mq_mulh(a, m);
+}
+
+#endif
+
 /* x >> shift, half rounded up; shift in [0, 31]. What is shifted out last is added, so every x is legal. */
 static inline int32_t mq_rshr(int32_t x, int32_t shift) {
     MQ_ASSERT(shift >= 0 && shift <= 31);

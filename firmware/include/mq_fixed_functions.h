@@ -20,6 +20,9 @@ static inline int32_t mq_bit_length(uint64_t x) {
     const uint32_t high = (uint32_t)(x >> 32);
     uint32_t word = high ? high : (uint32_t)x;
     int32_t bits = high ? 32 : 0;
+#if defined(__ARM_FEATURE_CLZ) && defined(__GNUC__)
+    return word ? bits + 32 - __builtin_clz(word) : 0;
+#else
     for (int32_t step = 16; step > 0; step /= 2) {
         if (word >> step) {
             word >>= step;
@@ -27,6 +30,7 @@ static inline int32_t mq_bit_length(uint64_t x) {
         }
     }
     return bits + (int32_t)word;
+#endif
 }
 
 /* 2^-x: x >= 0 in Q24, the result in Q30; relative error below 1.0e-7, plus half a step. 2^30 at 0, 0 from 32 on.
@@ -63,23 +67,67 @@ static inline int32_t mq_log2(int64_t x) {
     return log2;
 }
 
-/* 1 / x, x >= 1; relative error below 2^-29.
- * (2^61 - 1) / s for s in [2^30, 2^31), digit by digit: the remainder stays below 2 s, so 32 bits hold it. */
+/* The next 16 bits of a quotient. */
+typedef struct {
+    uint32_t quotient;
+    uint32_t rest;
+} mq_digits;
+
+/* (rest 2^16 + next) / s for rest < s, s in [2^31, 2^32), next < 2^16: the upper halves give at most two too many. */
+static inline mq_digits mq_next_digits(uint32_t rest, uint32_t next, uint32_t s) {
+    uint32_t quotient = rest / (s >> 16);
+    uint32_t left = rest - quotient * (s >> 16);
+    while (left < 65536u && (quotient > 65535u || quotient * (s & 0xffffu) > (left << 16 | next))) {
+        quotient--;
+        left += s >> 16;
+    }
+    const mq_digits made = {quotient, (rest << 16) + next - quotient * s};
+    return made;
+}
+
+/* (2^62 - 2) / s, s in [2^31, 2^32). */
+static inline uint32_t mq_inverse_by_division(uint32_t s) {
+    const mq_digits high = mq_next_digits(0x3fffffffu, 0xffffu, s);
+    const mq_digits low = mq_next_digits(high.rest, 0xfffeu, s);
+    return high.quotient << 16 | low.quotient;
+}
+
+/* One more binary digit of a quotient; `rest` is one more than what is left. */
+static inline mq_digits mq_next_digit(mq_digits so_far, uint32_t s) {
+    so_far.rest *= 2u;
+    so_far.quotient *= 2u;
+    if (so_far.rest > s) {
+        so_far.rest -= s;
+        so_far.quotient++;
+    }
+    return so_far;
+}
+
+/* The same without a division: (2^61 - 1) / (s / 2), whose rest stays below s. */
+static inline uint32_t mq_inverse_by_digits(uint32_t s) {
+    const uint32_t half = s >> 1;
+    mq_digits so_far = {1u, 0x80000000u - half};
+    for (uint32_t digit = 0; digit < 30u; digit += 5u) {
+        so_far = mq_next_digit(so_far, half);
+        so_far = mq_next_digit(so_far, half);
+        so_far = mq_next_digit(so_far, half);
+        so_far = mq_next_digit(so_far, half);
+        so_far = mq_next_digit(so_far, half);
+    }
+    return so_far.quotient;
+}
+
+/* 1 / x, x >= 1; relative error below 2^-29. */
 static inline mq_factor mq_reciprocal(int64_t x) {
     MQ_ASSERT(x >= 1);
     const int32_t drop = mq_bit_length((uint64_t)x) - 31;
-    const uint32_t s = (uint32_t)(drop >= 0 ? (uint64_t)x >> drop : (uint64_t)x << -drop);
-    uint32_t rest = 0x7fffffffu - s;
-    uint32_t quotient = 1;
-    for (uint32_t digit = 0; digit < 30u; digit++) {
-        rest = 2u * rest + 1u;
-        quotient *= 2u;
-        if (rest >= s) {
-            rest -= s;
-            quotient++;
-        }
-    }
-    const mq_factor factor = {(int32_t)quotient, -29 - drop};
+    const uint32_t s = (uint32_t)(drop >= 0 ? (uint64_t)x >> drop : (uint64_t)x << -drop) << 1;
+#if defined(__ARM_ARCH_6M__)
+    const uint32_t inverse = mq_inverse_by_digits(s);
+#else
+    const uint32_t inverse = mq_inverse_by_division(s);
+#endif
+    const mq_factor factor = {(int32_t)inverse, -29 - drop};
     return factor;
 }
 

@@ -100,7 +100,9 @@ def _exact_softmax_s8(x: Array, p: dict[str, Any]) -> Array:
 
 
 def _exact_softmax_s16(x: Array, p: dict[str, Any]) -> Array:
-    _, exp = _exponentials(x, p)
+    values = x.astype(np.int64).reshape(p["outer"], p["count"], p["inner"])
+    below = values.max(axis=1, keepdims=True) - values
+    exp = p["coarse"].astype(np.int64)[below >> 8] * p["fine"].astype(np.int64)[below & 255] >> 32
     multiplier, shift = fixed_functions.reciprocal(exp.sum(axis=1, keepdims=True))
     multiplier = fixed.mulhr(multiplier, p["y_multiplier"])
     part = fixed.requantise(exp, multiplier, np.clip(shift + p["y_shift"], -31, 31))
@@ -159,7 +161,15 @@ def _lower_softmax(op: Operator, lo: Lowering) -> None:
         table = lo.constant(powers, "s32", hint=f"{op.name}:powers", kind="table")
         p = lo.struct("mq_softmax_s8_params", **over, powers=table, **to_y, y_zero=y_quant.zero_point)
     else:
-        p = lo.struct("mq_softmax_s16_params", **over, **to_y)
+        del over["multiplier"], over["shift"]
+        steps = np.arange(256)
+        coarse = np.rint(2.0**30 * np.exp(-256.0 * quant.scale * steps)).astype(np.int32)
+        fine = np.minimum(np.rint(2.0**31 * np.exp(-quant.scale * steps)), 2.0**31 - 1).astype(np.int32)
+        tables = {
+            "coarse": lo.constant(coarse, "s32", hint=f"{op.name}:coarse", kind="table"),
+            "fine": lo.constant(fine, "s32", hint=f"{op.name}:fine", kind="table"),
+        }
+        p = lo.struct("mq_softmax_s16_params", **over, **tables, **to_y)
     lo.call(f"mq_softmax_{fmt}", x=x, y=y, p=p)
 
 

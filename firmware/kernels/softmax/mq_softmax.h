@@ -4,10 +4,11 @@
  * x, y: [outer, count, inner], row-major; count >= 1. y may be x.
  *
  *   f32, f16   in f32; f16 keeps e^(x - m) in y before it is divided, so it is rounded twice.
- *   softmax in integers
- *              d = requantise(m - x, multiplier, shift) is (m - x) log2(e) in Q24, e = 2^-d in Q30 (mq_exp2_negative),
- *              f = 1 / scale of y as y_multiplier and y_shift, the sum of e in 64 bits.
- *     s16      y = sat(requantise(e, f / sum_k e)); at most 0.52 steps of y off where nothing saturates.
+ *   softmax in integers, f = 1 / scale of y as y_multiplier and y_shift, the sum of e in 64 bits
+ *              d = requantise(m - x, multiplier, shift) is (m - x) log2(e) in Q24, e = 2^-d in Q30 (mq_exp2_negative).
+ *     s16      e = (coarse[n >> 8] fine[n & 255]) >> 32 in Q29 with n = m - x, from e^-(256 i scale of x) in Q30 and
+ *              e^-(i scale of x) in Q31, 256 values each.
+ *              y = sat(requantise(e, f / sum_k e)); at most 0.52 steps of y off where nothing saturates.
  *     s8       e is read from powers[m - x], 256 values. Eight bits of y need sixteen of the factors: with the sum as
  *              t 2^(l - 16), t in [2^15, 2^16), and g = y_multiplier / t, half rounded up,
  *              y = sat(y_zero + rshr((e >> 15) g, l + 1 - y_shift)); at most 0.51 steps and 2^-15 off.
@@ -35,8 +36,8 @@ typedef struct {
     uint32_t outer;
     uint32_t count;
     uint32_t inner;
-    int32_t multiplier;
-    int32_t shift;
+    const int32_t *coarse;
+    const int32_t *fine;
     int32_t y_multiplier;
     int32_t y_shift;
 } mq_softmax_s16_params;
