@@ -41,6 +41,26 @@ class Vectors:
         return next((len(a) for a in self.inputs.values()), 0)
 
 
+@dataclass(frozen=True)
+class AudioFacts:
+    """What a folder of `build --audio` says of its audio: samples of 16 bits. `labels` are those of keywords."""
+
+    rate_hz: int
+    hop: int
+    latency: int
+    labels: tuple[str, ...] = ()
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The labels as C strings."""
+        return tuple(json.dumps(label) for label in self.labels)
+
+    @property
+    def words(self) -> str:
+        """The labels in a comment."""
+        return comment(", ".join(self.labels))
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """What a folder says about itself beyond the program: texts for its README and vectors for its self-test.
@@ -62,6 +82,7 @@ class Context:
     operators: tuple[tuple[str, str, str, str], ...] = ()
     frame: str = ""
     version: str = ""
+    audio: AudioFacts | None = None
 
 
 # --- the library's part --------------------------------------------------------------------------------------------

@@ -222,6 +222,7 @@ class BuildRequest:
         words += ["--data", str(self.data)] if self.data else []
         words += ["--verify"] if self.verify else []
         words += ["--pipeline", source.pipeline] if source.pipeline else []
+        words += ["--audio"] if source.audio else []
         words += [w for n, v in source.bind.items() for w in ("--bind", f"{n}={v}")]
         words += [w for o, i in source.states for w in ("--state", f"{o}:{i}")]
         words += [w for n in source.stream for w in ("--stream", n)]
@@ -290,6 +291,8 @@ def _manifest(request: BuildRequest, model: Model, target: Target, files: Mappin
         states=tuple((p.output, p.input) for p in model.imported.pairings),
         stream=model.imported.stream,
         pipeline=_pipeline(request.source, model.pipeline, relative),
+        audio=model.chain is not None,
+        chain={f.file.name: f.sha256 for f in model.chain.fronts} if model.chain else {},
         data=relative(request.data) if request.data else None,
         board=request.board,
         isa=target.isa,

@@ -11,10 +11,11 @@ import numpy as np
 
 from mcu_quant import capacity, codegen, cost, footprint, texts
 from mcu_quant.api.stages import Lowered, Model
+from mcu_quant.audio import latency
 from mcu_quant.boards import Board
 from mcu_quant.c_text import c_identifier
-from mcu_quant.codegen import Context, Vectors
-from mcu_quant.compare import Accuracy, Reference, accuracy, excerpts, operator_edges
+from mcu_quant.codegen import AudioFacts, Context, Vectors
+from mcu_quant.compare import Accuracy, accuracy, excerpts, operator_edges
 from mcu_quant.cost import CostReport
 from mcu_quant.data import Clips, Frame
 from mcu_quant.diagnostics import Diagnostic, Severity
@@ -23,6 +24,7 @@ from mcu_quant.energy import energy
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, Operator
 from mcu_quant.metrics import EXACT_DB
+from mcu_quant.pipelines.outputs import KeywordOutput
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.distributions import Counts, Observer
 from mcu_quant.report.document import Document, Facts, document
@@ -100,7 +102,7 @@ def verify(model: Model, lowered: Lowered, clips: Clips) -> Verified:
     found = accuracy(
         model.graph,
         session,
-        Reference(model.file, model.graph, model.scalars, model.imported.stream),
+        model.reference(),
         clips,
         frames,
         operators=operator_edges(model.graph, program),
@@ -196,6 +198,7 @@ def _context(model: Model, board: Board, plan: PrecisionPlan, command: str, vect
         kinds={op.name: _kind(op, plan) for op in model.graph.operators},
         frame=_frame(model),
         version=VERSION,
+        audio=_audio(model),
     )
 
 
@@ -229,7 +232,17 @@ def _frame(model: Model) -> str:
     pipeline = model.pipeline
     if pipeline is None:
         return ""
-    return f"{pipeline.title}; one run every {1e3 * pipeline.frame_seconds:g} ms"
+    return f"{pipeline.title}; one run every {model.budget_ms:g} ms"
+
+
+def _audio(model: Model) -> AudioFacts | None:
+    """What the header says of the audio that goes in and out."""
+    if model.chain is None:
+        return None
+    pipeline = model.chain.pipeline
+    output = pipeline.output
+    labels = output.labels if isinstance(output, KeywordOutput) else ()
+    return AudioFacts(pipeline.rate_hz, pipeline.stream_hop, latency(pipeline), labels)
 
 
 def _measured(sources: Mapping[str, Text], board: Board) -> Footprint:

@@ -45,6 +45,9 @@ class Manifest:
     states: tuple[tuple[str, str], ...]
     stream: tuple[str, ...]
     pipeline: str | None
+    #: front and back end of the pipeline are in the firmware; the models in front of this one, with their hashes
+    audio: bool
+    chain: Mapping[str, str]
     data: str | None
     board: str
     isa: str

@@ -46,7 +46,9 @@ def open_folder(path: Path, model: Path | None) -> Opened:
     problems.found += [d for d in notes if d.severity is Severity.ERROR]
     problems.raise_all()
     assert file is not None
-    source = Source(file, manifest.bind, manifest.states, pipeline_of(path, manifest.pipeline), manifest.stream)
+    source = Source(
+        file, manifest.bind, manifest.states, pipeline_of(path, manifest.pipeline), manifest.stream, manifest.audio
+    )
     return Opened(path, manifest, source, plans.load(path / PLAN), tuple(notes))
 
 
@@ -67,6 +69,11 @@ def _find_model(path: Path, manifest: Manifest, model: Path | None) -> Path:
     if folder.sha256(file.read_bytes()) != manifest.model_sha256:
         message = "is not the model that this folder was made from: its hash differs"
         raise DiagnosticError(Diagnostic("MQ705", str(file), message, help=f"{help_}, or build again"))
+    for name, digest in manifest.chain.items():
+        before = file.parent / name
+        if not before.is_file() or folder.sha256(before.read_bytes()) != digest:
+            message = "the model in front of this one is not there, or not the one this folder was made from"
+            raise DiagnosticError(Diagnostic("MQ705", str(before), message, help="put it back, or build again"))
     return file
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from mcu_quant import data, ops
 from mcu_quant.api import stages
 from mcu_quant.api.stages import Model
-from mcu_quant.compare import Accuracy, Reference, accuracy
+from mcu_quant.compare import Accuracy, accuracy
 from mcu_quant.diagnostics import Diagnostic, raise_errors
 from mcu_quant.interpret import Stream
 from mcu_quant.ir import Array, Graph
@@ -77,7 +77,7 @@ def verify(model: Model, source: Path | None, most: int = FRAMES) -> tuple[Check
     macs = sum(ops.spec(op).macs(op, model.graph) for op in model.graph.operators)
     frames = min(most, max(2, _MACS // max(1, macs)))
     session = GraphSession(model.graph)
-    reference = Reference(model.file, model.graph, model.scalars, model.imported.stream)
+    reference = model.reference()
     found = tuple(Checked(c.provenance, accuracy(model.graph, session, reference, c, frames)) for c in signals)
     raise_errors(problems(found, least_snr_db(model.graph)))
     return found

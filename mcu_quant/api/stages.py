@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcu_quant import boards, data, formats, frontend, memory, ops, pipelines, qdq
+from mcu_quant.api import chains
+from mcu_quant.audio import AUDIO_IN, compose
 from mcu_quant.calibrate import calibrate_ranges, enough
+from mcu_quant.compare import Reference, Runs
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, raise_errors
 from mcu_quant.frontend import Imported
@@ -42,7 +45,8 @@ class Source:
 
     `bind` gives numbers for dynamic dimensions and scalar inputs, `states` pairs (cache output, cache input), and
     `pipeline` the file or ready-made name that says how audio becomes inputs. `stream` names recurrent layers that
-    start afresh in every run, and shall carry their state.
+    start afresh in every run, and shall carry their state. With `audio`, front and back end of the pipeline become part
+    of the model. `model` may be a pipeline file that names its model, which means the same.
     """
 
     model: Path
@@ -50,6 +54,7 @@ class Source:
     states: tuple[tuple[str, str], ...] = ()
     pipeline: str | None = None
     stream: tuple[str, ...] = ()
+    audio: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,30 @@ class PrecisionRequest:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An imported and optimised model."""
+    """An imported and optimised model; with `chain`, inside its pipeline, and behind the models in front of it."""
 
     file: Path
     sha256: str
     imported: Imported
     graph: Graph
     pipeline: Pipeline | None
+    chain: chains.Chain | None = None
 
     @property
     def budget_ms(self) -> float | None:
         """Time between two frames, where a pipeline says it."""
-        return None if self.pipeline is None else 1e3 * self.pipeline.frame_seconds
+        if self.pipeline is None:
+            return None
+        return self.pipeline.call_ms if self.chain else 1e3 * self.pipeline.frame_seconds
+
+    def reference(self) -> Runs:
+        """What the graph must compute: the model's file in onnxruntime, with numpy's front and back end around a chain.
+
+        Raises:
+            DiagnosticError: MQ101 if onnxruntime does not take it.
+        """
+        own = partial(Reference, self.file, scalars=self.scalars, stream=self.imported.stream)
+        return self.chain.reference(own) if self.chain else own(self.graph)
 
     @property
     def macs(self) -> int:
@@ -118,18 +135,38 @@ class Problems:
         raise_errors(self.found)
 
 
+def named(source: Source) -> Source:
+    """A source whose model is a pipeline file: the model that it names, inside that pipeline.
+
+    Raises:
+        DiagnosticError: MQ403 if the file is wrong, or names no model.
+    """
+    file = Path(source.model)
+    if file.suffix.lower() != ".toml":
+        return source
+    pipeline = pipelines.load(file)
+    if pipeline.model is None:
+        help_ = 'add model = "MODEL.onnx", or build the model with --audio --pipeline'
+        raise DiagnosticError(Diagnostic("MQ403", str(file), "names no model", help=help_))
+    return replace(source, model=file.parent / pipeline.model, pipeline=str(file), audio=True)
+
+
 def read(source: Source) -> Model:
     """Import and optimise a model.
 
     Raises:
         DiagnosticError: MQ101 to MQ114, MQ403.
     """
+    source = named(source)
     file = Path(source.model)
     stated = ports(file)
     pipeline = pipelines.resolve(file, stated.inputs, stated.outputs, source.pipeline)
     imported = frontend.load(file, source.bind, source.states, pipeline.bind if pipeline else None, source.stream)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Model(file, digest, imported, optimise(imported.graph), pipeline)
+    if not source.audio:
+        return Model(file, digest, imported, optimise(imported.graph), pipeline)
+    chain = chains.around(file, imported.graph, pipeline)
+    return Model(file, digest, imported, optimise(compose(chain.stages)), pipeline, chain)
 
 
 def clips(model: Model, source: Path | None) -> Clips:
@@ -139,7 +176,8 @@ def clips(model: Model, source: Path | None) -> Clips:
         DiagnosticError: MQ401, MQ403.
     """
     inputs = {name: model.graph.types[name] for name in model.graph.inputs}
-    return data.load(source, model.pipeline, inputs, model.file.parent, qdq.stored_inputs(model.graph))
+    heard = model.pipeline.heard_as(AUDIO_IN) if model.chain and model.pipeline else model.pipeline
+    return data.load(source, heard, inputs, model.file.parent, qdq.stored_inputs(model.graph))
 
 
 def target(board: boards.Board | None) -> Target:

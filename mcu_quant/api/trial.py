@@ -16,7 +16,7 @@ from mcu_quant.api.opened import open_folder, pipeline_of
 from mcu_quant.api.rewrites import least_snr_db
 from mcu_quant.api.stages import Model, Problems, Progress, quiet
 from mcu_quant.boards import Board
-from mcu_quant.compare import Accuracy, BitCheck, EdgeMismatch, Reference
+from mcu_quant.compare import Accuracy, BitCheck, EdgeMismatch
 from mcu_quant.data import Clips, Frame
 from mcu_quant.diagnostics import Diagnostic
 from mcu_quant.emulator import qemu
@@ -152,7 +152,7 @@ def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
         found = compare.accuracy(
             model.graph,
             session,
-            Reference(model.file, model.graph, model.scalars, model.imported.stream),
+            model.reference(),
             frames,
             count,
             on_clip=check.reset,

@@ -65,6 +65,11 @@ importing = _all(
     click.option(
         "--pipeline", metavar="NAME|FILE", help="How audio becomes the inputs: a ready-made name or a TOML file."
     ),
+    click.option(
+        "--audio",
+        is_flag=True,
+        help="Audio in, audio or decisions out: front and back end of the pipeline are part of the model.",
+    ),
 )
 verify = click.option(
     "--verify", is_flag=True, help="Compare the rewritten model with the original file in onnxruntime first."
@@ -89,7 +94,12 @@ precision = _all(
 
 
 def source(
-    model: Path, bind: tuple[str, ...], states: tuple[str, ...], pipeline: str | None, stream: tuple[str, ...]
+    model: Path,
+    bind: tuple[str, ...],
+    states: tuple[str, ...],
+    pipeline: str | None,
+    stream: tuple[str, ...],
+    audio: bool,
 ) -> Source:
     """The request to import a model.
 
@@ -116,7 +126,7 @@ def source(
         else:
             problems.append(Diagnostic("MQ900", f"--state {text}", "is not OUT:IN", help="for example --state hn:h0"))
     raise_errors(problems)
-    return Source(model, numbers, tuple(pairs), pipeline, stream)
+    return Source(model, numbers, tuple(pairs), pipeline, stream, audio)
 
 
 def precision_request(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcu_quant.data import synthetic, wav
-from mcu_quant.data.audio import FrontEnd
+from mcu_quant.data.audio import FrontEnd, Stages
 from mcu_quant.data.upstream import MaskingModel
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
 from mcu_quant.ir import Array, TensorType
@@ -140,7 +140,7 @@ def _fitting(pipeline: Pipeline | None, inputs: Mapping[str, TensorType]) -> Pip
         elif given[name] != type_.shape:
             message = f"makes {name!r} of shape {list(given[name])}, the model reads {list(type_.shape)}"
             remedy = "correct the shape, or --bind the model's dimensions"
-        elif np.dtype(type_.dtype).kind != "f":
+        elif np.dtype(type_.dtype).kind != "f" and not _as_stored(pipeline, name):
             message, remedy = f"makes floats, but input {name!r} is {type_.dtype}", "pass an .npz with --data"
         else:
             continue
@@ -151,6 +151,12 @@ def _fitting(pipeline: Pipeline | None, inputs: Mapping[str, TensorType]) -> Pip
         problems.append(Diagnostic("MQ403", f"pipeline {pipeline.name}", message, help=remedy))
     raise_errors(problems)
     return pipeline
+
+
+def _as_stored(pipeline: Pipeline, name: str) -> bool:
+    """Does a pipeline give an input samples as 16-bit integers are, which a model may read as such?"""
+    stages = next(e.stages for e in pipeline.inputs if e.name == name)
+    return stages == Stages() and pipeline.full_scale == 32768.0
 
 
 # --- audio ---------------------------------------------------------------------------------------------------------
@@ -235,6 +241,9 @@ class _Listener:
 
     def _laid_out(self, name: str, values: Array) -> Array:
         type_ = self.inputs[name]
+        if not type_.is_real:
+            limits = np.iinfo(type_.dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
         return values.reshape(type_.shape).astype(type_.dtype, copy=False)
 
 
@@ -252,10 +261,10 @@ def blocks(samples: Samples, size: int, block: Block) -> Iterator[Floats]:
         made = np.zeros(block.length)
         part = samples(max(start, 0), min(start + block.length, size))
         made[max(-start, 0) : max(-start, 0) + part.size] = part
-        yield _normalised(made, block.normalise)
+        yield normalised(made, block.normalise)
 
 
-def _normalised(block: Floats, how: str) -> Floats:
+def normalised(block: Floats, how: str) -> Floats:
     """A block on its own level: "peak" 1, or "variance" 1 around 0; silence stays as it is."""
     if how == "peak":
         peak = np.max(np.abs(block))

@@ -216,11 +216,11 @@ class FrontEnd:
         self._mel = mel_filterbank(stages.mel, self._stft.bins, rate_hz) if stages.mel and self._stft else None
         self._dct = dct_matrix(stages.dct, stages.mel.bands) if stages.dct and stages.mel else None
 
-    def __call__(self, block: Floats) -> Array:
-        """What the model reads, float32, of shape `stages.output_shape(block.size)`."""
+    def __call__(self, block: Floats, before: float = 0.0) -> Array:
+        """What the model reads, float32, of shape `stages.output_shape(block.size)`; `before` is the sample before."""
         y: Floats = np.asarray(block, np.float64)
         if self._stages.emphasis is not None:
-            y = np.append(y[:1], y[1:] - self._stages.emphasis.coefficient * y[:-1])
+            y = y - self._stages.emphasis.coefficient * np.append(before, y[:-1])
         if self._stft is not None:
             y = self._spectrum(y, self._stft)
         if self._mel is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mcu_quant.data.audio import FrontEnd
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.ir import Array
-from mcu_quant.pipelines import Upstream, ready_made
+from mcu_quant.pipelines import Upstream
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ class MaskingModel:
         import onnxruntime
 
         self._upstream = upstream
-        self._pipeline = ready_made()[upstream.pipeline]
+        self._pipeline = upstream.fed
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         try:

@@ -19,6 +19,8 @@ from mcu_quant import schemas
 from mcu_quant.data.audio import Affine, Dct, Emphasis, Log, Mel, Stages, Stft
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from mcu_quant.ir import Shape
+from mcu_quant.pipelines import outputs
+from mcu_quant.pipelines.outputs import ActivityOutput, AudioOutput, KeywordOutput, Output
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -64,12 +66,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A model that is run on every block first, and whose mask is laid over the block's spectrum."""
+    """A model that is run on every block first, and whose mask is laid over the block's spectrum; `fed` by a pipeline
+    of its own."""
 
     model: str
     pipeline: str
     mask: str
     state: Mapping[str, str]
+    fed: Pipeline
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,12 @@ class Match:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How audio becomes model inputs. `bind` fixes dimensions and scalar inputs when the model is imported."""
+    """How audio becomes model inputs, and outputs audio or decisions.
+
+    `bind` fixes dimensions and scalar inputs when the model is imported. `model` is the file name of the model, where a
+    pipeline names its own; `call_hop` the samples that firmware with this pipeline in it takes in one call, if they are
+    not those of `block`.
+    """
 
     name: str
     title: str
@@ -93,6 +102,25 @@ class Pipeline:
     bind: Mapping[str, int] = field(default_factory=dict)
     match: Match | None = None
     upstream: Upstream | None = None
+    model: str | None = None
+    call_hop: int | None = None
+    output: Output | None = None
+
+    @property
+    def stream_hop(self) -> int:
+        """New samples in one call of firmware that has this pipeline in it."""
+        return self.call_hop or self.block.hop
+
+    @property
+    def call_ms(self) -> float:
+        """Time between two calls of that firmware, in milliseconds."""
+        return 1e3 * self.stream_hop / self.rate_hz
+
+    def heard_as(self, name: str) -> Pipeline:
+        """The pipeline of firmware that has this one in it: samples of 16 bits, a call's at a time, as input `name`."""
+        hop = self.stream_hop
+        entry = Input(name, (hop,), Stages())
+        return Pipeline(self.name, self.title, self.rate_hz, Block(hop, hop), (entry,), full_scale=32768.0)
 
     @property
     def frame_seconds(self) -> float:
@@ -125,14 +153,14 @@ def parse(document: Mapping[str, Any], name: str, where: str) -> Pipeline:
     problems = schemas.validate(document, "pipeline", where, "MQ403")
     if problems:
         raise DiagnosticError(problems)
-    pipeline = _build(document, name)
+    pipeline = _build(document, name, Path(where).parent)
     problems = [Diagnostic("MQ403", f"{where}: {key}", text, help=remedy) for key, text, remedy in _conflicts(pipeline)]
     if problems:
         raise DiagnosticError(problems)
     return pipeline
 
 
-def _build(document: Mapping[str, Any], name: str) -> Pipeline:
+def _build(document: Mapping[str, Any], name: str, folder: Path) -> Pipeline:
     match, upstream = document.get("match"), document.get("upstream")
     return Pipeline(
         name=name,
@@ -143,8 +171,27 @@ def _build(document: Mapping[str, Any], name: str) -> Pipeline:
         full_scale=float(document.get("full_scale", 1.0)),
         bind=MappingProxyType(dict(document.get("bind", {}))),
         match=Match(match["inputs"], match.get("outputs", {})) if match else None,
-        upstream=Upstream(**upstream) if upstream else None,
+        upstream=Upstream(**upstream, fed=_fed(upstream["pipeline"], folder, name)) if upstream else None,
+        model=document.get("model"),
+        call_hop=document.get("stream", {}).get("hop"),
+        output=outputs.parse(document.get("output")),
     )
+
+
+def _fed(wanted: str, folder: Path, name: str) -> Pipeline:
+    """The pipeline of a model in front: a file beside this one, or a ready-made one.
+
+    Raises:
+        DiagnosticError: MQ403 if there is none, or it leads back here.
+    """
+    for place in (folder, FOLDER):
+        file = place / f"{wanted}.toml"
+        if file.is_file() and wanted != name:
+            return load(file)
+    known = [p.stem for place in (folder, FOLDER) for p in sorted(place.glob("*.toml")) if p.stem != name]
+    message = f"there is no ready-made pipeline {wanted!r}, nor a file {wanted}.toml beside this one"
+    where = f"{folder / name}.toml: upstream.pipeline"
+    raise DiagnosticError(Diagnostic("MQ403", where, message, help=did_you_mean(wanted, known)))
 
 
 def _stages(table: Mapping[str, Any]) -> Stages:
@@ -166,9 +213,30 @@ def _conflicts(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
         yield "block.hop", f"a hop of {block.hop} skips samples of a block of {block.length}", "at most block.length"
     for entry in pipeline.inputs:
         yield from _input_conflicts(entry, pipeline)
-    if pipeline.upstream and not (FOLDER / f"{pipeline.upstream.pipeline}.toml").is_file():
-        known = did_you_mean(pipeline.upstream.pipeline, [p.stem for p in FOLDER.glob("*.toml")])
-        yield "upstream.pipeline", f"there is no ready-made pipeline {pipeline.upstream.pipeline!r}", known
+    yield from _output_conflicts(pipeline)
+
+
+def _output_conflicts(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+    output, block = pipeline.output, pipeline.block
+    if pipeline.stream_hop > block.length:
+        yield "stream.hop", f"{pipeline.stream_hop} samples do not fit a block of {block.length}", ""
+    match output:
+        case AudioOutput(kind=kind):
+            spectra = [e for e in pipeline.inputs if e.stages.stft]
+            if pipeline.stream_hop != block.hop:
+                yield "stream.hop", "audio comes out of every block: a call is a block", "leave it out"
+            if kind in ("mask", "complex-mask") and not spectra:
+                yield "output.audio.as", "there is no spectrum to lay the mask over", "add [inputs.NAME.stft]"
+        case ActivityOutput(threshold=threshold, release=release) if release > threshold:
+            yield "output.activity.release", f"{release} is above the threshold {threshold}", "at most the threshold"
+        case KeywordOutput(labels=labels, ignore=ignore):
+            for name in ignore:
+                if name not in labels:
+                    yield "output.keyword.ignore", f"there is no label {name!r}", did_you_mean(name, labels)
+            if not set(labels) - set(ignore):
+                yield "output.keyword.ignore", "no label is left", "leave the words out that shall be found"
+        case _:
+            pass
 
 
 def _input_conflicts(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:

@@ -38,6 +38,9 @@ Preset = Callable[[Operator, Neighbours], Wish]
 
 _presets: dict[str, Preset] = {}
 
+#: How operators of a pipeline's ends are named (`mcu_quant/audio`).
+PIPELINE_ENDS = ("front:", "back:")
+
 #: What is taken where the wished format cannot be had, best first. Integers stay integers as long as they can, floats
 #: stay floats: a board without a floating-point unit runs either, but not equally fast.
 _NEXT_BEST: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -149,13 +152,25 @@ def make(
     problems: list[Diagnostic] = []
     around = Neighbours(graph)
     for op in planned(graph):
-        found = _best(op, graph, _presets[preset](op, around), target)
+        wish = _presets[preset](op, around)
+        found = _best(op, graph, _at_an_end(op, wish, target) or wish, target)
         if isinstance(found, Diagnostic):
             problems.append(found)
         else:
             chosen[op.name] = found
     raise_errors(problems)
     return PrecisionPlan(graph.name, preset, chosen, ranges or {}, calibrated_on, sha256)
+
+
+def _at_an_end(op: Operator, wish: Wish, target: Target) -> Wish | None:
+    """What the front and back end of an audio pipeline are computed in instead: they hold no weights to speak of.
+
+    Spectra span more than 8 bits and more than half precision reaches; floats, where the core has them.
+    """
+    if not op.name.startswith(PIPELINE_ENDS) or wish.format == "f32":
+        return None
+    reason = f"{wish.reason}, but front and back ends hold no weights, and span more than it"
+    return Wish("f32" if target.f16 else "s16", reason)
 
 
 def planned(graph: Graph) -> Iterator[Operator]:

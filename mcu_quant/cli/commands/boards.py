@@ -49,6 +49,7 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    audio: bool,
     fmt: str,
 ) -> int:
     """List boards; show the facts about one BOARD (an id or a file) with their sources; compare several.
@@ -64,7 +65,7 @@ def command(
     if fits is not None:
         from mcu_quant.api import ReportRequest
 
-        source = options.source(fits, bind, states, pipeline, stream)
+        source = options.source(fits, bind, states, pipeline, stream, audio)
         precision = options.precision_request(preset, plan, edits, adapt=True)
         names = tuple(words or (b.id for b in found))
         return _fits(ReportRequest(fits, names, precision, data, None if fits.is_dir() else source), fmt)

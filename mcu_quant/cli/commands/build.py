@@ -15,7 +15,8 @@ from mcu_quant.cli import failures, goals, options, output
     short_help="Build a firmware folder for a board.",
     epilog="\b\nExamples:\n  mcu-quant build model.onnx --board nucleo_h743zi2\n"
     "  mcu-quant build model.onnx --board nucleo_f446re --preset tinydenoiser --data speech/ -o firmware\n"
-    "  mcu-quant build model.onnx --board nucleo_f446re --plan firmware/plan.toml --set 'dense_2=s8' -o firmware",
+    "  mcu-quant build model.onnx --board nucleo_f446re --plan firmware/plan.toml --set 'dense_2=s8' -o firmware\n"
+    "  mcu-quant build dtln_stage2.onnx --audio --board nucleo_h743zi2 --data noisy/ -o denoiser",
 )
 @options.model
 @click.option("--board", required=True, metavar="BOARD", help="Id of a board (`mcu-quant boards`), or a board file.")
@@ -42,6 +43,7 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    audio: bool,
     target: Path | None,
     fmt: str,
     **asked: Any,
@@ -51,7 +53,7 @@ def command(
     With --data, formats are chosen by measuring (`mcu-quant plan --help`) unless --preset or --plan say them. Without,
     ranges are measured on made-up speech, and models with recurrent layers get the preset tinydenoiser, others s8.
     """
-    source = options.source(model, bind, states, pipeline, stream)
+    source = options.source(model, bind, states, pipeline, stream, audio)
     from mcu_quant import api
     from mcu_quant.report import render
 

@@ -46,6 +46,7 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    audio: bool,
     target: Path | None,
     fmt: str,
 ) -> None:
@@ -54,7 +55,7 @@ def command(
     Everything in one format and the preset tinydenoiser stand beside them. `best`: no other plan on the list is at
     least as good in quality, flash, RAM and time.
     """
-    source = options.source(model, bind, states, pipeline, stream)
+    source = options.source(model, bind, states, pipeline, stream, audio)
     from mcu_quant import api
     from mcu_quant.report import chart
     from mcu_quant.report.tables import Table

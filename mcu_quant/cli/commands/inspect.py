@@ -31,12 +31,13 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    audio: bool,
     verify: bool,
     data: Path | None,
     fmt: str,
 ) -> None:
     """Show inputs, states and operators of MODEL, or everything that is in the way of importing it."""
-    source = options.source(model, bind, states, pipeline, stream)
+    source = options.source(model, bind, states, pipeline, stream, audio)
     from mcu_quant import api
 
     with output.progress():

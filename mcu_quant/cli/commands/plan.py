@@ -40,6 +40,7 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    audio: bool,
     target: Path | None,
     force: bool,
     fmt: str,
@@ -51,7 +52,7 @@ def command(
     is measured in every way, the best combination is found, and the whole plan is measured and linked again. With
     --preset or without clips, a fixed rule gives them.
     """
-    source = options.source(model, bind, states, pipeline, stream)
+    source = options.source(model, bind, states, pipeline, stream, audio)
     if target and target.exists() and not force:
         raise options.exists(target)
     from mcu_quant import api

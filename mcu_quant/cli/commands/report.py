@@ -61,6 +61,7 @@ def command(
     states: tuple[str, ...],
     pipeline: str | None,
     stream: tuple[str, ...],
+    audio: bool,
     target: Path | None,
     fmt: str,
 ) -> int:
@@ -77,7 +78,7 @@ def command(
     precision = options.precision_request(preset, plan, edits, adapt=all_boards)
 
     def request(subject: Path) -> api.ReportRequest:
-        source = options.source(model or subject, bind, states, pipeline, stream)
+        source = options.source(model or subject, bind, states, pipeline, stream, audio)
         given = source if model or not subject.is_dir() else None
         return api.ReportRequest(subject, named, precision, data, given, front)
 

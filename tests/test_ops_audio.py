@@ -1,0 +1,180 @@
+"""Front and back ends as operators: their C beside numpy, at the lengths that speech uses and at awkward ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcu_quant import memory, ops
+from mcu_quant.audio.builder import Builder
+from mcu_quant.ir import Array, Graph
+from tests import helpers
+
+#: Lengths of speech at 8, 16 and 48 kHz, and some that need each radix or several.
+LENGTHS = (4, 6, 8, 10, 20, 30, 54, 160, 200, 240, 256, 320, 400, 480, 512, 640, 960, 1024, 2048)
+
+
+def ran(graph: Graph, frames: Sequence[Mapping[str, Array]], fmt: str = "f32") -> dict[str, Array]:
+    """Outputs of the compiled C over frames, checked call by call; [frames, ...]."""
+    made = helpers.run(graph, helpers.plan_in(graph, fmt, frames), frames)
+    assert made.mismatches == []
+    assert helpers.prototype_problems(made.program) == []
+    memory.plan(made.program)
+    return made.outputs
+
+
+def signal(size: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).uniform(-1.0, 1.0, size).astype(np.float32)
+
+
+def spectrum(frames: int, hop: int, length: int, points: int, **attributes: Any) -> Graph:
+    b = Builder("spectrum")
+    x = b.input("x", ((frames - 1) * hop + length,), "float32")
+    inputs = [x, b.constant("window", np.hanning(length + 1)[:-1] + 0.01)]
+    if "bands" in attributes:
+        inputs.append(b.constant("bands", attributes.pop("bands")))
+    b.add(
+        "Spectrum",
+        "s",
+        inputs,
+        ("y", "pairs"),
+        frames=frames,
+        hop=hop,
+        fft=points,
+        **{"value": "complex", "logarithm": None, **attributes},
+    )
+    return b.graph(("y",) if attributes.get("value") else ("pairs",))
+
+
+def snr_db(wanted: Array, made: Array) -> float:
+    noise = float(np.sum((np.asarray(wanted, np.float64) - made) ** 2))
+    return float(10 * np.log10(np.sum(np.asarray(wanted, np.float64) ** 2) / max(noise, 1e-300)))
+
+
+@pytest.mark.parametrize("points", LENGTHS)
+def test_spectra_are_numpys_and_come_back(points: int) -> None:
+    x = signal(points)
+    made = ran(spectrum(1, points, points, points), [{"x": x}])["pairs"][0, 0]
+    window = np.hanning(points + 1)[:-1].astype(np.float64) + 0.01
+    wanted = np.fft.rfft(x * window)
+    assert snr_db(np.stack([wanted.real, wanted.imag], -1), made) > 125.0
+    b = Builder("inverse")
+    b.add("InverseSpectrum", "y", (b.input("x", (1, points // 2 + 1, 2), "float32"),), fft=points, mask="none")
+    back = ran(b.graph(("y",)), [{"x": made[None]}])["y"][0, 0]
+    assert snr_db(np.fft.irfft(wanted, points), back) > 120.0
+
+
+@pytest.mark.parametrize("points", [7, 14, 22, 2])
+def test_other_lengths_are_refused(points: int) -> None:
+    graph = spectrum(1, points, points, points)
+    [rule] = ops.spec("Spectrum").constraints
+    assert rule(graph.operators[0], graph) == f"this one has {points}"
+
+
+@pytest.mark.parametrize("value", ["magnitude", "power"])
+@pytest.mark.parametrize("logarithm", [None, (1e-6, 0.0, 1.0), (0.0, 1e-3, 0.4342945)])
+@pytest.mark.parametrize("bands", [False, True])
+def test_features_are_numpys(value: str, logarithm: tuple[float, float, float] | None, bands: bool) -> None:
+    frames, hop, length, points = 5, 37, 100, 128
+    x = signal(length + (frames - 1) * hop)
+    extra: dict[str, Any] = {"value": value, "logarithm": logarithm}
+    weights = np.zeros((points // 2 + 1, 4))
+    weights[3:9, 0], weights[8, 1], weights[20:64, 2] = np.arange(6), 2.0, 0.1  # the last band is empty
+    if bands:
+        extra["bands"] = weights
+    window = np.hanning(length + 1)[:-1] + 0.01
+    cut = np.stack([x[t * hop : t * hop + length] * window for t in range(frames)])
+    levels = np.abs(np.fft.rfft(cut, points)) ** (2 if value == "power" else 1)
+    wanted = levels @ weights if bands else levels
+    if logarithm:
+        wanted = logarithm[2] * np.log(np.maximum(wanted, logarithm[0]) + logarithm[1])
+    graph = spectrum(frames, hop, length, points, **extra)
+    assert snr_db(wanted, ran(graph, [{"x": x}])["y"][0]) > 110.0
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_masks_are_laid_over_spectra(kind: str) -> None:
+    points, rng = 60, np.random.default_rng(3)
+    b = Builder("masked")
+    x = b.input("x", (1, points // 2 + 1, 2), "float32")
+    mask = b.input("m", (1, points // 2 + 1) + ((2,) if kind == "complex" else ()), "float32")
+    b.add("InverseSpectrum", "y", (x, mask), fft=points, mask=kind)
+    graph = b.graph(("y",))
+    pairs, factors = (rng.standard_normal(graph.shape(n)).astype(np.float32) for n in ("x", "m"))
+    laid = factors[0] if kind == "real" else factors[0, :, 0] + 1j * factors[0, :, 1]
+    wanted = np.fft.irfft((pairs[0, :, 0] + 1j * pairs[0, :, 1]) * laid, points)
+    assert snr_db(wanted, ran(graph, [{"x": pairs, "m": factors}])["y"][0, 0]) > 120.0
+
+
+@pytest.mark.parametrize(("length", "hop"), [(512, 128), (512, 256), (400, 160), (7, 3), (8, 7)])
+def test_overlapping_blocks_become_a_stream(length: int, hop: int) -> None:
+    window, count = np.hanning(length + 2)[1:-1].astype(np.float32), 9
+    b = Builder("overlap")
+    x = b.input("x", (1, length), "float32")
+    before = b.state("sum", np.zeros(length - hop), "float32")
+    b.add("OverlapAdd", "oa", (x, b.constant("w", window), before), ("y", "after"))
+    b.carry(before, "after")
+    blocks = [signal(length, seed)[None] for seed in range(count)]
+    made = ran(b.graph(("y",)), [{"x": block} for block in blocks])["y"]
+    wanted = np.zeros((count - 1) * hop + length)
+    for i, block in enumerate(blocks):
+        wanted[i * hop : i * hop + length] += block[0] * window
+    assert snr_db(wanted[: count * hop], np.ravel(made)) > 125.0
+
+
+def test_samples_of_16_bits_come_back_from_reals_and_are_limited() -> None:
+    b = Builder("pcm")
+    real = b.add("FromPcm", "real", (b.input("x", (6,), "int16"),), scale=1.0 / 32768.0)
+    twice = b.add("Mul", "twice", (real, b.constant("two", np.array(2.0))))
+    b.add("ToPcm", "same", (real,), scale=1.0 / 32768.0)
+    b.add("ToPcm", "loud", (twice,), scale=1.0 / 32768.0)
+    x = np.array([-32768, -1, 0, 1, 16384, 32767], np.int16)
+    made = ran(b.graph(("same", "loud")), [{"x": x}])
+    assert made["same"][0].tolist() == x.tolist()
+    assert made["loud"][0].tolist() == [-32768, -2, 0, 2, 32767, 32767]
+
+
+def activity(**attributes: Any) -> Graph:
+    b = Builder("activity")
+    x = b.input("x", (1, 1), "float32")
+    level, run = b.state("level", np.zeros(1), "float32"), b.state("run", np.zeros(2), "int32")
+    keys = {"smoothing": 1.0, "threshold": 0.5, "release": 0.3, "attack": 1, "hold": 1, **attributes}
+    b.add("Activity", "a", (x, level, run), ("p", "active", "level2", "run2"), **keys)
+    b.carry(level, "level2")
+    b.carry(run, "run2")
+    return b.graph(("p", "active"))
+
+
+def decisions(values: Sequence[float], **attributes: Any) -> str:
+    graph = activity(**attributes)
+    frames = [{"x": np.array([[v]], np.float32)} for v in values]
+    found = ran(graph, frames)["active"]
+    assert np.array_equal(np.ravel(helpers.interpreted(graph, frames)["active"]), np.ravel(found))
+    return "".join(str(int(v)) for v in np.ravel(found))
+
+
+def test_decisions_have_hysteresis_and_wait() -> None:
+    assert decisions([0.4, 0.5, 0.4, 0.3, 0.29, 0.4, 0.6]) == "0111001"
+    assert decisions([0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9], attack=3) == "0000011"
+    assert decisions([0.9, 0.1, 0.9, 0.1, 0.1, 0.1], hold=3) == "111110"
+    assert decisions([1.0, 1.0, 0.0, 0.0], smoothing=0.4) == "0110"  # levels 0.4, 0.64, 0.384, 0.23
+
+
+def test_keywords_are_means_and_are_followed_by_silence() -> None:
+    b = Builder("keyword")
+    x = b.input("x", (1, 3), "float32")
+    last, place = b.state("last", np.zeros((2, 3)), "float32"), b.state("place", np.zeros(2), "int32")
+    keys = {"wanted": (0, 1, 1), "threshold": 0.5, "refractory": 2}
+    b.add("Keyword", "k", (x, last, place), ("keyword", "score", "last2", "place2"), **keys)
+    b.carry(last, "last2")
+    b.carry(place, "place2")
+    graph = b.graph(("keyword", "score"))
+    rows = [[0.9, 0.1, 0.0], [0.0, 0.9, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]
+    frames = [{"x": np.array([row], np.float32)} for row in rows]
+    found, wanted = ran(graph, frames), helpers.interpreted(graph, frames)
+    assert np.ravel(found["keyword"]).tolist() == [-1, 1, -1, -1, 2, -1]
+    assert np.ravel(found["score"]) == pytest.approx([0.05, 0.5, 0.9, 0.55, 1.0, 1.0])
+    assert all(np.array_equal(found[n], wanted[n]) for n in found)
