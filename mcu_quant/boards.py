@@ -142,9 +142,14 @@ class Debug:
     probe_rs: str | None = None
     openocd_board: str | None = None
     openocd_target: str | None = None
+    openocd_interface: str | None = None
     pyocd: str | None = None
+    #: whether pyOCD knows the target only after `pyocd pack install TARGET`
+    pyocd_pack: bool = False
     jlink: str | None = None
     uf2: bool = False
+    #: what must happen after reset before a program at the beginning of flash runs; "" if nothing
+    boot: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ Everything that needs arithmetic or a decision happens here; the templates only 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +18,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from mcu_quant import formats
+from mcu_quant import bare, formats
 from mcu_quant.c_text import Lines, Names, comment, float_literal
 from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.interface import interface
@@ -24,6 +26,7 @@ from mcu_quant.ir import Array
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
 from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
+from mcu_quant.selftest_log import SCHEDULE_DIGITS
 from mcu_quant.texts import LargeText, Text
 from mcu_quant.variants import sources, variant
 
@@ -83,6 +86,9 @@ class Context:
     frame: str = ""
     version: str = ""
     audio: AudioFacts | None = None
+    #: the board's id, and where a program of our own lies on it; None where it has no place for one
+    board_id: str = "none"
+    layout: bare.Layout | None = None
 
 
 # --- the library's part --------------------------------------------------------------------------------------------
@@ -325,20 +331,23 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
     """
     values = _values(program, memory, context)
     prefix = context.prefix
+    schedule = _render("model.c.j2", values)
+    values["schedule"] = hashlib.sha256(schedule.encode()).hexdigest()[:SCHEDULE_DIGITS]
     made: dict[str, Text] = {
-        path: _environment().get_template(template).render(values)
+        path: _render(template, values)
         for path, template in {
             f"{prefix}.h": "model.h.j2",
-            f"{prefix}.c": "model.c.j2",
             f"{prefix}_weights.h": "weights.h.j2",
+            f"{prefix}_check.c": "check.c.j2",
             "CMakeLists.txt": "CMakeLists.txt.j2",
             "toolchain.cmake": "toolchain.cmake.j2",
             "mq/mq_names.h": "mq_names.h.j2",
             "selftest/adapter.h": "adapter.h.j2",
             "selftest/footprint.c": "footprint.c.j2",
-            "selftest/main.c": "selftest.c.j2",
+            "selftest/timed.c": "timed.c.j2",
             "selftest/vectors.h": "vectors.h.j2",
             "selftest/vectors.c": "vectors.c.j2",
+            **({"selftest/board.ld": "board.ld.j2"} if context.layout else {}),
         }.items()
     }
     weights = _environment().get_template("weights.c.j2").stream(values)
@@ -346,13 +355,36 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
     made[f"{prefix}_weights.c"] = LargeText(weights)
     library = library_files(library_functions(program), program.isa)
     made |= {f"mq/{name}": path.read_text() for name, path in library.items() if name != "mq_names.h"}
+    made |= {f"selftest/{path.name}": path.read_text() for path in _selftest_files(context)}
+    made |= {f"{prefix}.c": schedule, "mq/mq_crc32.h": _header_index()["mq_crc32.h"].read_text()}
     made["selftest/interface.json"] = json.dumps(interface(program, memory, prefix), indent=1) + "\n"
     return dict(sorted(made.items()))
 
 
+def _selftest_files(context: Context) -> list[Path]:
+    """The part of the self-test that is the same for every model; with start-up code where the board takes it."""
+    start = bare.start_files(context.compiler) if context.layout else [firmware() / "qemu" / "semihosting.h"]
+    return [*sorted((firmware() / "selftest").glob("*.[ch]")), *start]
+
+
+def weights_crc32(program: Program) -> int:
+    """CRC-32 of all constants, as the compiler lays them out: little-endian, one array after the other."""
+    crc = 0
+    for constant in program.constants.values():
+        array = np.ascontiguousarray(constant.array, constant.array.dtype.newbyteorder("<"))
+        if constant.format == "f32" and np.isnan(array).any():
+            array = np.where(np.isnan(array), np.float32("nan"), array)  # every NaN is written as the macro
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
+    return crc
+
+
 def readme(program: Program, memory: MemoryPlan, context: Context) -> str:
     """The folder's README.md: the only file that quotes `context.facts` and `context.operators`."""
-    return _environment().get_template("README.md.j2").render(_values(program, memory, context))
+    return _render("README.md.j2", _values(program, memory, context))
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    return _environment().get_template(template).render(values)
 
 
 def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str, Any]:
@@ -373,6 +405,9 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "structs": writer.structs(),
         "steps": writer.steps(context.kinds),
         "constants": writer.constants(),
+        "weights_crc32": weights_crc32(program),
+        "link": context.layout,
+        "start_source": bare.start_files(context.compiler)[0].name,
         "resets": writer.resets(),
         "usage": _usage(context.prefix, memory, [p["name"] for p in inputs + outputs]),
         "functions": functions,

@@ -235,6 +235,17 @@ CATALOGUE: dict[str, Code] = {
         "The generated C differs from onnxruntime, or an integer kernel from its specification, by more than allowed.",
         FINDINGS,
     ),
+    "MQ606": Code(
+        "board cannot be flashed",
+        "The tool that flashes found no probe, does not know the chip or could not write to it, or nothing of ours "
+        "starts on the board by itself. Its last lines are quoted; `mcu-quant flash --dry-run` shows its commands.",
+        USAGE,
+    ),
+    "MQ607": Code(
+        "board did not answer",
+        "The program was flashed, but the log of its self-test did not come, or not to its end.",
+        USAGE,
+    ),
     # MQ7xx: output
     "MQ701": Code(
         "output cannot be written",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcu_quant import codegen, memory, texts
+from mcu_quant import bare, codegen, memory, texts
+from mcu_quant.boards import Board
 from mcu_quant.c_text import Names, float_literal
 from mcu_quant.emulator.folder import FolderSession
 from mcu_quant.emulator.library import WARNINGS
@@ -61,7 +63,7 @@ def program(name: str, fmt: str) -> Program:
     return lower(graph, plan)
 
 
-def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2) -> Path:
+def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2, board: Board | None = None) -> Path:
     session = ProgramSession(made)
     rng = np.random.default_rng(3)
     feeds = [
@@ -73,6 +75,8 @@ def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2) -> P
         {o.name: np.stack([r[o.name].ravel() for r in results]) for o in session.get_outputs()},
     )
     context = codegen.Context(prefix, f"{made.name}.onnx", "no board", "mcu-quant build", vectors, version="test")
+    if board:
+        context = replace(context, board=board.name, board_id=board.id, layout=bare.layout(board))
     plan = memory.plan(made)
     texts.write(folder, {**codegen.generate(made, plan, context), "README.md": codegen.readme(made, plan, context)})
     return folder
@@ -148,14 +152,14 @@ def test_cmake_builds_and_the_self_test_passes(tmp_path: Path) -> None:
     subprocess.run(["cmake", "-S", str(folder), "-B", str(build)], check=True, capture_output=True)
     subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
     done = subprocess.run([str(build / "selftest_s8_selftest")], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "PASS selftest_s8: 2 frames" in done.stdout
+    assert done.returncode == 0 and "mq: end result=PASS" in done.stdout
     vectors = folder / "selftest" / "vectors.c"
     text = vectors.read_text()
     head, tail = text.rsplit("= {\n    ", 1)
     vectors.write_text(head + "= {\n    0.123f, " + tail.split(", ", 1)[1])  # a wrong expectation must be found
     subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
     done = subprocess.run([str(build / "selftest_s8_selftest")], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "FAIL" in done.stdout
+    assert done.returncode == 1 and "mq: end result=FAIL" in done.stdout
 
 
 def test_two_models_link_together_and_run_from_cpp(tmp_path: Path) -> None:

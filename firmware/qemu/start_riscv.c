@@ -2,22 +2,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "semihosting.h"
 
+#if defined(__riscv)
+
 int main(void);
 void mq_reset(void);
 void mq_fault(void);
 void mq_main(void);
 
-/* The three instructions are recognised together: uncompressed, and on one page. Alone in a section, the function stays
- * aligned whatever the linker shortens. */
-__attribute__((naked, aligned(16), section(".text.semihosting"))) uintptr_t semihosting(uintptr_t operation,
-                                                                                        uintptr_t argument) {
-    (void)operation; /* both are in the right registers already */
-    (void)argument;
-    __asm__ volatile(".option push\n .option norvc\n slli x0, x0, 0x1f\n ebreak\n srai x0, x0, 7\n .option pop\n ret");
-}
-
 __attribute__((aligned(4))) void mq_fault(void) {
-    (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t)"the emulated core took a trap\n");
+    (void)semihosting(SEMIHOSTING_WRITE0, (uintptr_t)"the core took a trap\n");
     (void)semihosting(SEMIHOSTING_EXIT, SEMIHOSTING_FAILED);
     for (;;) {
     }
@@ -35,3 +28,5 @@ __attribute__((naked, section(".vectors"), used)) void mq_reset(void) {
                      "la sp, mq_stack_top\n .option arch, +zicsr\n la t0, mq_fault\n csrw mtvec, t0\n"
                      "tail mq_main");
 }
+
+#endif

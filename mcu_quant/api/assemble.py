@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcu_quant import capacity, codegen, cost, footprint, texts
+from mcu_quant import bare, capacity, codegen, cost, footprint, texts
 from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.audio import latency
 from mcu_quant.boards import Board
@@ -199,6 +199,8 @@ def _context(model: Model, board: Board, plan: PrecisionPlan, command: str, vect
         frame=_frame(model),
         version=VERSION,
         audio=_audio(model),
+        board_id=board.id,
+        layout=bare.layout(board),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mcu_quant.api.folder import versions
 from mcu_quant.emulator.library import cache_folder
+from mcu_quant.flash.tools import PROBES
 from mcu_quant.version import VERSION
 
 
@@ -77,6 +78,7 @@ def examine() -> tuple[Check, ...]:
             "apt install qemu-system-misc",
         ),
         Check("cmake", _first("cmake"), "builds a firmware folder", "apt install cmake"),
+        *(Check(t.name, _first(t.executable), "runs self-tests on boards: flash", t.install) for t in PROBES),
     )
 
 

@@ -97,8 +97,13 @@ def target_of(board: Board) -> QemuTarget:
     if emulator is None:
         message = "QEMU has no machine that runs this board's code"
         raise DiagnosticError(Diagnostic("MQ601", board.id, message, help="test on the host: --on host"))
+    return board_target(board, emulator.machine)
+
+
+def board_target(board: Board, machine: str = "") -> QemuTarget:
+    """How to compile for a board; without a machine it cannot be run here."""
     return QemuTarget(
-        emulator.machine,
+        machine,
         board.core.name,
         board.compiler.triple,
         board.compiler.gcc_flags,
@@ -210,26 +215,25 @@ def _clang_flags(target: QemuTarget) -> tuple[str, ...]:
     return (f"--target={target.triple}", *own, *(f"-isystem{f}" for f in folders))
 
 
-def link(target: QemuTarget, objects: Sequence[Path]) -> Path:
-    """A program for the machine: the objects, the agent and the start-up code.
+def link(target: QemuTarget, objects: Sequence[Path], *, agent: bool = True, script: Path | None = None) -> Path:
+    """A program from the objects, start-up code and, unless told otherwise, the agent: for the machine, or as `script`
+    lays it out.
 
     Raises:
         DiagnosticError: MQ601, MQ602.
     """
     own = firmware() / "qemu"
-    start = own / ("start_riscv.c" if target.riscv else "start_arm.c")
-    every = [
-        *compile_objects(replace(target, clang=""), [start, own / "agent.c"], [own], ("-std=gnu99", "-O2")),
-        *objects,
-    ]
-    scripts = [own / f"{target.machine}.ld", own / "sections.ld"]
+    start = [own / ("start_riscv.c" if target.riscv else "start_arm.c"), own / "semihosting.c"]
+    start += [own / "agent.c"] if agent else []
+    every = [*compile_objects(replace(target, clang=""), start, [own], ("-std=gnu99", "-O2")), *objects]
+    scripts = [script] if script else [own / f"{target.machine}.ld", own / "sections.ld"]
     command = [
         _tool(target.linker),
         *target.flags,
         *target.libraries,
         "-nostartfiles",
         "-static",
-        "-Wl,--no-gc-sections",
+        "-Wl,--no-gc-sections" if agent else "-Wl,--gc-sections",
         f"-L{own}",
     ]
     command += [f"-T{scripts[0]}", "-Wl,--no-warn-rwx-segments", *map(str, every), "-lm"]

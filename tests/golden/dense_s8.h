@@ -18,6 +18,7 @@ extern "C" {
 
 #define DENSE_S8_ARENA_BYTES 16 /* scratch of one frame */
 #define DENSE_S8_STATE_BYTES 0 /* kept from frame to frame */
+#define DENSE_S8_WEIGHTS_CRC32 0x4c5b4782u /* of 298 B of constants */
 #define DENSE_S8_X_SIZE 5 /* "x": float [1][5] */
 #define DENSE_S8_Y_SIZE 3 /* "y": float [1][3] */
 
@@ -34,6 +35,9 @@ void dense_s8_reset(dense_s8_t *m);
 
 /* One frame. Inputs and outputs are the caller's and may lie anywhere; outputs overlap nothing. */
 void dense_s8_run(dense_s8_t *m, const float *x, float *y);
+
+/* CRC-32 (zlib's) of the constants as they lie in memory now; DENSE_S8_WEIGHTS_CRC32 if nothing changed them. */
+uint32_t dense_s8_weights_crc32(void);
 
 #ifdef __cplusplus
 }

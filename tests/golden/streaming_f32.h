@@ -18,6 +18,7 @@ extern "C" {
 
 #define STREAMING_F32_ARENA_BYTES 16 /* scratch of one frame */
 #define STREAMING_F32_STATE_BYTES 16 /* kept from frame to frame */
+#define STREAMING_F32_WEIGHTS_CRC32 0x48e174fcu /* of 68 B of constants */
 #define STREAMING_F32_X_SIZE 4 /* "x": float [1][4] */
 #define STREAMING_F32_A_SIZE 4 /* "a": float [1][4] */
 
@@ -38,6 +39,9 @@ void streaming_f32_reset(streaming_f32_t *m);
 
 /* One frame. Inputs and outputs are the caller's and may lie anywhere; outputs overlap nothing. */
 void streaming_f32_run(streaming_f32_t *m, const float *x, float *a);
+
+/* CRC-32 (zlib's) of the constants as they lie in memory now; STREAMING_F32_WEIGHTS_CRC32 if nothing changed them. */
+uint32_t streaming_f32_weights_crc32(void);
 
 #ifdef __cplusplus
 }

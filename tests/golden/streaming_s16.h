@@ -18,6 +18,7 @@ extern "C" {
 
 #define STREAMING_S16_ARENA_BYTES 16 /* scratch of one frame */
 #define STREAMING_S16_STATE_BYTES 8 /* kept from frame to frame */
+#define STREAMING_S16_WEIGHTS_CRC32 0x2e9613c5u /* of 2104 B of constants */
 #define STREAMING_S16_X_SIZE 4 /* "x": float [1][4] */
 #define STREAMING_S16_A_SIZE 4 /* "a": float [1][4] */
 
@@ -38,6 +39,9 @@ void streaming_s16_reset(streaming_s16_t *m);
 
 /* One frame. Inputs and outputs are the caller's and may lie anywhere; outputs overlap nothing. */
 void streaming_s16_run(streaming_s16_t *m, const float *x, float *a);
+
+/* CRC-32 (zlib's) of the constants as they lie in memory now; STREAMING_S16_WEIGHTS_CRC32 if nothing changed them. */
+uint32_t streaming_s16_weights_crc32(void);
 
 #ifdef __cplusplus
 }
