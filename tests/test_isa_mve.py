@@ -149,6 +149,9 @@ SAMPLES = {
     "conv": Sample("Conv", (given(1, 3, 7, 6), weight(6, 3, 3, 2), weight(6)), {"pads": [1, 0, 1, 1]}),
     "pointwise": Sample("Conv", (given(1, 21, 3, 7), weight(9, 21, 1, 1), weight(9))),
     "depthwise": Sample("Conv", (given(1, 5, 9, 6), weight(5, 1, 3, 3)), {"group": 5, "pads": [1, 1, 1, 1]}),
+    "transposed": Sample(
+        "ConvTranspose", (given(1, 5, 3, 9), weight(5, 7, 3, 3), weight(7)), {"strides": [2, 2], "pads": [1, 0, 1, 1]}
+    ),
     "matmul": Sample("MatMul", (given(19, 37), given(37, 7))),
     "softmax": Sample("Softmax", (given(3, 23, low=-4.0, high=4.0),)),
     "sigmoid": Sample("Sigmoid", (given(1, 37, low=-4.0, high=4.0),)),

@@ -35,6 +35,54 @@ static inline void mq_store_some_f16(mq_f16 *p, float16x8_t v, mve_pred16_t some
     vstrhq_p_u16(p, vreinterpretq_u16_f16(v), some);
 }
 
+/* Eight values in f32, the even ones and the odd ones. */
+typedef struct {
+    float32x4_t even;
+    float32x4_t odd;
+} mq_eight_f32;
+
+/* Eight values, or the first `count` < 8 of them and 0. */
+static inline mq_eight_f32 mq_eight_parted(const float *values) {
+    static const uint32_t places[4] = {0, 2, 4, 6};
+    const uint32x4_t at = vldrwq_u32(places);
+    return (mq_eight_f32){vldrwq_gather_shifted_offset_f32(values, at),
+                          vldrwq_gather_shifted_offset_f32(values + 1, at)};
+}
+
+static inline mq_eight_f32 mq_some_parted(const float *values, uint32_t count) {
+    static const uint32_t places[4] = {0, 2, 4, 6};
+    const uint32x4_t at = vldrwq_u32(places);
+    return (mq_eight_f32){vldrwq_gather_shifted_offset_z_f32(values, at, vctp32q((count + 1u) >> 1)),
+                          vldrwq_gather_shifted_offset_z_f32(values + 1, at, vctp32q(count >> 1))};
+}
+
+static inline mq_eight_f32 mq_eight_widened(float16x8_t a) {
+    return (mq_eight_f32){mq_widen_even(a), mq_widen_odd(a)};
+}
+
+static inline float16x8_t mq_eight_narrowed(mq_eight_f32 a) {
+    return mq_narrow_odd(mq_narrow_even(vreinterpretq_f16_u16(vdupq_n_u16(0)), a.even), a.odd);
+}
+
+static inline mq_eight_f32 mq_eight_at(const float *sums) {
+    return (mq_eight_f32){vldrwq_f32(sums), vldrwq_f32(sums + 4)};
+}
+
+static inline void mq_eight_put(float *sums, mq_eight_f32 v) {
+    vstrwq_f32(sums, v.even);
+    vstrwq_f32(sums + 4, v.odd);
+}
+
+static inline mq_eight_f32 mq_eight_same(float value) {
+    return (mq_eight_f32){vdupq_n_f32(value), vdupq_n_f32(value)};
+}
+
+/* Adds what was summed in f16. */
+static inline void mq_half_flush(float16x8_t acc, float *sums) {
+    mq_eight_put(sums, (mq_eight_f32){vaddq_f32(mq_widen_even(acc), vldrwq_f32(sums)),
+                                      vaddq_f32(mq_widen_odd(acc), vldrwq_f32(sums + 4))});
+}
+
 /* `columns` columns of `vectors` vectors, `step` elements from one column to the next; of the last vector `last`. */
 #if defined(__ARM_FEATURE_MVE)
 
@@ -135,55 +183,12 @@ static inline void mq_half_dots(const mq_f16 *x, uint32_t columns, const mq_f16 
                 const float16x8_t column = mq_load_some_f16(w + (size_t)i * step + l, some);
                 acc = vfmaq_f16(acc, column, vreinterpretq_f16_u16(vdupq_n_u16(x[i])));
             }
-            vstrwq_f32(sums, vaddq_f32(mq_widen_even(acc), vldrwq_f32(sums)));
-            vstrwq_f32(sums + 4, vaddq_f32(mq_widen_odd(acc), vldrwq_f32(sums + 4)));
+            mq_half_flush(acc, sums);
         }
     }
 }
 
 #endif
-
-/* Eight values in f32, the even ones and the odd ones. */
-typedef struct {
-    float32x4_t even;
-    float32x4_t odd;
-} mq_eight_f32;
-
-/* Eight values, or the first `count` < 8 of them and 0. */
-static inline mq_eight_f32 mq_eight_parted(const float *values) {
-    static const uint32_t places[4] = {0, 2, 4, 6};
-    const uint32x4_t at = vldrwq_u32(places);
-    return (mq_eight_f32){vldrwq_gather_shifted_offset_f32(values, at),
-                          vldrwq_gather_shifted_offset_f32(values + 1, at)};
-}
-
-static inline mq_eight_f32 mq_some_parted(const float *values, uint32_t count) {
-    static const uint32_t places[4] = {0, 2, 4, 6};
-    const uint32x4_t at = vldrwq_u32(places);
-    return (mq_eight_f32){vldrwq_gather_shifted_offset_z_f32(values, at, vctp32q((count + 1u) >> 1)),
-                          vldrwq_gather_shifted_offset_z_f32(values + 1, at, vctp32q(count >> 1))};
-}
-
-static inline mq_eight_f32 mq_eight_widened(float16x8_t a) {
-    return (mq_eight_f32){mq_widen_even(a), mq_widen_odd(a)};
-}
-
-static inline float16x8_t mq_eight_narrowed(mq_eight_f32 a) {
-    return mq_narrow_odd(mq_narrow_even(vreinterpretq_f16_u16(vdupq_n_u16(0)), a.even), a.odd);
-}
-
-static inline mq_eight_f32 mq_eight_at(const float *sums) {
-    return (mq_eight_f32){vldrwq_f32(sums), vldrwq_f32(sums + 4)};
-}
-
-static inline void mq_eight_put(float *sums, mq_eight_f32 v) {
-    vstrwq_f32(sums, v.even);
-    vstrwq_f32(sums + 4, v.odd);
-}
-
-static inline mq_eight_f32 mq_eight_same(float value) {
-    return (mq_eight_f32){vdupq_n_f32(value), vdupq_n_f32(value)};
-}
 
 /* Sums begin as the same value. */
 static inline void mq_half_start_same(float value, uint32_t lanes, float *sums) {

@@ -174,6 +174,17 @@ MQ_LANES(float16x8_t, 8u, vpselq_f16, (float16x8_t a, float16x8_t b, mve_pred16_
         return (mve_pred16_t)m;                                                                                        \
     }
 
+#define MQ_COMPARE_ALL(vector, lanes, name, type, condition)                                                           \
+    static inline mve_pred16_t name(vector a, type b) {                                                                \
+        uint32_t m = 0;                                                                                                \
+        for (uint32_t i = 0; i < lanes; i++) {                                                                         \
+            m |= mq_lanes_where(i, 16u / lanes, condition);                                                            \
+        }                                                                                                              \
+        return (mve_pred16_t)m;                                                                                        \
+    }
+
+MQ_COMPARE_ALL(int16x8_t, 8u, vcmpgeq_n_s16, int16_t, a.lane[i] >= b)
+MQ_COMPARE_ALL(int16x8_t, 8u, vcmpltq_n_s16, int16_t, a.lane[i] < b)
 MQ_COMPARE(float16x8_t, 8u, vcmpgtq_f16, mq_of_half(a.lane[i]) > mq_of_half(b.lane[i]))
 
 /* --- between half and single precision: VCVTB and VCVTT; mq_mve.h says why they have names of their own --- */

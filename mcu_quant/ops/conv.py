@@ -19,10 +19,12 @@ from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
+    HALF_ON_HELIUM,
     Canonical,
     Counts,
     Formats,
     Kernel,
+    Near,
     NodeContext,
     OpLowering,
     OpSpec,
@@ -180,7 +182,10 @@ for _format, _spec in {
 }.items():
     _chunks = packing.CHUNKS_FOR_S16 if _format == "s16" else packing.CHUNKS_FOR_S8
     _pack = {**PACK, ("mve", "w"): _chunks} if f"mq_conv_{_format}" in WITH_PATCH else {}
-    register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec, pack=_pack))
+    _near: Mapping[str, Near] = {}
+    if _format == "f16":
+        _pack, _near = {("mve", "w"): packing.HALF_OUTPUTS}, HALF_ON_HELIUM
+    register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec, pack=_pack, near=_near))
 
 
 def _exact_depthwise(*, map: None = None, **args: Any) -> Array:
@@ -249,9 +254,10 @@ def lower_float(op: Operator, lo: Lowering, it: Layer) -> None:
     lo.call(
         kernel,
         x=lo.read(op.inputs[0]),
-        w=lo.matrix(kernel, "w", it.matrix, fmt, hint=f"{op.name}:weights"),
+        w=lo.matrix(kernel, "w", it.matrix, fmt, hint=f"{op.name}:weights", groups=op.attributes["group"]),
         b=Symbol("NULL") if it.bias is None else lo.constant(it.bias, "f32", hint=f"{op.name}:bias"),
         y=lo.write(op.outputs[0]),
+        **_half_room(lo, kernel, it),
         s=it.shape,
         p=lo.struct(f"{it.family}_float_params", low=low, high=high),
     )
@@ -333,6 +339,19 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
         windows = min(4 if row > 128 else 16, f["out_height"] * f["out_width"])
         return {"patch": lo.scratch(-(-windows * row // (1 if fmt == "s16" else 2)), "s16", "patch")}
     return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch")}
+
+
+def _half_room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
+    """The parameter `patch` of the kernel in f16: eight windows on Helium, unless x is read where it lies."""
+    if kernel != "mq_conv_f16":
+        return {}
+    f: Any = it.shape.fields
+    one_tap = f["kernel_height"] == f["kernel_width"] == f["stride_height"] == f["stride_width"] == 1
+    alike = (f["in_height"], f["in_width"]) == (f["out_height"], f["out_width"])
+    alike = alike and f["pad_top"] == f["pad_left"] == 0
+    if lo.isa(kernel) != "mve" or (one_tap and alike) or f["channels"] == f["outputs"] == 1:
+        return {"patch": Symbol("NULL")}
+    return {"patch": lo.scratch(8 * it.matrix.shape[1], "f16", "patch")}
 
 
 def _is_depthwise(it: Layer) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
+    HALF_ON_HELIUM,
     Canonical,
     Counts,
     Formats,
@@ -30,6 +31,7 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
+from mcu_quant.ops.common import packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, geometry, split_pads, spread
 from mcu_quant.ops.conv import (
     Layer,
@@ -206,7 +208,17 @@ for _format, _spec in {
     "s16": _exact_s16,
     "s16s16": _exact_s16,
 }.items():
-    register_kernel(Kernel(f"mq_conv_transpose_{_format}", "conv_transpose", counts=_counts, exact=_spec))
+    _half = _format == "f16"
+    register_kernel(
+        Kernel(
+            f"mq_conv_transpose_{_format}",
+            "conv_transpose",
+            counts=_counts,
+            exact=_spec,
+            pack={("mve", "w"): packing.HALF_OUTPUTS} if _half else {},
+            near=HALF_ON_HELIUM if _half else {},
+        )
+    )
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from mcu_quant import fixed
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
+    HALF_ON_HELIUM,
     Counts,
     Formats,
     Kernel,
@@ -121,7 +122,8 @@ def _exact_s16(a: Array, b: Array, s: dict[str, Any], p: dict[str, Any], room: N
 
 
 for _format, _spec in {"f32": None, "f16": None, "s8": _exact_s8, "s16": _exact_s16}.items():
-    register_kernel(Kernel(f"mq_matmul_{_format}", "matmul", counts=_counts, exact=_spec))
+    _near = HALF_ON_HELIUM if _format == "f16" else {}
+    register_kernel(Kernel(f"mq_matmul_{_format}", "matmul", counts=_counts, exact=_spec, near=_near))
 
 
 # --- lowering ------------------------------------------------------------------------------------------------------

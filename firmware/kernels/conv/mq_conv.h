@@ -17,7 +17,8 @@
  *
  * patch: room for what a kernel lays out side by side: four windows as x is stored (scalar); two in s16, each rounded
  * up to a multiple of 4 (dsp); up to 16, or 4 where their rows take more than 128 values, as mq_mve_conv.h has them
- * (mve).
+ * (mve). In f16 for eight windows (mve), NULL where none is needed: in other variants, where a window has one tap and
+ * the maps are alike, and where each group has one channel and one output.
  *
  * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
  * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, one
@@ -74,7 +75,7 @@ typedef struct {
 
 void mq_conv_f32(const float *x, const float *w, const float *b, float *y, const mq_conv_shape *s,
                  const mq_conv_float_params *p);
-void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, const mq_conv_shape *s,
+void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, mq_f16 *patch, const mq_conv_shape *s,
                  const mq_conv_float_params *p);
 void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *patch, const mq_conv_shape *s,
                 const mq_conv_params *p);

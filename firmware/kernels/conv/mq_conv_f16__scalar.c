@@ -26,8 +26,9 @@ static float inside(float acc, const mq_f16 *x, const mq_f16 *w, const mq_conv_s
     return acc;
 }
 
-void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, const mq_conv_shape *s,
+void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, mq_f16 *patch, const mq_conv_shape *s,
                  const mq_conv_float_params *p) {
+    (void)patch;
     const int32_t maps = s->channels * s->in_height * s->in_width;
     const int32_t weights = s->kernel_height * s->kernel_width * s->channels;
     for (int32_t n = 0; n < s->batch; n++) {

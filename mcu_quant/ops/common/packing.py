@@ -101,3 +101,15 @@ def half_lanes(matrix: Array, groups: int, lanes: int = 32) -> Array:
 
 #: For kernels in f16 on Helium.
 HALF_LANES: Pack = half_lanes
+
+
+def half_outputs(matrix: Array, groups: int) -> Array:
+    """Rows of f16 in fours, column after column, the rows that are left one by one (mq_mve_half_maps.h)."""
+    every = matrix.reshape(groups, -1, matrix.shape[1])
+    fours = every.shape[1] // 4 * 4
+    together = every[:, :fours].reshape(groups, -1, 4, matrix.shape[1]).swapaxes(2, 3)
+    return np.concatenate([together.reshape(groups, -1), every[:, fours:].reshape(groups, -1)], axis=1)
+
+
+#: For convolutions in f16 on Helium.
+HALF_OUTPUTS: Pack = half_outputs
