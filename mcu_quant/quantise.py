@@ -59,7 +59,8 @@ def rows(
     real = np.asarray(weights, np.float64)
     real_bias = np.zeros(len(real)) if bias is None else np.asarray(bias, np.float64).ravel()
     fmt, xf = formats.get(weight_format), formats.get(x_format)
-    limit = 2 ** (accumulator_bits - 1) - 1
+    # Armv6-M multiplies by halves, which takes a little room: mq_mulh_by_signed_halves
+    limit = 2 ** (accumulator_bits - 1) - 2**18 - 1
     if steps is not None and (steps == steps[:, :1]).all():
         given = _whole(real, real_bias, np.asarray(steps[:, 0], np.float64), x, max(xf.maximum, -xf.minimum))
         fits = (given.weights >= fmt.minimum) & (given.weights <= fmt.maximum)

@@ -27,6 +27,7 @@ from mcu_quant.ops.matmul import BATCH_AXES, batches
 from mcu_quant.passes import optimise
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
 from tests import helpers
+from tests.inline_c import Inlines
 
 #: What the drawn shapes reach in each lowering, in dB; far below what the samples reach, far above a wrong result.
 FLOOR_DB = {
@@ -461,3 +462,24 @@ def test_sums_that_are_no_product_are_refused(tmp_path: Path) -> None:
     node = helper.make_node("Einsum", ["x", "w"], ["y"], equation="ij,ij->j")
     model = onnx_model([node], (1, 3), {"w": np.ones((2, 3))})
     assert "is repeated and summed" in refusal(model, tmp_path)
+
+
+# --- two windows in a word -------------------------------------------------------------------------------------------
+
+
+def test_two_products_in_one_multiplication(tmp_path: Path) -> None:
+    """Every sum of two products that s8 has at the ends of its range, of both vectors, on cores without DSP."""
+    own = """
+    static int32_t dot(int32_t which, int32_t a, int32_t a1, int32_t b, int32_t b1, int32_t w, int32_t w1) {
+        const uint32_t pairs[4] = {mq_pair(a, b), mq_pair(b, a), mq_pair(a1, b1), mq_pair(b1, a1)};
+        const int8_t weights[2] = {(int8_t)w, (int8_t)w1};
+        int32_t sums[4];
+        mq_dots_of_pairs(pairs, weights, 2, sums);
+        return sums[which];
+    }
+    """
+    c = Inlines("mq_pair_dots.h", ["int32_t dot(" + ", ".join(["int32_t"] * 7) + ")"], tmp_path, own)
+    ends = np.array([-128, -127, -1, 0, 1, 127], np.int32)
+    a, a1, b, b1, w, w1 = (v.ravel() for v in np.meshgrid(*[ends] * 6))
+    for which, (x, x1) in enumerate([(a, a1), (b, b1), (b, b1), (a, a1)]):
+        assert np.array_equal(c["dot"](np.full_like(a, which), a, a1, b, b1, w, w1), -(x * w + x1 * w1))

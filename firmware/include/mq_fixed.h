@@ -75,17 +75,18 @@ typedef struct {
 } mq_signed_halves;
 
 static inline mq_signed_halves mq_signed_halves_of(int32_t m) {
-    const mq_signed_halves made = {(m >> 16) + ((m >> 15) & 1), (int16_t)(m & 0xffff)};
+    const mq_signed_halves made = {(int32_t)(((uint32_t)m + 0x8000u) >> 16), (int16_t)(m & 0xffff)};
     return made;
 }
 
-/* (a * m) >> 32 for m in [0, 2^31) and |a| < 2^31 - 2^18: with both in signed halves,
- * (a1 m0 + a0 m1 + (a0 m0 >> 16)) fits 32 bits, and three quarters of mq_mulh_by_halves are left to do. */
+/* (a * m) >> 32 for m in [0, 2^31) and |a| < 2^31 - 2^18: with a in signed halves as well,
+ * a1 m0 + a0 m1 + (a0 m0 >> 16) fits 32 bits, so nothing has to be carried as in mq_mulh_by_halves. */
 static inline int32_t mq_mulh_by_signed_halves(int32_t a, mq_signed_halves m) {
     MQ_ASSERT(a < INT32_MAX - 262144 && a > -INT32_MAX + 262144);
-    const mq_signed_halves x = mq_signed_halves_of(a);
-    const int32_t middle = x.low * m.high + ((x.low * m.low) >> 16) + x.high * m.low;
-    return x.high * m.high + (middle >> 16);
+    const int32_t low = (int16_t)(a & 0xffff);
+    const int32_t high = (a + 0x8000) >> 16;
+    const int32_t middle = low * m.high + ((low * m.low) >> 16) + high * m.low;
+    return high * m.high + (middle >> 16);
 }
 
 #if defined(__ARM_ARCH_6M__)

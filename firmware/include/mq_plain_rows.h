@@ -176,8 +176,4 @@ MQ_OUT_OF_LINE void mq_rows_of_s16(const mq_vector_s8 *v, const int16_t *w, uint
     }
 }
 
-static inline void mq_rows_of_s8(const mq_vector_s8 *v, const int8_t *w, uint32_t rows, int32_t *sums) {
-    mq_rows_s8(v, w, rows, sums);
-}
-
 #endif

@@ -332,7 +332,7 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
         return {}
     columns = it.matrix.shape[1]
     if lo.isa(kernel) == "scalar":
-        return {"patch": lo.scratch(columns * (2 if kernel.startswith("mq_conv_s8") else 4), "s16", "patch")}
+        return {"patch": lo.scratch(columns * 4, "s16", "patch")}
     if lo.isa(kernel) == "mve":
         fmt = "s16" if kernel == "mq_conv_s16" else "s8"
         row = packing.chunked_width(columns, CHUNKS[fmt])

@@ -15,7 +15,7 @@
  *   s16s16     s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising.
  *   s8_s16     s8 input, s16 output.
  *
- * patch: room for what a kernel lays out side by side: four windows as x is stored (scalar); two in s16, each rounded
+ * patch: room for what a kernel lays out side by side: four windows in 16 bits (scalar); two in s16, each rounded
  * up to a multiple of 4 (dsp); up to 16, or 4 where their rows take more than 128 values, as mq_mve_conv.h has them
  * (mve). In f16 for eight windows (mve), NULL where none is needed: in other variants, where a window has one tap and
  * the maps are alike, and where each group has one channel and one output.

@@ -1,0 +1,62 @@
+/* Dot products of s8 with two vectors at once on cores that multiply 32 by 32 bits into 32 and nothing more.
+ *
+ * Two values a, b of two vectors lie in one word, P = -(a 2^16) - b: a product w P is that of both. Over two columns
+ * T = w P + w' P' = h 2^16 + l holds two sums h and l in [-2^15, 2^15), also where every value is -128: this is why the
+ * signs are turned. So T + 2^15 has h in its upper half; H = sum h in 32 bits and S = sum T modulo 2^32 have
+ * everything: sum l = S - 2^16 H. Two products, four values: two multiplications and five additions and shifts.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_PAIR_DOTS_H
+#define MQ_PAIR_DOTS_H
+
+#include "mq_base.h"
+
+static inline uint32_t mq_pair(int32_t a, int32_t b) {
+    return 0u - ((uint32_t)a << 16) - (uint32_t)b;
+}
+
+/* a, from a pair of s8. */
+static inline int32_t mq_pair_first(uint32_t pair) {
+    return (int32_t)((0u - pair + 0x8000u) >> 16);
+}
+
+#if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
+
+#include "mq_pair_dots_armv6m.h"
+
+#else
+
+typedef struct {
+    uint32_t s;
+    int32_t h;
+} mq_pair_sums;
+
+static inline mq_pair_sums mq_add_pair(mq_pair_sums acc, uint32_t t) {
+    acc.s += t;
+    acc.h += (int32_t)(t + 0x8000u) >> 16;
+    return acc;
+}
+
+/* -sum_k w[k] x[k] of four vectors, whose pairs lie side by side: two words for each column. */
+MQ_OUT_OF_LINE void mq_dots_of_pairs(const uint32_t *pairs, const int8_t *w, uint32_t n, int32_t *sums) {
+    mq_pair_sums a = {0, 0};
+    mq_pair_sums b = {0, 0};
+    const int8_t *const end = w + n;
+    if (n & 1u) {
+        const uint32_t first = (uint32_t)*w++;
+        a = mq_add_pair(a, pairs[0] * first);
+        b = mq_add_pair(b, pairs[1] * first);
+        pairs += 2;
+    }
+    for (; w != end; w += 2, pairs += 4) {
+        const uint32_t first = (uint32_t)w[0], second = (uint32_t)w[1];
+        a = mq_add_pair(a, pairs[0] * first + pairs[2] * second);
+        b = mq_add_pair(b, pairs[1] * first + pairs[3] * second);
+    }
+    sums[0] = a.h;
+    sums[1] = (int32_t)(a.s - ((uint32_t)a.h << 16));
+    sums[2] = b.h;
+    sums[3] = (int32_t)(b.s - ((uint32_t)b.h << 16));
+}
+
+#endif
+#endif
