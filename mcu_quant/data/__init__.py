@@ -174,7 +174,7 @@ def _recordings(
             remedy = "convert it to 16-bit PCM, or take it out of the folder"
             problems.append(Diagnostic("MQ401", str(path), str(error), help=remedy))
             continue
-        problems += _unfit(path, recordings[path], pipeline)
+        problems += unfit(path, recordings[path], pipeline)
     raise_errors(problems)
     upstream, note, warnings = _upstream(pipeline, folder)
     listener = _Listener(pipeline, inputs, upstream)
@@ -187,7 +187,7 @@ def _recordings(
     return Clips(clips, text, warnings)
 
 
-def _unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[Diagnostic]:
+def unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[Diagnostic]:
     """Everything that keeps a recording from being used."""
     remedy = f"convert it: sox {path.name} -r {pipeline.rate_hz} -c 1 -b 16 converted.wav"
     if recording.rate_hz != pipeline.rate_hz:

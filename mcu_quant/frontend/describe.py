@@ -56,7 +56,7 @@ def _states(imported: Imported, graph: Graph) -> list[dict[str, Any]]:
             "input": state.input,
             "output": state.output,
             "shape": list(state.type.shape),
-            "paired_by": rules[state.input],
+            "paired_by": rules.get(state.input, "pipeline"),  # a state of a front or back end, or of a model in front
             "pieces": [
                 {"input": p.input, "output": p.output, "shape": list(graph.shape(p.input))} for p in state.pieces
             ],

@@ -116,6 +116,12 @@ class Pipeline:
         """Time between two calls of that firmware, in milliseconds."""
         return 1e3 * self.stream_hop / self.rate_hz
 
+    @property
+    def gives(self) -> str:
+        """What firmware with this pipeline in it gives, in words."""
+        words = {AudioOutput: "audio", ActivityOutput: "activity", KeywordOutput: "words"}
+        return words[type(self.output)] if self.output else "the model's outputs"
+
     def heard_as(self, name: str) -> Pipeline:
         """The pipeline of firmware that has this one in it: samples of 16 bits, a call's at a time, as input `name`."""
         hop = self.stream_hop
@@ -135,11 +141,24 @@ def load(path: Path) -> Pipeline:
         DiagnosticError: MQ403, all problems of the file at once.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise DiagnosticError(Diagnostic("MQ403", str(path), message)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DiagnosticError(Diagnostic("MQ403", str(path), f"is not TOML: {error}")) from error
+    return load_text(text, path)
+
+
+def load_text(text: str, path: Path) -> Pipeline:
+    """A pipeline from the text of a file at that path.
+
+    Raises:
+        DiagnosticError: MQ403, all problems at once.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise DiagnosticError(Diagnostic("MQ403", str(path), f"is not TOML: {error}")) from error
     return parse(document, path.stem, str(path))
 

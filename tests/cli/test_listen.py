@@ -1,0 +1,183 @@
+"""Recordings through folders of `build --audio`: what `run` writes and prints, and the board's own binary."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from mcu_quant import api, boards
+from mcu_quant.api import listen
+from mcu_quant.emulator import qemu
+from tests.onnx_models import model, node, random, save
+
+RATE = 16000
+AUDIO = 'rate_hz = 16000\nmodel = "m.onnx"\n'
+BLOCK = '[block]\nlength = 64\nhop = 32\n[inputs.x]\nshape = [1, 33]\nstft = { window = "sqrt-hann" }\n'
+BACKS = {
+    "denoiser": '[output.audio]\nas = "mask"\nwindow = "sqrt-hann"\n',
+    "activity": "[output.activity]\nthreshold = 0.5\nrelease = 0.4\nhold_ms = 4\n",
+    "words": '[output.keyword]\nlabels = ["nothing", "say \\"hi\\""]\nignore = ["nothing"]\nthreshold = 0.5\n'
+    "refractory_ms = 50\n",
+}
+
+
+def network(kind):
+    """Loudness as a probability, or a mask that is nearly 1."""
+    rng = np.random.default_rng(1)
+    size = {"denoiser": 33, "activity": 1, "words": 2}[kind]
+    w = random(rng, size, 33, scale=0.001) if kind == "denoiser" else np.full((size, 33), 0.3, np.float32)
+    b = np.full(size, 6.0 if kind == "denoiser" else -3.0, np.float32)
+    if kind == "words":
+        w[0], b[0] = -0.3, 3.0
+    nodes = [node("Gemm", "x w b", "d", transB=1, name="dense"), node("Sigmoid", "d", "y")]
+    return model(nodes, {"x": [1, 33]}, {"y": [1, size]}, {"w": w, "b": b})
+
+
+def beeps(path, rate_hz=RATE):
+    """A second with a loud tone from 0.25 to 0.5 s."""
+    t = np.arange(rate_hz) / rate_hz
+    x = np.where((t >= 0.25) & (t < 0.5), 0.5 * np.sin(2 * np.pi * 1000 * t), 0.0)
+    wavfile.write(path, rate_hz, (x * 32767).astype(np.int16))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A folder of each kind, built from pipeline files that name their model."""
+    made = {}
+    for kind, back in BACKS.items():
+        place = tmp_path_factory.mktemp(kind)
+        save(network(kind), place, "m.onnx")
+        (place / "m.toml").write_text(AUDIO + BLOCK + back)
+        beeps(place / "in.wav")
+        request = api.BuildRequest(
+            api.Source(place / "m.toml"), "nucleo_f446re", place / "fw", api.PrecisionRequest("f32"), place / "in.wav"
+        )
+        api.build(request)
+        made[kind] = place
+    return made
+
+
+def test_audio_comes_out_as_long_as_it_went_in_and_in_its_place(cli, folders, tmp_path):
+    place = folders["denoiser"]
+    status, out, err = cli(
+        "run", place / "fw", place / "in.wav", "-o", tmp_path / "out.wav", "--clean", place / "in.wav"
+    )
+    assert (status, err) == (0, "")
+    assert "PESQ" in out and "SI-SDR dB" in out
+    x, y = (wavfile.read(p)[1].astype(float) for p in (place / "in.wav", tmp_path / "out.wav"))
+    assert x.shape == y.shape
+    assert np.max(np.abs(x - y)) < 0.02 * np.max(np.abs(x))  # a mask of 0.9975, and no delay
+    status, out, _ = cli("run", place / "fw", place / "in.wav", "-o", tmp_path / "out.npz", "--format", "json")
+    assert json.loads(out)["outputs"] == {"audio_out": {"shape": [RATE]}}
+    assert np.array_equal(np.load(tmp_path / "out.npz")["audio_out"], y)
+    status, out, _ = cli("test", place / "fw", "--frames", 200)
+    assert status == 0 and "audio_out" in out
+
+
+def test_decisions_are_a_timeline_and_a_picture(cli, folders, tmp_path):
+    place = folders["activity"]
+    status, out, err = cli("run", place / "fw", place / "in.wav", "-o", tmp_path / "t.svg", "--format", "json")
+    assert (status, err) == (0, "")
+    [stretch] = json.loads(out)["activity"]
+    assert stretch["start"] == pytest.approx(0.25, abs=0.005)
+    assert stretch["end"] == pytest.approx(0.506, abs=0.005)  # 4 ms of hold, and the block's end
+    assert "<svg" in (tmp_path / "t.svg").read_text()
+    status, out, _ = cli("run", place / "fw", place / "in.wav")
+    assert status == 0 and "active from s" in out
+
+
+def test_words_have_their_names_in_c_and_in_print(cli, folders, tmp_path):
+    place = folders["words"]
+    status, out, _ = cli("run", place / "fw", place / "in.wav", "-o", tmp_path / "w.png", "--format", "csv")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == "at s,word,score"
+    assert [line.split(",")[1] for line in lines[1:]] == ['"say ""hi"""'] * 5  # every 50 ms as long as it lasts
+    assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
+    header, code = ((place / "fw" / f"m.{s}").read_text() for s in "hc")
+    assert "#define M_LABELS 2" in header and "const char *m_label(int32_t index);" in header
+    assert '"say \\"hi\\"",' in code
+    for name, value in (("AUDIO", 1), ("RATE_HZ", RATE), ("HOP", 32), ("LATENCY", 0)):
+        assert f"#define M_{name} {value} " in header
+
+
+def test_what_cannot_be_run_is_said(failing, folders, built, project, tmp_path):
+    place = folders["denoiser"]
+    slow = beeps(tmp_path / "slow.wav", 8000)
+    run = ("run", place / "fw")
+    assert failing(2, *run, slow, "-o", tmp_path / "o.wav")[0] == ["MQ401"]
+    assert "sox slow.wav -r 16000" in failing(2, *run, slow, "-o", tmp_path / "o.wav")[1]
+    assert failing(2, *run, place / "in.wav")[0] == ["MQ900"]
+    assert failing(2, *run, place / "in.wav", "-o", tmp_path / "o.png")[0] == ["MQ401"]
+    wavfile.write(tmp_path / "short.wav", RATE, np.zeros(9, np.int16))
+    clean = ("--clean", tmp_path / "short.wav", "-o", tmp_path / "o.wav")
+    assert failing(2, *run, place / "in.wav", *clean)[0] == ["MQ401"]
+    words = ("run", folders["words"] / "fw", place / "in.wav")
+    assert failing(2, *words, "--clean", place / "in.wav")[0] == ["MQ900"]
+    clip = project / "speech" / "clip0.wav"
+    assert failing(2, "run", built, clip, "-o", tmp_path / "o.npz", "--on", "qemu")[0] == ["MQ900"]
+    assert failing(2, "run", built, clip)[0] == ["MQ900"]
+
+
+def test_a_missing_package_leaves_its_figure_out(cli, folders, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pystoi", None)
+    place = folders["denoiser"]
+    run = ("run", place / "fw", place / "in.wav", "-o", tmp_path / "o.wav", "--clean", place / "in.wav")
+    status, out, _ = cli(*run, "--format", "json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["quality"]["output"]["stoi"] is None and found["quality"]["output"]["si_sdr_db"] > 20
+    assert found["diagnostics"][0]["message"].startswith("pystoi not installed")
+
+
+def test_the_boards_binary_gives_the_same_samples(folders):
+    if missing := qemu.missing(qemu.target_of(boards.load("nucleo_f446re"))):
+        pytest.skip(f"{', '.join(missing)} is not installed: this test was NOT run")
+    place = folders["denoiser"]
+    x = wavfile.read(place / "in.wav")[1][3800:5200]
+    host, board = (listen.through(place / "fw", x, on).audio for on in ("host", "qemu"))
+    assert np.array_equal(host, board) and host.any()
+
+
+# --- proposals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "made", "says"),
+    [
+        ([1, 257], [1, 257], ['as = "mask"', "length = 512", 'value = "magnitude"']),
+        ([1, 257, 1, 2], [1, 257, 1, 2], ['as = "spectrum"', 'value = "complex"']),
+        ([1, 161], [1, 161, 2], ['as = "complex-mask"', "length = 320"]),
+        ([1, 512], [1, 512], ['as = "samples"', "length = 512"]),
+        ([1, 512], [1, 1], ["[output.activity]", "length = 512"]),
+        ([1, 49, 10, 1], [1, 12], ["[output.keyword]", "dct = { coefficients = 10 }", "length = 8080", "[stream]"]),
+        ([1, 98, 40], [1, 3], ["[output.keyword]", "mel = { bands = 40", "length = 15920"]),
+        ([1, 512], [7, 100], ["# no [output]"]),
+    ],
+)
+def test_pipelines_are_proposed_from_shapes_and_can_be_built(cli, tmp_path, shape, made, says):
+    size, out_size = int(np.prod(shape)), int(np.prod(made))
+    nodes = [
+        node("Reshape", "x flat", "v"),
+        node("Gemm", "v w", "d", transB=1),
+        node("Reshape", "d back", "y"),
+    ]
+    constants = {"flat": [1, size], "w": np.zeros((out_size, size), np.float32), "back": made}
+    save(model(nodes, {"x": shape}, {"y": made}, constants), tmp_path, "m.onnx")
+    status, text, _ = cli("pipeline", "new", tmp_path / "m.onnx")
+    assert status == 0
+    for part in ('model = "m.onnx"', *says):
+        assert part in text
+    assert cli("pipeline", "new", tmp_path / "m.onnx", "-o", tmp_path / "m.toml")[0] == 0
+    assert cli("inspect", tmp_path / "m.toml")[0] == 0  # front end, model and back end fit each other
+
+
+def test_pipelines_are_listed_and_shown(cli, failing, shared):
+    _, out, _ = cli("pipeline", "--format", "json")
+    listed = {p["name"]: p["gives"] for p in json.loads(out)["pipelines"]}
+    assert listed["gtcrn_stream"] == "audio" and listed["kwt1_mfcc"] == "words"
+    assert 'as = "spectrum"' in cli("pipeline", "gtcrn_stream")[1]
+    assert failing(2, "pipeline", "gtcrn")[0] == ["MQ900"]
+    assert 'model = "gtcrn_stream.onnx"' in cli("pipeline", "new", shared / "models/gtcrn_stream.onnx")[1]
