@@ -6,7 +6,7 @@ a few frames and folded together in one pass, large edges are folded as they are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import isfinite
@@ -120,7 +120,8 @@ def _edge(entry: Mapping[str, Any]) -> EdgeStats:
 
 def enough(graph: Graph) -> int:
     """Frames worth taking: `MAX_FRAMES`, and fewer of models whose single frame takes long."""
-    macs = sum(ops.spec(op).macs(op, graph) for op in graph.operators)
+    times = graph.times
+    macs = sum(ops.spec(op).macs(op, graph) * times[op.name] for op in graph.operators)
     return min(MAX_FRAMES, max(MIN_FRAMES, MAX_MACS // max(1, macs)))
 
 
@@ -135,7 +136,7 @@ def calibrate(
     Raises:
         DiagnosticError: MQ401 if the float model itself gives NaN or infinity on a clip.
     """
-    folder = _Folder(_float_sizes(graph), _Rows, _Whole)
+    folder = _Folder(_float_sizes(graph), _Rows, _Whole, graph.repeated)
     frames, text = _streamed(graph, clips, max_frames, progress, folder)
     return Stats(folder.results(), frames, text)
 
@@ -144,7 +145,7 @@ def calibrate_ranges(
     graph: Graph, clips: Clips, max_frames: int | None = MAX_FRAMES, progress: Progress | None = None
 ) -> Ranges:
     """As `calibrate`, the ranges alone: all that a plan needs, in a third of the time."""
-    folder = _Folder(_float_sizes(graph), _RowExtremes, _WholeExtremes)
+    folder = _Folder(_float_sizes(graph), _RowExtremes, _WholeExtremes, graph.repeated)
     frames, text = _streamed(graph, clips, max_frames, progress, folder)
     return Ranges(folder.results(), frames, text)
 
@@ -192,7 +193,9 @@ class _Inside:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._operators = [op for op in graph.operators if ops.spec(op).internals]
+        # those in loops show what they keep inside as they run
+        runs = [op for op in graph.operators if graph.repeated.isdisjoint(op.outputs)]
+        self._operators = [op for op in runs if ops.spec(op).internals]
         #: edges that these operators read
         self.read = tuple(
             dict.fromkeys(i for op in self._operators for i in op.inputs if i and i not in graph.constants)
@@ -267,9 +270,11 @@ class _Folder:
         sizes: Mapping[str, int],
         small: Callable[[Mapping[str, int]], _Small],
         large: Callable[[], _Large],
+        apart: Collection[str],
     ) -> None:
+        """Edges in `apart` have several values in a frame: each is folded as it comes."""
         self._order = tuple(sizes)
-        self._small = small({n: size for n, size in sizes.items() if 0 < size < LARGE})
+        self._small = small({n: size for n, size in sizes.items() if 0 < size < LARGE and n not in apart})
         self._large = large
         self._whole = {n: large() for n in sizes if n not in self._small.slices}
         #: name of the clip, for diagnostics

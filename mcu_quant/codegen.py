@@ -23,9 +23,22 @@ from mcu_quant.c_text import Lines, Names, comment, float_literal
 from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.interface import interface
 from mcu_quant.ir import Array
+from mcu_quant.loop_code import LoopCode
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
-from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
+from mcu_quant.program import (
+    Buffer,
+    Call,
+    Constant,
+    Edge,
+    Program,
+    Purpose,
+    Role,
+    Scalar,
+    Struct,
+    Symbol,
+)
+from mcu_quant.regions import Region, enclosing, tree
 from mcu_quant.selftest_log import SCHEDULE_DIGITS
 from mcu_quant.texts import LargeText, Text
 from mcu_quant.variants import sources, variant
@@ -147,9 +160,15 @@ class _Writer:
     names: Names
 
     def edges(self) -> list[Edge]:
-        """Edges that a call mentions, in order of first use."""
-        used = dict.fromkeys(b.edge for c in self.program.calls for _, b in c.buffers())
-        return [self.program.edges[e] for e in used]
+        """Edges that the calls outside of loops mention, in order of first use."""
+        outside = [c for i, c in enumerate(self.program.calls) if not enclosing(i, self.program.loops)]
+        return self.mentioned(outside)
+
+    def mentioned(self, calls: Iterable[Call], others: Iterable[str] = ()) -> list[Edge]:
+        """Edges that calls mention, in order of first use, and others, as far as the code must say where they lie."""
+        used = dict.fromkeys((*(b.edge for c in calls for _, b in c.buffers()), *others))
+        edges = (self.program.edges[e] for e in used)
+        return [e for e in edges if e.view or e.role not in (Role.INPUT, Role.OUTPUT)]
 
     def parameter(self, name: str) -> str:
         """C name of a model input or output."""
@@ -165,12 +184,17 @@ class _Writer:
         """C expression of the address of an edge."""
         root = self.program.edges[edge.root]
         c_type = edge.type.storage.c_type
+        moves = "".join(f" {'-' if n < 0 else '+'} {self.step(loop)} * {abs(n)}" for loop, n in edge.strides)
         if root.role in (Role.INPUT, Role.OUTPUT):
             offset = f" + {edge.view.offset}" if edge.view and edge.view.offset else ""
-            return f"{self.parameter(root.name)}{offset}"
+            return f"{self.parameter(root.name)}{offset}{moves}"
         if root.role is Role.STATE:
-            return f"({c_type} *)(void *)(state + {self.memory.state_offsets[root.name] + edge.offset_bytes})"
-        return f"({c_type} *)(void *)(arena + {self.memory.offsets[root.name] + edge.offset_bytes})"
+            return f"({c_type} *)(void *)(state + {self.memory.state_offsets[root.name] + edge.offset_bytes}){moves}"
+        return f"({c_type} *)(void *)(arena + {self.memory.offsets[root.name] + edge.offset_bytes}){moves}"
+
+    def step(self, loop: str) -> str:
+        """C name of the number of a loop's step."""
+        return self.names("step", f"step of {loop}")
 
     def declaration(self, edge: Edge) -> dict[str, str]:
         const = "const " if self.program.edges[edge.root].role is Role.INPUT else ""
@@ -225,18 +249,26 @@ class _Writer:
                 return str(value)
 
     def steps(self, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
-        """One row per call; the first of each operator carries a heading with its name and what `kinds` says of it."""
+        """One row per call or loop; the first of each operator has a heading with its name and what `kinds` says."""
         rows = []
-        previous = None
-        for i, call in enumerate(self.program.calls):
-            args = ", ".join(self.argument(call, n) for n in call.args)
-            kind = kinds.get(call.operator, "")
-            heading = "" if call.operator == previous else call.operator + (kind and f": {kind}")
-            previous = call.operator
-            rows.append(
-                {"index": i, "call": f"{call.kernel}({args});", "heading": comment(heading), "note": self.note(call)}
-            )
+        previous = ""
+        for part in tree(len(self.program.calls), self.program.loops):
+            if isinstance(part, Region):
+                heading = comment("" if previous == part.loop.name else part.loop.name)
+                rows.append({**LoopCode(self, kinds).call(part.loop), "heading": heading})
+                previous = part.loop.name
+            else:
+                rows.append(self.row(part, kinds, previous, ""))
+                previous = self.program.calls[part].operator
         return rows
+
+    def row(self, index: int, kinds: Mapping[str, str], previous: str, indent: str) -> dict[str, Any]:
+        call = self.program.calls[index]
+        args = ", ".join(self.argument(call, n) for n in call.args)
+        kind = kinds.get(call.operator, "")
+        heading = "" if call.operator == previous else call.operator + (kind and f": {kind}")
+        row = {"indent": indent, "index": index, "call": f"{call.kernel}({args});", "note": self.note(call)}
+        return {**row, "heading": comment(heading)}
 
     def note(self, call: Call) -> str:
         """What a call writes: format, shape and offset of each result; the format it came from where it converts."""
@@ -401,9 +433,11 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "memory": memory,
         "inputs": inputs,
         "outputs": outputs,
-        "edges": [writer.declaration(e) for e in writer.edges() if e.view or e.role not in (Role.INPUT, Role.OUTPUT)],
+        "edges": [writer.declaration(e) for e in writer.edges()],
         "structs": writer.structs(),
         "steps": writer.steps(context.kinds),
+        "last_step": len(program.calls),
+        "loops": LoopCode(writer, context.kinds).functions(),
         "constants": writer.constants(),
         "weights_crc32": weights_crc32(program),
         "link": context.layout,

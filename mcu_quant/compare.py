@@ -200,8 +200,13 @@ def accuracy(
     floats = float_stream(graph) if edges else None
     outputs, states, tapped = _Tally(), _Tally(), _Tally()
 
+    last: dict[str, Array] = {}
+    repeated = graph.repeated
+
     def tap(edge: str, value: Array) -> None:
-        if edge in edges:
+        if edge in edges and edge in repeated:
+            last[edge] = value  # of a loop, a session shows the last step
+        elif edge in edges:
             tapped.add(edge, value, session.tap(edge))
 
     done = 0
@@ -222,6 +227,8 @@ def accuracy(
                     states.add(name, wanted[name], value)
             if floats:
                 floats.run(feeds, watch=tap)
+                for edge, value in last.items():
+                    tapped.add(edge, value, session.tap(edge))
             if on_frame:
                 on_frame(feeds, made)
             done += 1
@@ -276,13 +283,16 @@ def state_notes(graph: Graph, program: Program) -> dict[str, str]:
 
 
 def _final(program: Program) -> Iterator[str]:
-    """Edges that still hold what a call wrote there at the end of a frame: nobody writes over them later."""
+    """Edges that still hold what a call wrote there at the end of a frame: nobody writes over them later.
+
+    Not those that move with the steps of a loop: the whole of which they are parts is there.
+    """
     edges = program.edges
     last = {e: i for i, call in enumerate(program.calls) for e in call.writes}
     for name, step in last.items():
         edge = edges[name]
         later = (edges[e] for call in program.calls[step + 1 :] for e in call.writes if e != name)
-        if edge.role is not Role.SCRATCH and not any(_overlap(edge, other) for other in later):
+        if edge.role is not Role.SCRATCH and not edge.strides and not any(_overlap(edge, other) for other in later):
             yield name
 
 

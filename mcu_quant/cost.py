@@ -11,7 +11,7 @@ itself, so every report carries a range, what it rests on, and the reason for it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mcu_quant import ops
@@ -65,11 +65,27 @@ class CallCost:
     isa: str
     #: the table has no entry for this kernel: it is priced as any kernel on its formats
     by_format: bool
+    #: how often it is made in a frame; all figures are those of all times together, but for the constants
+    times: int = 1
 
     @property
     def cycles(self) -> int:
         """Cycles of the call."""
         return round(self.compute_cycles + self.memory_cycles)
+
+    def repeated(self, times: int, memory: Memory) -> CallCost:
+        """The cost of so many calls."""
+        w = self.work
+        read = memory.bytes_read(self.constant_bytes, times * w.passes)
+        return replace(
+            self,
+            work=Counts(*(times * n for n in (w.macs, w.elements, w.units, w.moved, w.passes))),
+            compute_cycles=times * self.compute_cycles,
+            memory_cycles=memory.cycles_per_byte * read,
+            read_bytes=read,
+            instructions=times * self.instructions,
+            times=times,
+        )
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,7 @@ class CostReport:
         calls = [c for c in self.calls if c.operator == name]
         return OperatorCost(
             operator=name,
-            calls=len(calls),
+            calls=sum(c.times for c in calls),
             macs=sum(c.work.macs for c in calls),
             cycles=sum(c.cycles for c in calls),
             convert_cycles=sum(c.cycles for c in calls if c.purpose is not Purpose.COMPUTE),
@@ -201,7 +217,10 @@ def estimate(
     core = table().cores[board.core.name]
     memory = Memory.of(core, board)
     fitted = None if board.calibration is None else board.calibration.fitted
-    calls = tuple(_call_cost(program, call, known[call.kernel], core, memory, fitted) for call in program.calls)
+    calls = tuple(
+        _call_cost(program, call, known[call.kernel], core, memory, fitted).repeated(program.times(i), memory)
+        for i, call in enumerate(program.calls)
+    )
     supported = status(core, board)
     return CostReport(
         board=board.id,
@@ -384,6 +403,11 @@ def _assumptions(program: Program, board: Board) -> Iterator[str]:
     yield f"{clock.hz / 1e6:g} MHz{states}"
     if board.caches:
         yield f"caches are on ({', '.join(c.name for c in board.caches)})"
+    for loop in program.loops:
+        if loop.count is None:
+            yield f"the loop {loop.name} runs one step: only data says how many"
+        elif loop.condition or loop.limit:
+            yield f"the loop {loop.name} runs all of its {loop.count} steps: data may end it earlier"
     yield f"weights in {board.program_memory.name}, working memory in {board.arena_memory.name}"
     if program.isa == board.kernel_isa:
         yield f"{program.isa} kernels, compiled with -O2"

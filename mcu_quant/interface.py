@@ -7,7 +7,7 @@ from typing import Any
 from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
 from mcu_quant.memory import MemoryPlan
-from mcu_quant.program import Program, Role, scale_edge
+from mcu_quant.program import CallLoop, Program, Role, scale_edge
 
 
 def _runs(index: Array) -> list[list[int]]:
@@ -32,6 +32,12 @@ def _port(program: Program, name: str) -> dict[str, Any]:
     return {"name": name.removesuffix("@output"), "shape": list(type_.shape), "format": type_.format}
 
 
+def _loop(loop: CallLoop) -> dict[str, Any]:
+    """Steps `start` to before `stop` are made `count` times; None or `open` where data may end the loop earlier."""
+    open_ = bool(loop.condition or loop.limit)
+    return {"name": loop.name, "start": loop.start, "stop": loop.stop, "count": loop.count, "open": open_}
+
+
 def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, Any]:
     """Where everything lies in the generated code, as data: what the emulator reads to drive a folder and tap edges."""
     edges = {}
@@ -40,7 +46,7 @@ def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, An
         if root.role in (Role.INPUT, Role.OUTPUT):
             continue
         table = memory.state_offsets if root.role is Role.STATE else memory.offsets
-        if root.name not in table:
+        if root.name not in table or edge.strides:  # what moves with the steps of a loop is seen as a whole
             continue
         quant = edge.type.quant
         edges[name] = {
@@ -65,6 +71,7 @@ def interface(program: Program, memory: MemoryPlan, prefix: str) -> dict[str, An
             {"kernel": c.kernel, "operator": c.operator, "purpose": c.purpose.value, "writes": list(c.writes)}
             for c in program.calls
         ],
+        **({"loops": [_loop(loop) for loop in program.loops]} if program.loops else {}),
         "edges": edges,
         "holds": {k: v for k, v in program.holds.items() if v in edges},
     }

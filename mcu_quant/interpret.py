@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mcu_quant import ops
-from mcu_quant.ir import Array, Graph, Operator, State
+from mcu_quant.ir import Array, Graph, Loop, Operator, State
+from mcu_quant.regions import Region, tree
 
 Watch = Callable[[str, Array], None]
 """Called with the name and the value of an edge as soon as it is there; the value is good until the call returns."""
@@ -43,32 +44,97 @@ def execute(
     for name in graph.inputs:
         values[name] = _checked(graph, name, feeds[name])
     values |= {name: _checked(graph, name, feeds[name]) for name in graph.state_inputs if name in feeds}
-    unread = Counter(i for op in graph.operators for i in op.inputs)
     if watch:
         for name in (*graph.inputs, *graph.state_inputs):
             watch(name, values[name])
     with np.errstate(over="ignore"):  # exp of a large number is inf, as in onnxruntime
-        for op in graph.operators:
-            made = _outputs(op, values)
-            values |= made
-            if watch:
-                for name, value in made.items():
-                    watch(name, value)
-                _drop(op, values, unread, keep)
+        _Execution(graph, values, watch, frozenset(keep)).run()
     return {name: values[name] for name in keep} if watch else values
 
 
-def _drop(op: Operator, values: dict[str, Array], unread: Counter[str], keep: Collection[str]) -> None:
-    """Forget what nobody reads after this operator."""
-    unread.subtract(op.inputs)
-    for name in {*op.inputs, *op.outputs}:
-        if not unread[name] and name not in keep:
-            values.pop(name, None)
+class _Execution:
+    """Computes all edges of a graph into `values`; forgets those that nobody reads any more where it is watched."""
 
+    def __init__(self, graph: Graph, values: dict[str, Array], watch: Watch | None, keep: Collection[str]) -> None:
+        self._graph = graph
+        self._values = values
+        self._watch = watch
+        self._keep = {*keep, *(edge for loop in graph.loops for edge in loop.edges)}
+        self._unread = Counter(i for op in graph.operators for i in op.inputs)
 
-def _outputs(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
-    results = ops.spec(op).reference(op, [values[i] if i else None for i in op.inputs])
-    return {name: np.asarray(value) for name, value in zip(op.outputs, results, strict=False) if name}
+    def run(self) -> None:
+        """All operators, in order."""
+        for part in tree(len(self._graph.operators), self._graph.loops):
+            if isinstance(part, Region):
+                self._repeat(part)
+                done = self._graph.operators[part.loop.start : part.loop.stop]
+            else:
+                done = self._graph.operators[part : part + 1]
+                self._once(done[0])
+            if self._watch:
+                self._drop(done)
+
+    def _once(self, op: Operator, repeated: bool = False) -> None:
+        inputs = [self._values[i] if i else None for i in op.inputs]
+        results = ops.spec(op).reference(op, inputs)
+        made = {name: np.asarray(value) for name, value in zip(op.outputs, results, strict=False) if name}
+        self._values |= made
+        if self._watch:
+            for name, value in made.items():
+                self._watch(name, value)
+            if repeated and (internals := ops.spec(op).internals):
+                for tensor, value in internals(op, inputs).items():
+                    self._watch(f"{op.name}:{tensor}", value)
+
+    def _repeat(self, region: Region[Loop]) -> None:
+        loop, values = region.loop, self._values
+        step = 0
+        while self._goes_on(loop, step):
+            if loop.index:
+                values[loop.index] = np.array(step, np.int64)
+            for part in region.body:
+                if isinstance(part, Region):
+                    self._repeat(part)
+                else:
+                    self._step(self._graph.operators[part], loop, step)
+            for name, value in {before: values[after] for before, after in loop.carried}.items():
+                self._set(name, value)
+            step += 1
+
+    def _goes_on(self, loop: Loop, step: int) -> bool:
+        if loop.condition and not self._values[loop.condition].all():
+            return False
+        if loop.limit and step >= self._values[loop.limit].reshape(-1)[0]:
+            return False
+        return loop.count is None or step < loop.count
+
+    def _step(self, op: Operator, loop: Loop, step: int) -> None:
+        """One operator at one step: what takes a slice or puts one in its place depends on the step."""
+        if op.op == "LoopSlice":
+            whole = self._values[op.inputs[0]]
+            self._set(op.outputs[0], whole[len(whole) - 1 - step if op.attributes["backwards"] else step])
+        elif op.op == "LoopStack":
+            part, count = self._values[op.inputs[0]], op.attributes["count"]
+            before = self._values[op.outputs[0]] if step else np.zeros((count, *part.shape), part.dtype)
+            self._values[op.outputs[0]] = before
+            before[count - 1 - step if op.attributes["backwards"] else step] = part
+            if self._watch and step == count - 1:
+                self._watch(op.outputs[0], before)
+        else:
+            self._once(op, repeated=True)
+
+    def _set(self, name: str, value: Array) -> None:
+        self._values[name] = value
+        if self._watch:
+            self._watch(name, value)
+
+    def _drop(self, done: Collection[Operator]) -> None:
+        """Forget what nobody reads after these operators."""
+        for op in done:
+            self._unread.subtract(op.inputs)
+        for name in {n for op in done for n in (*op.inputs, *op.outputs)}:
+            if not self._unread[name] and name not in self._keep:
+                self._values.pop(name, None)
 
 
 def _checked(graph: Graph, name: str, value: Array) -> Array:

@@ -1,8 +1,8 @@
 """The graph that every stage before lowering reads and returns: frozen values, ONNX's terms, no onnx import.
 
-A `Graph` has fixed shapes and no control flow. Edges are named by strings; an edge is a graph input, a state, a
+A `Graph` has fixed shapes and no branches. Edges are named by strings; an edge is a graph input, a state, a
 constant, or the output of exactly one operator. Cache inputs and outputs of a streaming model are `State`s, not inputs
-and outputs.
+and outputs. What is repeated within a frame is a range of its operators, a `Loop`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mcu_quant.regions import enclosing
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -93,6 +95,51 @@ class State:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """Operators `start` to before `stop` of a graph, which run `count` times per frame, or until a condition fails.
+
+    `carried` are pairs of edges: the first is at a step what the second was at the step before; an operator LoopStart
+    before the loop gives its value for the first step. `index` is the edge that holds the number of the step (a scalar
+    int64), if an operator reads it. The loop ends before a step at which `condition`, a carried truth value, is false,
+    and after as many steps as the scalar int64 `limit` says. With `count` None only those end it.
+    """
+
+    name: str
+    start: int
+    stop: int
+    count: int | None
+    carried: tuple[tuple[str, str], ...] = ()
+    index: str = ""
+    condition: str = ""
+    limit: str = ""
+
+    @property
+    def counted(self) -> int:
+        """Steps to reckon with: how many there are or can be; one, where only data ends the loop."""
+        return 1 if self.count is None else self.count
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Edges that the loop itself needs: what it carries, and what ends it."""
+        own = (*(e for pair in self.carried for e in pair), self.index, self.condition, self.limit)
+        return tuple(e for e in own if e)
+
+    def moved(self, positions: Mapping[int, int]) -> Loop:
+        """The same loop where operators stand elsewhere: its new start and stop by the old ones."""
+        return replace(self, start=positions[self.start], stop=positions[self.stop])
+
+    def renamed(self, names: Mapping[str, str]) -> Loop:
+        """The same loop with edges renamed."""
+        return replace(
+            self,
+            carried=tuple((names.get(b, b), names.get(a, a)) for b, a in self.carried),
+            index=names.get(self.index, self.index),
+            condition=names.get(self.condition, self.condition),
+            limit=names.get(self.limit, self.limit),
+        )
+
+
+@dataclass(frozen=True)
 class Rewrite:
     """What a pass changed, for `inspect`: the rule and the ONNX nodes it concerned."""
 
@@ -115,6 +162,8 @@ class Graph:
     rewrites: tuple[Rewrite, ...] = ()
     #: constants that the model has as whole numbers: the real value of one step, for each element
     steps: Mapping[str, Array] = field(default_factory=dict)
+    #: what is repeated within a frame; passes see a loop as one operator (`passes/loops.py` brings it into this form)
+    loops: tuple[Loop, ...] = ()
 
     def __post_init__(self) -> None:
         for array in self.constants.values():
@@ -137,6 +186,17 @@ class Graph:
     def results(self) -> tuple[str, ...]:
         """Every edge that must exist at the end of a frame."""
         return (*self.outputs, *self.state_outputs)
+
+    @property
+    def times(self) -> dict[str, int]:
+        """How often each operator runs in a frame, at most."""
+        return {op.name: prod(loop.counted for loop in enclosing(k, self.loops)) for k, op in enumerate(self.operators)}
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """Edges that take several values within a frame: one at each step of a loop."""
+        made = {o for loop in self.loops for op in self.operators[loop.start : loop.stop] for o in op.outputs if o}
+        return frozenset(made | {before for loop in self.loops for before, _ in loop.carried})
 
     def producer(self) -> dict[str, Operator]:
         """The operator that writes each edge."""
@@ -170,7 +230,9 @@ class Graph:
         lines = [f"graph {self.name}"]
         lines += [f"  input  {n}: {self.types[n]}" for n in self.inputs]
         lines += [f"  state  {p.input} <- {p.output}: {self.types[p.input]}" for s in self.states for p in s.pieces]
-        for op in self.operators:
+        for k, op in enumerate(self.operators):
+            for loop in self.loops:
+                lines += [f"  loop   {loop.name}: operators up to {loop.stop}, {loop.count} x"] * (loop.start == k)
             outs = ", ".join(f"{o}: {self.types[o]}" for o in op.outputs if o)
             attrs = ", ".join(f"{k}={v}" for k, v in op.attributes.items())
             lines.append(f"  {outs} = {op.op}({', '.join(i or '-' for i in op.inputs)}) {{{attrs}}}  # {op.name}")
@@ -181,7 +243,7 @@ class Graph:
 def check(graph: Graph) -> list[str]:
     """List the invariants that a graph breaks; an empty list is a valid graph."""
     problems: list[str] = []
-    known = {*graph.inputs, *graph.state_inputs, *graph.constants}
+    known = {*graph.inputs, *graph.state_inputs, *graph.constants, *(loop.index for loop in graph.loops)} - {""}
     for name, count in Counter(op.name for op in graph.operators).items():
         if count > 1:
             problems.append(f"operator name {name!r} is used {count} times")
@@ -191,7 +253,8 @@ def check(graph: Graph) -> list[str]:
             if o in known:
                 problems.append(f"{op.name}: writes {o!r}, which exists already")
             known.add(o)
-    problems += [f"result {name!r} is never computed" for name in graph.results if name not in known]
+    results = [*graph.results, *(after for loop in graph.loops for _, after in loop.carried)]
+    problems += [f"result {name!r} is never computed" for name in results if name not in known]
     problems += [f"edge {name!r} has no type" for name in known if name and name not in graph.types]
     for name, array in graph.constants.items():
         if name in graph.types and tuple(array.shape) != graph.types[name].shape:
@@ -205,13 +268,17 @@ def check(graph: Graph) -> list[str]:
 
 def eliminate_dead(graph: Graph) -> Graph:
     """Drop operators, constants and types that no result needs. Order and names stay."""
-    needed = set(graph.results)
+    needed = set(graph.results).union(*(loop.edges for loop in graph.loops))
     kept: list[Operator] = []
-    for op in reversed(graph.operators):
+    dropped: list[int] = []
+    for k, op in reversed([*enumerate(graph.operators)]):
         if needed.intersection(op.outputs):
             kept.append(op)
             needed.update(i for i in op.inputs if i)
+        else:
+            dropped.append(k)
     kept.reverse()
+    loops = (loop.moved({p: p - sum(d < p for d in dropped) for p in (loop.start, loop.stop)}) for loop in graph.loops)
     # an output nobody reads becomes "", so that lowering need not store it
     kept = [replace(op, outputs=tuple(o if o in needed else "" for o in op.outputs)) for op in kept]
     alive = needed | set(graph.inputs) | set(graph.state_inputs)
@@ -221,6 +288,7 @@ def eliminate_dead(graph: Graph) -> Graph:
         constants={n: a for n, a in graph.constants.items() if n in alive},
         steps={n: a for n, a in graph.steps.items() if n in alive},
         types={n: t for n, t in graph.types.items() if n in alive},
+        loops=tuple(loops),
     )
 
 

@@ -6,6 +6,7 @@ lowering that a plan asks for, drives it through the graph, and settles where st
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from mcu_quant import formats, ops, qdq
 from mcu_quant.coalesce import coalesce
 from mcu_quant.diagnostics import Diagnostic, raise_errors
-from mcu_quant.ir import Graph, Operator, State, StatePiece
+from mcu_quant.ir import Graph, Loop, Operator, State, StatePiece
 from mcu_quant.lowering import PLAIN, Lowering, Target
 from mcu_quant.ops import OpLowering
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
@@ -28,6 +29,9 @@ from mcu_quant.program import (
     View,
     check,
 )
+from mcu_quant.regions import Region, tree
+
+_Resolved = Mapping[str, tuple[OperatorPlan, OpLowering]]
 
 
 def lower(graph: Graph, plan: PrecisionPlan, target: Target = PLAIN) -> Program:
@@ -37,9 +41,8 @@ def lower(graph: Graph, plan: PrecisionPlan, target: Target = PLAIN) -> Program:
         DiagnosticError: MQ301 to MQ305, all problems of the plan at once.
     """
     choices = resolve(graph, plan, target)
-    run = _Run(graph, plan, target, ops.kernels(), choices, qdq.scales(graph))
-    for op in graph.operators:
-        run.operator(op, choices.get(op.name))
+    run = _Run(graph, plan, target, choices)
+    run.operators(tree(len(graph.operators), graph.loops))
     program = run.finish()
     problems = check(program)
     if problems:
@@ -120,6 +123,38 @@ def _storable(low: OpLowering, target: Target) -> bool:
 class _Run(Lowering):
     """A lowering from the first operator to the frozen program."""
 
+    def __init__(self, graph: Graph, plan: PrecisionPlan, target: Target, resolved: _Resolved) -> None:
+        super().__init__(graph, plan, target, ops.kernels(), resolved, qdq.scales(graph))
+        self._resolved = resolved
+
+    def operators(self, parts: Iterable[int | Region[Loop]]) -> None:
+        """Lower operators, by their position in the graph, and loops."""
+        for part in parts:
+            if isinstance(part, Region):
+                self._written.begin(part.loop)
+                self.operators(part.body)
+                self._end(part.loop)
+            else:
+                op = self.graph.operators[part]
+                self.operator(op, self._resolved.get(op.name))
+
+    def _end(self, loop: Loop) -> None:
+        """What is carried to the next step, and in front of the loop, what it is at the first."""
+        self._op = Operator(loop.name, "Loop", (), ())
+        self._write_back(dict(loop.carried))
+        for before, _ in loop.carried:
+            (start,) = (op for op in self.graph.operators if op.op == "LoopStart" and op.outputs == (before,))
+            want = self.stored(before)
+            with self._written.in_front():
+                if not self.is_constant(start.inputs[0]):
+                    self.stored(start.inputs[0])
+                    self.convert(start.inputs[0], before)
+                elif not self.weights_of(start.inputs[0]).any() and not (want.quant and want.quant.zero_point):
+                    self._fill(before)
+                else:
+                    self._copy(self._constant_operand(start.inputs[0], want.format, want.quant), before)
+        self._written.end()
+
     def operator(self, op: Operator, resolved: tuple[OperatorPlan, OpLowering] | None) -> None:
         """Lower one operator as the plan says; None where the plan has no line for it (layout, whole numbers)."""
         self._op = op
@@ -145,7 +180,7 @@ class _Run(Lowering):
         computed = self._edges.pop(name)
         raw = f"{name}@{computed.type.format}"
         self._edges[raw] = replace(computed, name=raw)
-        self._calls = [_rename_buffer(c, name, raw) for c in self._calls]
+        self._written.calls = [_rename_buffer(c, name, raw) for c in self._written.calls]
         self._edges = {
             n: replace(e, view=replace(e.view, base=raw)) if e.view and e.view.base == name else e
             for n, e in self._edges.items()
@@ -158,10 +193,10 @@ class _Run(Lowering):
         self._op = Operator("(outputs)", "", (), ())
         outputs = tuple(self._output(name) for name in self.graph.outputs)
         self._op = Operator("(states)", "", (), ())
-        self._write_states()
+        self._write_back({p.input: p.output for s in self.graph.states for p in s.pieces})
         states = tuple(self._state(s, p) for s in self.graph.states for p in s.pieces)
         holds = {n: n for n in self.graph.types if n in self._edges}
-        used = {a for c in self._calls for a in c.constants}
+        used = {a for c in self._written.calls for a in c.constants}
         program = Program(
             name=self.graph.name,
             isa=self.target.isa,
@@ -169,11 +204,13 @@ class _Run(Lowering):
             outputs=outputs,
             edges=self._edges,
             constants={n: c for n, c in self._constants.items() if n in used},
-            calls=tuple(self._calls),
+            calls=tuple(self._written.calls),
             states=states,
             holds=holds,
+            loops=tuple(self._written.loops),
         )
-        return coalesce(program, {p.input: p.output for p in self._pieces.values()})
+        carried = {loop.name: dict(loop.carried) for loop in self.graph.loops}
+        return coalesce(program, {p.input: p.output for s in self.graph.states for p in s.pieces}, carried)
 
     def _output(self, name: str) -> str:
         """The caller's buffer for an output, reals in f32: the edge itself where possible, else a converted copy."""
@@ -200,13 +237,12 @@ class _Run(Lowering):
         """Let the caller's buffer be the one that `name` is, or is a view of; whatever was in the old one is in it."""
         for n, edge in self._edges.items():
             if edge.root == root.name and n != name:
-                offset = edge.view.offset if edge.view else 0
-                self._edges[n] = replace(edge, role=Role.OUTPUT, view=View(name, offset))
+                view = replace(edge.view, base=name) if edge.view else View(name)
+                self._edges[n] = replace(edge, role=Role.OUTPUT, view=view)
         self._edges[name] = replace(self._edges[name], role=Role.OUTPUT, view=None)
 
-    def _write_states(self) -> None:
+    def _write_back(self, source: dict[str, str]) -> None:
         """Bring every successor to its state, none before its old value was read: b' = a comes before a' = x."""
-        source = {p.input: p.output for p in self._pieces.values()}
         for name in source:
             self.stored(name)
 

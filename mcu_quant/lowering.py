@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mcu_quant import fixed, formats
+from mcu_quant.call_list import CallList
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, StatePiece
@@ -81,11 +83,17 @@ class Lowering:
         self._producer = graph.producer()
         self._edges: dict[str, Edge] = {}
         self._constants: dict[str, PackedConstant] = {}
-        self._calls: list[Call] = []
         self._converted: dict[tuple[str, str, QuantParams | None], str] = {}
         self._constant_quant: dict[str, QuantParams | None] = {}
         self._pieces: dict[str, StatePiece] = {p.input: p for s in graph.states for p in s.pieces}
+        self._carried = {before: after for loop in graph.loops for before, after in loop.carried}
+        self._alike = _alike(self._carried)
+        self._pieces |= {b: StatePiece(b, a, np.arange(graph.types[b].size)) for b, a in self._carried.items()}
+        self._written = CallList(graph)
         self._own_scales = own_scales
+        for loop in graph.loops:
+            if loop.index:
+                self._edges[loop.index] = Edge(loop.index, EdgeType((), "i64"))
         for name in graph.inputs:
             self._edges[name] = Edge(name, EdgeType(graph.shape(name), self.natural(name)), Role.INPUT)
 
@@ -136,7 +144,8 @@ class Lowering:
             raise DiagnosticError(
                 Diagnostic("MQ402", tensor, "the plan has no calibrated range for it", help="build with --data CLIPS")
             )
-        return found
+        ranges = [found, *(self.plan.ranges.get(other, found) for other in self._alike.get(tensor, ()))]
+        return Range(min(r.low for r in ranges), max(r.high for r in ranges))
 
     def quant(self, edge: str, fmt: str) -> QuantParams | None:
         """The scale of an edge in a format: the model's own, else the one that calibration gives."""
@@ -189,7 +198,8 @@ class Lowering:
         if key not in self._converted:
             name = self._fresh(f"{edge}@{fmt}")
             self._edges[name] = Edge(name, want)
-            self.convert(edge, name)
+            with self._written.where_made(edge):
+                self.convert(edge, name)
             self._converted[key] = name
         return Buffer(self._converted[key], Access.READ)
 
@@ -203,7 +213,8 @@ class Lowering:
             name = self._fresh(f"{edge}@s8-frame")
             self._edges[name] = Edge(name, EdgeType(self.shape(edge), "s8", quant))
             self._edges[scale_edge(name)] = Edge(scale_edge(name), EdgeType((1,), "f32"))
-            self._convert_frame(source, name)
+            with self._written.where_made(edge):
+                self._convert_frame(source, name)
             self._converted[key] = name
         made = self._converted[key]
         return Buffer(made, Access.READ), Buffer(scale_edge(made), Access.READ)
@@ -254,10 +265,63 @@ class Lowering:
         With `type_` the same bytes are read as another type, with elements of the same size.
         """
         source = self._edges[base] if base in self._edges else self._claimed(base)
-        root, start = (source.view.base, source.view.offset) if source.view else (source.name, 0)
+        whole = source.view or View(source.name)
         type_ = type_ or replace(source.type, shape=shape or self.shape(edge))
-        self._edges[edge] = Edge(edge, type_, self._edges[root].role, View(root, start + offset))
+        part = replace(whole, offset=whole.offset + offset)
+        self._edges[edge] = Edge(edge, type_, self._edges[whole.base].role, part)
         return Buffer(edge, Access.WRITE)
+
+    def slice_of_step(self, edge: str, whole: str, backwards: bool, shape: Shape | None = None) -> None:
+        """Declare an edge as the slice of `whole` along its first axis at the step of the innermost loop."""
+        shape = self.shape(edge) if shape is None else shape
+        size, count = prod(shape), self.shape(whole)[0]
+        type_ = replace(self.stored(whole), shape=shape)
+        self.view(edge, whole, (count - 1) * size if backwards else 0, type_=type_)
+        made = self._edges[edge]
+        assert made.view
+        stride = (self._written.innermost.name, -size if backwards else size)
+        self._edges[edge] = replace(made, view=replace(made.view, strides=(*made.view.strides, stride)))
+
+    def stack_of_steps(self, whole: str, part: str, backwards: bool) -> None:
+        """Declare an edge as `part` of all steps of the innermost loop, stored as that is, and put it in its place.
+
+        Where the part is nothing but that, it is computed in its place, and no copy remains. What only the caller reads
+        is stored as the caller reads it.
+        """
+        constant = self._constant_operand(part, self.natural(part), None) if self.is_constant(part) else None
+        type_ = self.type_of(constant) if constant else self.stored(part)
+        own = type_
+        if whole in self.graph.outputs and not self._consumers.get(whole):
+            type_ = EdgeType(type_.shape, self.natural(whole))
+        self._edges[whole] = Edge(whole, replace(type_, shape=self.shape(whole)))
+        slot = self._fresh(f"{whole}@step")
+        self.slice_of_step(slot, whole, backwards, type_.shape)
+        if constant:
+            self._copy(constant, slot)
+        elif type_ == own and self._movable(part):
+            self._move_to(part, slot)
+        else:
+            self.move(Buffer(part, Access.READ), Buffer(slot, Access.WRITE))
+
+    def _movable(self, part: str) -> bool:
+        """Is an edge a buffer of this loop's own, computed anew at each step?"""
+        root = self._edges[self._edges[part].root]
+        own = {n: e for n, e in self._edges.items() if e.root == root.name}
+        kept = {*self._carried, *self._carried.values(), *(loop.index for loop in self.graph.loops)}
+        # views that move belong to other loops
+        still = own.keys().isdisjoint(kept) and not any(e.strides for e in own.values())
+        whole = self._edges[part].type.size == root.type.size and root.role is Role.ARENA
+        return still and whole and self._written.made_here(root.name)
+
+    def _move_to(self, part: str, slot: str) -> None:
+        """Let the buffer of an edge be `slot`."""
+        root, place = self._edges[part].root, self._edges[slot].view
+        assert place
+        for name, edge in self._edges.items():
+            if edge.root == root:
+                self._edges[name] = replace(
+                    edge, view=replace(place, offset=place.offset + (edge.view.offset if edge.view else 0))
+                )
 
     def part(self, edge: str, offset: int, shape: Shape) -> Buffer:
         """A part of an edge to write or read by itself, `offset` elements from its start."""
@@ -330,7 +394,7 @@ class Lowering:
         if kernel not in self.kernels:
             raise KeyError(f"kernel {kernel} is not registered")
         wrapped = {k: Scalar(a) if isinstance(a, int | float) else a for k, a in args.items()}
-        self._calls.append(Call(kernel, self.op.name, wrapped, purpose, comment))
+        self._written.put(Call(kernel, self.op.name, wrapped, purpose, comment))
 
     def convert(self, source: str, destination: str) -> None:
         """Bring the value of an edge into another, which was declared with `write`."""
@@ -391,7 +455,8 @@ class Lowering:
     def claim_state(self, edge: str, fmt: str, quant: QuantParams | None) -> EdgeType:
         """Fix how a state is stored between frames; the first reader decides. Returns how it is stored."""
         if edge not in self._edges:
-            self._edges[edge] = Edge(edge, EdgeType(self.shape(edge), fmt, quant), Role.STATE)
+            role = Role.ARENA if edge in self._carried else Role.STATE
+            self._edges[edge] = Edge(edge, EdgeType(self.shape(edge), fmt, quant), role)
         return self._edges[edge].type
 
     def _state_quant(self, edge: str, fmt: str) -> QuantParams | None:
@@ -400,6 +465,8 @@ class Lowering:
             return None
         piece = self._pieces[edge]
         after = self.range(piece.output)
+        if edge in self._carried:
+            return formats.get(fmt).params(after.low, after.high)
         state = next(s for s in self.graph.states if any(p is piece for p in s.pieces))
         initial = np.ravel(state.initial)[np.ravel(piece.index)]
         return formats.get(fmt).params(min(after.low, initial.min()), max(after.high, initial.max()))
@@ -419,6 +486,15 @@ class Lowering:
             real = [i for i in producer.inputs if self.is_real(i)]
             producer = self._producer.get(real[0]) if real else None
         return self.plan.operators[producer.name].format if producer else "f32"
+
+
+def _alike(carried: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """Edges that loops carry into each other: they have one range, so that nothing is rescaled from step to step."""
+    found: dict[str, frozenset[str]] = {}
+    for before, after in carried.items():
+        group = found.get(before, frozenset({before})) | found.get(after, frozenset({after}))
+        found |= dict.fromkeys(group, group)
+    return found
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -7,15 +7,17 @@ nobody reads again. `prove` executes the finished plan byte by byte and is indep
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcu_quant import ops
-from mcu_quant.program import Access, Call, Program, Role
+from mcu_quant.program import Access, Buffer, Call, CallLoop, Edge, Program, Role
+from mcu_quant.regions import Region, tree
 
 #: Offsets are multiples of this, so that word loads of packed 8-bit data are aligned.
 ALIGNMENT_BYTES = 8
@@ -106,13 +108,41 @@ def _in_arena(program: Program, root: str) -> bool:
 
 
 def _lifetimes(program: Program) -> dict[str, Lifetime]:
-    """Of each arena buffer; views count for the buffer they are part of."""
+    """Of each arena buffer; views count for the buffer they are part of.
+
+    What a loop finds when it begins it finds at every step: it lives until the loop ends. So does what is put together
+    step by step, from the loop's beginning on.
+    """
     found: dict[str, Lifetime] = {}
+
+    def touch(edge: str, call: int) -> None:
+        root = program.edges[edge].root
+        if _in_arena(program, root):
+            known = found.get(root, Lifetime(call, call))
+            found[root] = Lifetime(min(known.first, call), max(known.last, call))
+
     for i, call in enumerate(program.calls):
         for _, buffer in call.buffers():
-            root = program.edges[buffer.edge].root
-            if _in_arena(program, root):
-                found[root] = Lifetime(found[root].first if root in found else i, i)
+            touch(buffer.edge, i)
+    for loop in program.loops:
+        for name in loop.edges:
+            touch(name, loop.start)
+    for loop in reversed(program.loops):  # those inside first
+        for root in _kept(program, loop, found):
+            found[root] = Lifetime(min(found[root].first, loop.start), max(found[root].last, loop.stop - 1))
+    return found
+
+
+def _kept(program: Program, loop: CallLoop, lifetimes: Mapping[str, Lifetime]) -> set[str]:
+    """Buffers that a loop touches and that must hold their value from one of its steps to the next."""
+    touched = {e for call in program.calls[loop.start : loop.stop] for _, b in call.buffers() for e in (b.edge,)}
+    touched |= set(loop.edges)
+    found = set()
+    for edge in (program.edges[e] for e in touched):
+        if edge.root in lifetimes:
+            moves = any(name == loop.name for name, _ in edge.strides)
+            if moves or lifetimes[edge.root].first < loop.start or edge.name in loop.edges:
+                found.add(edge.root)
     return found
 
 
@@ -120,10 +150,11 @@ def _inplace(program: Program, lifetimes: Mapping[str, Lifetime]) -> dict[str, s
     """Which buffers may take over an input's memory: output -> input.
 
     Legal where the kernel allows the pair, both arguments are whole buffers of equal size, the call is the first to
-    touch the output and the last to touch the input, and no other argument of the call is part of either.
+    touch the output and the last to touch the input, no other argument of the call is part of either, and no loop needs
+    the input at its next step.
     """
     heirs: dict[str, str] = {}
-    taken: set[str] = set()
+    taken: set[str] = {root for loop in program.loops for root in _kept(program, loop, lifetimes)}
     for i, call in enumerate(program.calls):
         for source, sink in ops.kernels()[call.kernel].inplace:
             pair = _whole_buffers(program, call, source, sink)
@@ -225,30 +256,72 @@ def prove(program: Program, memory: MemoryPlan) -> list[str]:
     """
     owners = np.full(memory.arena_bytes, _NOBODY, np.int64)
     number = {name: i for i, name in enumerate(program.edges)}
+    problems: dict[str, None] = {}
+    for i in _order(tree(len(program.calls), program.loops)):
+        problems |= dict.fromkeys(_proven(program, memory, i, owners, number))
+    return [*problems, *_region(program, memory)]
+
+
+def _order(parts: Iterable[int | Region[CallLoop]]) -> Iterator[int | CallLoop]:
+    """Calls as they are made, with loops where they begin a step; of each loop two steps, after which all are alike."""
+    for part in parts:
+        if isinstance(part, int):
+            yield part
+        else:
+            for _ in range(2):
+                yield part.loop
+                yield from _order(part.body)
+
+
+_Span = tuple[int, int, int, Access]
+
+
+def _proven(
+    program: Program, memory: MemoryPlan, at: int | CallLoop, owners: NDArray[np.int64], number: Mapping[str, int]
+) -> list[str]:
+    """What is wrong with one call, or with the beginning of a step; brings `owners` up to date."""
+    if isinstance(at, int):
+        call = program.calls[at]
+        where, touched = f"call {at} {call.kernel} of {call.operator}", dict(call.buffers())
+    else:
+        where, touched = f"loop {at.name}", dict(_of_step(at))
     problems: list[str] = []
-    for i, call in enumerate(program.calls):
-        spans = {}
-        for name, buffer in call.buffers():
-            edge = program.edges[buffer.edge]
-            if not _in_arena(program, edge.root):
-                continue
-            start = memory.offsets[edge.root] + edge.offset_bytes
-            stop = start + edge.type.bytes
-            if stop > memory.arena_bytes:
-                problems.append(f"call {i} {call.kernel}: {edge.name} ends at {stop}, beyond the arena")
-            spans[name] = (start, stop, number[edge.root], buffer.access)
-        for name, (start, stop, owner, access) in spans.items():
-            if access is not Access.WRITE and not (owners[start:stop] == owner).all():
-                problems.append(f"call {i} {call.kernel} of {call.operator}: {name} reads bytes that were overwritten")
-        problems += _clashes(i, call, spans)
-        for start, stop, owner, access in spans.values():
-            if access is not Access.READ:
-                owners[start:stop] = owner
-    problems += _region(program, memory)
+    spans: dict[str, _Span] = {}
+    for name, buffer in touched.items():
+        edge = program.edges[buffer.edge]
+        if not _in_arena(program, edge.root):
+            continue
+        start, stop = _reach(program, memory, edge)
+        if stop > memory.arena_bytes:
+            problems.append(f"{where}: {edge.name} ends at {stop}, beyond the arena")
+        spans[name] = (start, stop, number[edge.root], buffer.access)
+    for name, (start, stop, owner, access) in spans.items():
+        if access is not Access.WRITE and not (owners[start:stop] == owner).all():
+            problems.append(f"{where}: {name} reads bytes that were overwritten")
+    if isinstance(at, int):
+        problems += _clashes(where, program.calls[at], spans)
+    for start, stop, owner, access in spans.values():
+        if access is not Access.READ:
+            owners[start:stop] = owner
     return problems
 
 
-def _clashes(index: int, call: Call, spans: Mapping[str, tuple[int, int, int, Access]]) -> list[str]:
+def _of_step(loop: CallLoop) -> Iterator[tuple[str, Buffer]]:
+    """What a loop itself reads and writes at the beginning of a step."""
+    for what, edge in (("index", loop.index), ("condition", loop.condition), ("limit", loop.limit)):
+        if edge:
+            yield what, Buffer(edge, Access.WRITE if what == "index" else Access.READ)
+
+
+def _reach(program: Program, memory: MemoryPlan, edge: Edge) -> tuple[int, int]:
+    """Where an edge lies; one that moves with the steps of a loop counts as all of its buffer."""
+    offset = memory.offsets[edge.root]
+    if edge.strides:
+        return offset, offset + program.edges[edge.root].type.bytes
+    return offset + edge.offset_bytes, offset + edge.offset_bytes + edge.type.bytes
+
+
+def _clashes(where: str, call: Call, spans: Mapping[str, _Span]) -> list[str]:
     """Arguments of one call that overlap without the kernel allowing it."""
     allowed = set(ops.kernels()[call.kernel].inplace)
     found = []
@@ -257,7 +330,7 @@ def _clashes(index: int, call: Call, spans: Mapping[str, tuple[int, int, int, Ac
             continue
         for other, (o0, o1, _, _) in spans.items():
             if other != sink and s0 < o1 and o0 < s1 and (other, sink) not in allowed and (sink, other) not in allowed:
-                found.append(f"call {index} {call.kernel} of {call.operator}: {sink} overlaps {other}")
+                found.append(f"{where}: {sink} overlaps {other}")
     return found
 
 

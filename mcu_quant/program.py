@@ -6,8 +6,8 @@ into a folder by `codegen` and run without one by `emulator.host`, and both give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from math import prod
@@ -16,6 +16,7 @@ from types import MappingProxyType
 from mcu_quant import formats
 from mcu_quant.formats import Format, QuantParams
 from mcu_quant.ir import Array, Shape
+from mcu_quant.regions import enclosing
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class View:
-    """An edge that is a part of another one: same storage, `offset` elements further, no copy."""
+    """An edge that is a part of another one: same storage, `offset` elements further, no copy.
+
+    `strides` are pairs of a loop and elements: so far the view moves on at each step of that loop.
+    """
 
     base: str
     offset: int = 0
+    strides: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,13 @@ class Edge:
 
     @property
     def offset_bytes(self) -> int:
-        """Where a view begins in its buffer."""
+        """Where a view begins in its buffer; at the first step, where it moves."""
         return self.view.offset * self.type.storage.bytes if self.view else 0
+
+    @property
+    def strides(self) -> tuple[tuple[str, int], ...]:
+        """How a view moves with the steps of loops; empty where it stays."""
+        return self.view.strides if self.view else ()
 
 
 def scale_edge(name: str) -> str:
@@ -228,6 +238,34 @@ class ProgramState:
     index: Array
 
 
+@dataclass(frozen=True)
+class CallLoop:
+    """Calls `start` to before `stop`, which are made `count` times, or until a condition fails.
+
+    `index` is the edge (one i64) that the number of the step is written to, if a call reads it. `condition` (one b8) is
+    looked at before each step, `limit` (one i64) is the most steps, each "" where there is none. With `count` None only
+    these end the loop.
+    """
+
+    name: str
+    start: int
+    stop: int
+    count: int | None
+    index: str = ""
+    condition: str = ""
+    limit: str = ""
+
+    @property
+    def counted(self) -> int:
+        """Steps to reckon with: how many there are or can be; one, where only data ends the loop."""
+        return 1 if self.count is None else self.count
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Edges that the loop itself reads or writes."""
+        return tuple(e for e in (self.index, self.condition, self.limit) if e)
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Calls in execution order over `edges`, for one instruction set."""
@@ -242,6 +280,8 @@ class Program:
     states: tuple[ProgramState, ...] = ()
     #: model-level edge name -> program edge that holds it, for taps and per-operator accuracy
     holds: Mapping[str, str] = field(default_factory=dict)
+    #: ranges of calls that are repeated, an outer one before those in it
+    loops: tuple[CallLoop, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("edges", "constants", "holds"):
@@ -259,6 +299,19 @@ class Program:
         """Bytes that are kept from frame to frame."""
         return sum(self.edges[s.edge].type.bytes for s in self.states)
 
+    def times(self, call: int) -> int:
+        """How often a call is made in a frame, at most."""
+        return prod(loop.counted for loop in enclosing(call, self.loops))
+
+    def without(self, dropped: Collection[int]) -> Program:
+        """The program without some of its calls."""
+
+        def moved(position: int) -> int:
+            return position - sum(d < position for d in dropped)
+
+        loops = tuple(replace(loop, start=moved(loop.start), stop=moved(loop.stop)) for loop in self.loops)
+        return replace(self, calls=tuple(c for i, c in enumerate(self.calls) if i not in dropped), loops=loops)
+
     def kernels(self) -> tuple[str, ...]:
         """Names of the C functions called, each once."""
         return tuple(sorted({c.kernel for c in self.calls}))
@@ -269,6 +322,8 @@ class Program:
             view = f" = {edge.view.base} + {edge.view.offset}" if edge.view else ""
             lines.append(f"  {edge.role:7} {edge.name}: {edge.type}{view}")
         for i, call in enumerate(self.calls):
+            for loop in self.loops:
+                lines += [f"      loop {loop.name}: up to {loop.stop}, {loop.count} x"] * (loop.start == i)
             args = ", ".join(f"{k}={_show(a)}" for k, a in call.args.items())
             lines.append(f"  {i:3} {call.kernel}({args})  # {call.operator}")
         return "\n".join(lines)
@@ -286,6 +341,14 @@ def _show(arg: Argument) -> str:
             return f"{c_type}{{...}}"
 
 
+def _reach(program: Program, edge: Edge) -> tuple[int, int]:
+    """The bytes of its buffer that a view covers, over all steps."""
+    steps = {loop.name: loop.counted - 1 for loop in program.loops}
+    far = [steps[loop] * stride * edge.type.storage.bytes for loop, stride in edge.strides]
+    start = edge.offset_bytes + sum(min(0, d) for d in far)
+    return start, edge.offset_bytes + sum(max(0, d) for d in far) + edge.type.bytes
+
+
 def check(program: Program) -> list[str]:
     """List the invariants that a program breaks; an empty list is a valid program."""
     problems: list[str] = []
@@ -295,12 +358,11 @@ def check(program: Program) -> list[str]:
         base = program.edges[edge.view.base]
         if base.view is not None:
             problems.append(f"{edge.name}: a view of the view {base.name}")
-        end = edge.offset_bytes + edge.type.bytes
-        if edge.view.offset < 0 or end > base.type.bytes:
-            problems.append(
-                f"{edge.name}: bytes {edge.offset_bytes}..{end} of {base.name}, which has {base.type.bytes}"
-            )
+        start, end = _reach(program, edge)
+        if start < 0 or end > base.type.bytes:
+            problems.append(f"{edge.name}: bytes {start}..{end} of {base.name}, which has {base.type.bytes}")
     written = {program.edges[n].root for n in program.inputs} | {s.edge for s in program.states}
+    written |= {program.edges[loop.index].root for loop in program.loops if loop.index}
     for i, call in enumerate(program.calls):
         where = f"call {i} {call.kernel} of {call.operator}"
         for name, buffer in call.buffers():

@@ -1,4 +1,4 @@
-"""Scan and Loop with a known number of steps: a recurrent layer, or steps one by one."""
+"""Scan and Loop with a known number of steps: a recurrent layer, or steps one by one; test_loops.py: what stays."""
 
 import numpy as np
 import onnx
@@ -289,13 +289,6 @@ def test_every_loop_that_stays_is_named_with_reason_and_remedy(tmp_path):
     assert (problem.code, problem.where) == ("MQ107", "l")
     assert "when it ends depends on data" in problem.message
     assert problem.help
-
-
-def test_too_many_steps_are_refused_with_their_number(tmp_path):
-    with pytest.raises(DiagnosticError) as error:
-        load(save(looped(STEP, limit=1000), tmp_path))
-    [problem] = error.value.diagnostics
-    assert "1000 steps would become 5000 nodes" in problem.message
 
 
 def test_scan_of_opset_8_is_refused(tmp_path):

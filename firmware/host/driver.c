@@ -65,8 +65,12 @@ static void *room(size_t bytes) {
     return made;
 }
 
-/* Step `step` begins, so everything before it is done: copy what was asked for after those steps. */
+/* Step `step` begins, so everything before it is done: copy what was asked for after those steps. Where a loop begins
+ * anew, what was copied in it is copied again, so that the last time counts. */
 void mq_trace(uint32_t step) {
+    while (next_tap > 0 && taps[next_tap - 1].step >= step) {
+        tapped_end -= taps[--next_tap].bytes;
+    }
     while (next_tap < tap_count && taps[next_tap].step < step) {
         const tap_t *tap = &taps[next_tap++];
         const uint8_t *region = tap->region ? adapter_state(&model) : adapter_arena(&model);

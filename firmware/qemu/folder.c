@@ -33,10 +33,14 @@ const uint8_t *mq_state(void) {
     return adapter_state(&mq_model);
 }
 
-/* Step `step` begins, so everything before it is done. */
+/* Step `step` begins, so everything before it is done. Where a loop begins anew, what was copied in it is copied again.
+ */
 void mq_trace(uint32_t step) {
     if (step == 0) {
         mq_next_tap = 0;
+    }
+    while (mq_next_tap > 0 && mq_taps[mq_next_tap - 1].step >= step) {
+        mq_next_tap--;
     }
     while (mq_next_tap < mq_tap_count && mq_taps[mq_next_tap].step < step) {
         const tap_t *tap = &mq_taps[mq_next_tap++];

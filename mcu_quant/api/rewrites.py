@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_quant import data, ops
+from mcu_quant import data
 from mcu_quant.api import stages
 from mcu_quant.api.stages import Model
 from mcu_quant.compare import Accuracy, accuracy
@@ -74,8 +74,7 @@ def verify(model: Model, source: Path | None, most: int = FRAMES) -> tuple[Check
     signals = [data.load(None, None, inputs)]
     if source is not None or model.pipeline is not None:
         signals.append(stages.clips(model, source))
-    macs = sum(ops.spec(op).macs(op, model.graph) for op in model.graph.operators)
-    frames = min(most, max(2, _MACS // max(1, macs)))
+    frames = min(most, max(2, _MACS // max(1, model.macs)))
     session = GraphSession(model.graph)
     reference = model.reference()
     found = tuple(Checked(c.provenance, accuracy(model.graph, session, reference, c, frames)) for c in signals)

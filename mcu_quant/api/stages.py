@@ -101,7 +101,8 @@ class Model:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one run."""
-        return sum(ops.spec(op).macs(op, self.graph) for op in self.graph.operators)
+        times = self.graph.times
+        return sum(ops.spec(op).macs(op, self.graph) * times[op.name] for op in self.graph.operators)
 
     @property
     def scalars(self) -> dict[str, int]:

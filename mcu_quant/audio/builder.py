@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mcu_quant import ops
-from mcu_quant.ir import Array, Graph, Operator, Shape, State, StatePiece, TensorType, check, eliminate_dead
+from mcu_quant.ir import Array, Graph, Loop, Operator, Shape, State, StatePiece, TensorType, check, eliminate_dead
 
 
 class Builder:
@@ -23,6 +24,7 @@ class Builder:
         self._states: list[State] = []
         self._inputs: list[str] = []
         self._rewrites: list[Any] = []
+        self._loops: list[Loop] = []
 
     def shape(self, edge: str) -> Shape:
         """Shape of an edge."""
@@ -85,6 +87,9 @@ class Builder:
         """
         rename = {n: inputs.get(n) or prefix + n for n in graph.types}
         rename[""] = ""
+        first = len(self._operators)
+        moved = {p: p + first for loop in graph.loops for p in (loop.start, loop.stop)}
+        self._loops += [replace(s, name=prefix + s.name).moved(moved).renamed(rename) for s in graph.loops]
         for op in graph.operators:
             ins, outs = (tuple(rename[n] for n in names) for names in (op.inputs, op.outputs))
             self._operators.append(Operator(prefix + op.name, op.op, ins, outs, op.attributes))
@@ -115,6 +120,7 @@ class Builder:
                 states=tuple(self._states),
                 rewrites=tuple(self._rewrites),
                 steps=self._steps,
+                loops=tuple(self._loops),
             )
         )
         problems = check(made)

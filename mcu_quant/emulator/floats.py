@@ -40,7 +40,9 @@ class FloatStream(Protocol):
 
 
 def float_stream(graph: Graph) -> FloatStream:
-    """The faster of both ways; numpy where there is no compiler."""
+    """The faster of both ways; numpy where there is no compiler, and where edges take several values within a frame."""
+    if graph.loops:
+        return Stream(graph)
     macs = sum(ops.spec(op).macs(op, graph) for op in graph.operators)
     if len(graph.operators) < MANY_OPERATORS or macs > SMALL_MACS * len(graph.operators):
         return Stream(graph)

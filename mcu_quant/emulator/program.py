@@ -20,7 +20,9 @@ from mcu_quant.program import (
     Access,
     Buffer,
     Call,
+    CallLoop,
     Constant,
+    Edge,
     EdgeType,
     Program,
     ProgramState,
@@ -29,6 +31,7 @@ from mcu_quant.program import (
     Symbol,
     scale_edge,
 )
+from mcu_quant.regions import Region, tree
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,12 @@ class ProgramSession:
         self._roots = {
             e.name: np.zeros(max(1, e.type.bytes), np.uint8) for e in program.edges.values() if e.view is None
         }
-        self._edges = {e.name: self._window(e.name) for e in program.edges.values()}
+        self._at: dict[str, int] = {}
+        self._edges = {e.name: self._window(e) for e in program.edges.values()}
+        self._moving = {e.name for e in program.edges.values() if e.strides}
         self._keep: list[Any] = []
         self._steps = [self._bind(call) for call in program.calls]
+        self._order = tree(len(program.calls), program.loops)
         self.reset()
 
     def reset(self) -> None:
@@ -97,22 +103,53 @@ class ProgramSession:
         """One frame: copies of outputs by name, or of all in order; reals in float32, all else as the model has it."""
         self._feed(feeds)
         if self._verify:
-            for i, (call, step) in enumerate(zip(self.program.calls, self._steps, strict=True)):
-                self._checked(i, call, step)
+            self._execute(self._order, lambda i: self._checked(i, self.program.calls[i], self._steps[i]))
         else:
-            for step in self._steps:
-                step()
+            self._execute(self._order, lambda i: self._steps[i]())
         return self._results(output_names)
+
+    def _execute(self, parts: Sequence[int | Region[CallLoop]], make: Callable[[int], None]) -> None:
+        """Make calls in order; those of a loop at each of its steps, with views where they are at that step."""
+        for part in parts:
+            if isinstance(part, int):
+                make(part)
+                continue
+            step = 0
+            while self._goes_on(part.loop, step):
+                self._move(part.loop.name, step)
+                if part.loop.index:
+                    self._edges[part.loop.index][...] = step
+                self._execute(part.body, make)
+                step += 1
+
+    def _goes_on(self, loop: CallLoop, step: int) -> bool:
+        if loop.condition and not self._edges[loop.condition].all():
+            return False
+        if loop.limit and step >= self._edges[loop.limit].reshape(-1)[0]:
+            return False
+        return loop.count is None or step < loop.count
+
+    def _move(self, loop: str, step: int) -> None:
+        """Bring the views that a loop moves to where they are at a step."""
+        self._at[loop] = step
+        for name in self._moving:
+            edge = self.program.edges[name]
+            if any(moving == loop for moving, _ in edge.strides):
+                self._edges[name] = self._window(edge)
 
     def run_watched(
         self, feeds: Mapping[str, Array], ready: Mapping[int, Sequence[str]], watch: Callable[[str, Array], None]
     ) -> list[Array]:
         """One frame, showing edges as they lie in memory: those in `ready[i]` after the first i calls."""
-        self._feed(feeds)
-        for i, step in enumerate((lambda: None, *self._steps)):
-            step()
-            for name in ready.get(i, ()):
+
+        def make(i: int) -> None:
+            if i >= 0:
+                self._steps[i]()
+            for name in ready.get(i + 1, ()):
                 watch(name, self._edges[self.program.holds[name]])
+
+        self._feed(feeds)
+        self._execute((-1, *self._order), make)
         return self._results(None)
 
     def _feed(self, feeds: Mapping[str, Array]) -> None:
@@ -143,9 +180,10 @@ class ProgramSession:
 
     # --- binding ---------------------------------------------------------------------------------------------------
 
-    def _window(self, name: str) -> Array:
-        edge = self.program.edges[name]
-        raw = self._roots[edge.root][edge.offset_bytes : edge.offset_bytes + edge.type.bytes]
+    def _window(self, edge: Edge) -> Array:
+        moved = sum(self._at.get(loop, 0) * stride for loop, stride in edge.strides)
+        start = edge.offset_bytes + moved * edge.type.storage.bytes
+        raw = self._roots[edge.root][start : start + edge.type.bytes]
         return raw.view(edge.type.storage.dtype).reshape(edge.type.shape)
 
     def _bind(self, call: Call) -> Callable[[], None]:
@@ -153,8 +191,16 @@ class ProgramSession:
         types = self._library.ffi.typeof(function).args
         if len(types) != len(call.args):
             raise TypeError(f"{call.kernel} takes {len(types)} arguments, the call has {list(call.args)}")
-        args = [self._argument(a, t) for a, t in zip(call.args.values(), types, strict=True)]
-        return lambda: function(*args)
+        arguments = list(zip(call.args.values(), types, strict=True))
+        args = [self._argument(a, t) for a, t in arguments]
+        moving = [k for k, a in enumerate(call.args.values()) if isinstance(a, Buffer) and a.edge in self._moving]
+
+        def moved() -> None:
+            for k in moving:
+                args[k] = self._argument(*arguments[k])
+            function(*args)
+
+        return moved if moving else lambda: function(*args)
 
     def _argument(self, arg: Any, c_type: Any) -> Any:
         ffi = self._library.ffi

@@ -19,6 +19,7 @@ from mcu_quant.footprint import C_FLAGS
 from mcu_quant.ir import Array
 from mcu_quant.paths import firmware
 from mcu_quant.program import Purpose
+from mcu_quant.regions import Region, tree
 
 
 def link_folder(folder: Path, target: QemuTarget, trace: bool) -> Path:
@@ -125,12 +126,14 @@ class QemuFolderSession(InterfaceSession):
         Raises:
             DiagnosticError: MQ603 if the compiler made other calls of them.
         """
-        steps = self.interface["steps"]
-        if len(called.stretches) != len(steps):
-            message = f"the schedule has {len(steps)} steps, its binary made {len(called.stretches)} calls"
+        made = _calls(self.interface, len(called.stretches))
+        if len(called.stretches) != len(made):
+            message = f"the schedule makes {len(made)} calls, its binary made {len(called.stretches)}"
             raise DiagnosticError(Diagnostic("MQ603", str(self.folder), message, help="report this with the model"))
-        counts = tuple(s.instructions for s in called.stretches)
-        return FrameCost(called.instructions, called.instructions - sum(counts), counts)
+        counts = [0] * len(self.interface["steps"])
+        for step, stretch in zip(made, called.stretches, strict=True):
+            counts[step] += stretch.instructions
+        return FrameCost(called.instructions, called.instructions - sum(counts), tuple(counts))
 
     def executed(self) -> Executed:
         """What the frames so far cost; of a session without `trace`."""
@@ -172,6 +175,42 @@ class QemuFolderSession(InterfaceSession):
     def close(self) -> None:
         """End the emulator."""
         self._machine.close()
+
+
+@dataclass(frozen=True)
+class _Range:
+    """A loop of the schedule."""
+
+    start: int
+    stop: int
+    count: int | None
+    open: bool
+    name: str
+
+
+def _calls(interface: Mapping[str, Any], made: int) -> list[int]:
+    """Steps of the schedule in the order in which they are made, those of loops again and again.
+
+    How often a loop ran that data may end follows from how many calls were `made`, if there is one such loop.
+    """
+    loops = [_Range(**about) for about in interface.get("loops", [])]
+    parts = tree(len(interface["steps"]), loops)
+    undecided = [loop for loop in loops if loop.open]
+    if len(undecided) != 1:
+        return _in_order(parts, {})
+    [loop] = undecided
+    none, once = (len(_in_order(parts, {loop.name: n})) for n in (0, 1))
+    return _in_order(parts, {loop.name: max(0, (made - none) // max(1, once - none))})
+
+
+def _in_order(parts: Sequence[int | Region[_Range]], ran: Mapping[str, int]) -> list[int]:
+    found: list[int] = []
+    for part in parts:
+        if isinstance(part, int):
+            found.append(part)
+        else:
+            found += ran.get(part.loop.name, part.loop.count or 0) * _in_order(part.body, ran)
+    return found
 
 
 def _dtype(about: Mapping[str, Any]) -> np.dtype[Any]:

@@ -125,14 +125,15 @@ def _imported(
     prepare(model)
     bindings = bind_inputs(model, bind, pipeline)
     folded = fold(model)
-    rewrites, refused = unfold(model)
+    unfolded = unfold(model)
     raw, problems = raw_graph(model, name)
+    raw = unfolded.finish(raw)
     raise_errors([*_contradicting(problems, contradictions(model)), *(p for p in problems if p.code == "MQ105")])
     raw, empty = without_empty_ports(raw) if whole else (raw, {})
     graph, more = canonicalise(raw, opset(proto))
-    problems += [refused.get(d.where, d) if d.code == "MQ107" else d for d in more]
+    problems += [unfolded.refused.get(d.where, d) if d.code == "MQ107" else d for d in more]
     raise_errors(root_causes(raw, problems))
-    graph = replace(graph, rewrites=(*rewrites, *graph.rewrites))
+    graph = replace(graph, rewrites=(*unfolded.rewrites, *graph.rewrites))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
     return Imported(graph, bindings, (), tuple(notes), empty=empty)
 

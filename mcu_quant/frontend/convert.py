@@ -250,7 +250,8 @@ def _unknown_types(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _unsupported(op: Operator) -> Diagnostic | None:
-    return None if op.op in ops.by_onnx() else _missing(op)
+    stays = op.op in _CONTROL_FLOW and "body" not in op.attributes
+    return None if op.op in ops.by_onnx() and not stays else _missing(op)
 
 
 def _missing(op: Operator) -> Diagnostic:

@@ -19,10 +19,11 @@ def describe(imported: Imported, graph: Graph | None = None) -> dict[str, Any]:
 
     Returns:
         Plain data, ready for JSON. `macs` are multiply-accumulates of one run, `params` elements of constants that an
-        operator reads. A constant that several operators read counts once in `totals`.
+        operator reads; one that several read counts once in `totals`. `steps` of a loop are as many as there are or,
+        where it is `open`, can be (None: any number).
     """
     graph = graph or imported.graph
-    operators = [_operator(op, graph) for op in graph.operators]
+    operators = [_operator(op, graph, graph.times[op.name]) for op in graph.operators]
     used = {i for op in graph.operators for i in op.inputs if i in graph.constants}
     return {
         "model": graph.name,
@@ -33,6 +34,11 @@ def describe(imported: Imported, graph: Graph | None = None) -> dict[str, Any]:
         ],
         "states": _states(imported, graph),
         "operators": operators,
+        "loops": [
+            {"name": loop.name, "steps": loop.count, "open": bool(loop.condition or loop.limit)}
+            | {"operators": [op.name for op in graph.operators[loop.start : loop.stop]]}
+            for loop in graph.loops
+        ],
         "totals": {
             "operators": dict(sorted(Counter(op.op for op in graph.operators).items())),
             "macs": sum(op["macs"] for op in operators),
@@ -65,7 +71,7 @@ def _states(imported: Imported, graph: Graph) -> list[dict[str, Any]]:
     ]
 
 
-def _operator(op: Operator, graph: Graph) -> dict[str, Any]:
+def _operator(op: Operator, graph: Graph, times: int) -> dict[str, Any]:
     spec = ops.spec(op)
     return {
         "name": op.name,
@@ -73,6 +79,6 @@ def _operator(op: Operator, graph: Graph) -> dict[str, Any]:
         "family": spec.family,
         "inputs": [{"name": i, "shape": list(graph.shape(i))} for i in op.inputs if i and i not in graph.constants],
         "outputs": [{"name": o, "shape": list(graph.shape(o))} for o in op.outputs if o],
-        "macs": spec.macs(op, graph),
+        "macs": spec.macs(op, graph) * times,
         "params": sum(graph.types[i].size for i in dict.fromkeys(op.inputs) if i in graph.constants),
     }

@@ -16,6 +16,9 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, NameFixPass
 from mcu_quant import ops
 from mcu_quant.frontend import libraries
 
+#: Nodes of this domain are loops that stay (`kept_loops.py`): nobody but us knows their shapes.
+LOOPS = "mcu_quant.loops"
+
 #: How shape inference reports a node.
 _INFERENCE_ERROR = re.compile(r"\(op_type:\w+, node name: (.*?)\): (.*)")
 #: Each round can only shrink the graph; real models need two or three.
@@ -63,7 +66,7 @@ def fold(model: onnx_ir.Model) -> int:
     """
     before = nodes = set(onnx_ir.traversal.RecursiveGraphIterator(model.graph))
     for node in nodes:
-        for output in node.outputs:
+        for output in node.outputs if node.domain != LOOPS else ():
             output.shape = None
     for _ in range(_ROUNDS):
         libraries.fold_constants(model, _forgets_nothing, _NO_LIMIT)

@@ -1,10 +1,11 @@
-"""Scan and Loop as a known number of steps: what goes from step to step, what is taken apart and put together.
+"""Scan and Loop as steps: how many, what goes from step to step, what is taken apart and put together.
 
 Cases, cited in the code:
 1. Scan, as of opset 9: as many steps as the scanned axes are long, forwards or backwards; any axes, any states.
 2. Loop whose number of steps is known: by a limit that is constant, or by counting ahead (`schedule.py`).
+3. Loop whose condition or limit depends on data: the condition is one of the values that go from step to step.
 
-Refused, with the reason: numbers of steps that depend on data, Scan of opset 8.
+Refused, with the reason: collected results of a number of steps that depends on data, Scan of opset 8.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import onnx_ir
 
 from mcu_quant.frontend.read import ONNX_DOMAINS
@@ -43,20 +45,28 @@ class Sliced:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A loop with a known number of steps. `index` is what the body calls the number of the step.
+    """A loop of `count` steps, or at most as many, or None. `index` is what the body calls the number of the step.
 
-    `known` are values from step to step that are known ahead, [count + 1, ...], by their name before the step.
+    `known` are values from step to step that are known ahead, [count + 1, ...], by their name before the step. It ends
+    earlier where `until`, one of `carried`, is false, or after `trips` steps, a value outside.
     """
 
     node: onnx_ir.Node
     body: onnx_ir.Graph
-    count: int
+    count: int | None
     carried: tuple[Carried, ...]
     scanned: tuple[Sliced, ...] = ()
     stacked: tuple[Sliced, ...] = ()
     index: onnx_ir.Value | None = None
     condition: onnx_ir.Value | None = None
     known: Mapping[onnx_ir.Value, Array] = field(default_factory=dict)
+    until: Carried | None = None
+    trips: onnx_ir.Value | None = None
+
+    @property
+    def fixed(self) -> int | None:
+        """The number of steps, if it is known before a frame arrives."""
+        return None if self.until or self.trips else self.count
 
 
 @dataclass(frozen=True)
@@ -134,31 +144,58 @@ def _loop(node: onnx_ir.Node, opset: int) -> Steps | Unknown:
     counted = None
     if start is not None and not start.any():
         count = 0
-    elif node.inputs[1] is not None and start is None:
-        return Unknown("Loop: whether it runs depends on data at run time", "bind what decides it (--bind)")
-    elif node.inputs[0] is not None and limit is None:
-        return Unknown("Loop: the number of its steps depends on data at run time", "bind what decides it (--bind)")
+    elif (node.inputs[1] is not None and start is None) or (node.inputs[0] is not None and limit is None):
+        return _open(node, body, most)
     elif (counted := schedule(node, most, opset)) is not None:
         count = counted.count
     elif most is not None and _stays_true(body):
         count = most
     else:
-        return Unknown("Loop: when it ends depends on data at run time", "export it with a fixed number of steps")
-    initial = [v for v in node.inputs[2:] if v is not None]
-    n = len(initial)
-    carried = zip(initial, body.inputs[2:], body.outputs[1 : n + 1], node.outputs[:n], strict=True)
-    stacked = zip(node.outputs[n:], body.outputs[n + 1 :], strict=True)
+        return _open(node, body, most)
     return Steps(
         node,
         body,
         count,
-        tuple(Carried(*c) for c in carried),
+        _carried(node, body),
         (),
-        tuple(Sliced(whole, part, 0) for whole, part in stacked),
+        _stacked(node, body),
         body.inputs[0],
         body.inputs[1],
         counted.values if counted else {},
     )
+
+
+def _carried(node: onnx_ir.Node, body: onnx_ir.Graph) -> tuple[Carried, ...]:
+    initial = [v for v in node.inputs[2:] if v is not None]
+    n = len(initial)
+    parts = zip(initial, body.inputs[2:], body.outputs[1 : n + 1], node.outputs[:n], strict=True)
+    return tuple(Carried(*c) for c in parts)
+
+
+def _stacked(node: onnx_ir.Node, body: onnx_ir.Graph) -> tuple[Sliced, ...]:
+    n = len(body.inputs) - 2
+    return tuple(Sliced(*s, 0) for s in zip(node.outputs[n:], body.outputs[n + 1 :], strict=True))
+
+
+def _open(node: onnx_ir.Node, body: onnx_ir.Graph, most: int | None) -> Steps | Unknown:
+    """Case 3."""
+    if any(s.whole.uses() or s.whole.is_graph_output() for s in _stacked(node, body)):
+        reason = "Loop: when it ends depends on data at run time, and with that the size of what it collects"
+        return Unknown(reason, "bind what decides it (--bind), or export it with a fixed number of steps")
+    limit, going = node.inputs[:2]
+    until = None
+    if not (_stays_true(body) and (going is None or known(going) is not None)):
+        final = onnx_ir.Value(name="going")
+        until = Carried(going or _true(), body.inputs[1], body.outputs[0], final)
+    trips = limit if limit is not None and most is None else None
+    carried = (*_carried(node, body), *([until] if until else []))
+    return Steps(node, body, most, carried, (), (), body.inputs[0], body.inputs[1], {}, until, trips)
+
+
+def _true() -> onnx_ir.Value:
+    value = onnx_ir.Value(name="true", const_value=onnx_ir.tensor(np.array(True), name="true"))
+    value.type, value.shape = onnx_ir.TensorType(onnx_ir.DataType.BOOL), onnx_ir.Shape(())
+    return value
 
 
 def _stays_true(body: onnx_ir.Graph) -> bool:

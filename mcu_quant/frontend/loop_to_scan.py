@@ -36,8 +36,8 @@ def as_scans(model: onnx_ir.Model) -> list[Rewrite]:
     done = []
     for node in [n for n in model.graph if n.op_type == "Loop" and n.domain in ONNX_DOMAINS]:
         steps = steps_of(node, opset_of(model))
-        if isinstance(steps, Steps) and steps.count and opset_of(model) >= _FIRST_OPSET and _gains(steps):
-            _Loop(model, steps).replace()
+        if isinstance(steps, Steps) and steps.fixed and opset_of(model) >= _FIRST_OPSET and _gains(steps):
+            _Loop(model, steps, steps.fixed).replace()
             done.append(Rewrite("Loop is a Scan", str(node.name), f"{steps.count} steps"))
     return done
 
@@ -66,6 +66,7 @@ class _Loop:
 
     model: onnx_ir.Model
     steps: Steps
+    count: int
     writer: Writer = field(init=False)
     body: onnx_ir.Graph = field(init=False)
     #: scanned: value outside, value in the body, axis
@@ -128,7 +129,7 @@ class _Loop:
                 continue
             attribute = node.attributes.get("axis")
             axis = (0 if attribute is None else attribute.as_int()) % len(shape)
-            if shape[axis] < self.steps.count:
+            if shape[axis] < self.count:
                 continue
             part = onnx_ir.Value(name=f"{node.outputs[0].name}:scanned", type=whole.type)
             part.shape = onnx_ir.Shape((*shape[:axis], *shape[axis + 1 :]))
@@ -142,9 +143,9 @@ class _Loop:
         return value
 
     def _first_steps(self, whole: onnx_ir.Value, axis: int, length: int) -> onnx_ir.Value:
-        if length == self.steps.count:
+        if length == self.count:
             return whole
-        index = self.writer.constant(np.arange(self.steps.count, dtype=np.int64))
+        index = self.writer.constant(np.arange(self.count, dtype=np.int64))
         cut = self.writer.add("Gather", whole, index, axis=axis)[0]
         cut.type = whole.type
         return cut
@@ -182,7 +183,7 @@ class _Loop:
         values = self.steps.known.get(carried.before)
         if values is None:
             return False
-        before, steps = self.body.inputs[2 + k], self.steps.count
+        before, steps = self.body.inputs[2 + k], self.count
         if values.ndim == 1 and values.dtype == np.int64 and np.array_equal(values[:steps], np.arange(steps)):
             before.replace_all_uses_with(self.body.inputs[0], replace_graph_outputs=True)
         elif before.uses() or before.is_graph_output():
@@ -198,7 +199,7 @@ class _Loop:
     def _index_and_condition(self) -> None:
         index, condition = self.body.inputs[:2]
         if index.uses() or index.is_graph_output() or not self.scanned:
-            numbers = self.writer.constant(np.arange(self.steps.count, dtype=np.int64))
+            numbers = self.writer.constant(np.arange(self.count, dtype=np.int64))
             part = onnx_ir.Value(name="step", type=onnx_ir.TensorType(onnx_ir.DataType.INT64), shape=onnx_ir.Shape(()))
             index.replace_all_uses_with(part, replace_graph_outputs=True)
             self.scanned.append((numbers, part, 0))

@@ -20,6 +20,7 @@ from mcu_quant.passes.cse import merge_common
 from mcu_quant.passes.gru import recover_gru
 from mcu_quant.passes.layer_norm import recover_layer_norm
 from mcu_quant.passes.layout import simplify_layout
+from mcu_quant.passes.loops import inline_loops
 from mcu_quant.passes.lstm import recover_lstm
 from mcu_quant.passes.masks import recover_masks
 from mcu_quant.passes.quantised import pair_quantisation
@@ -56,22 +57,28 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 _ROUNDS = 100
 
 
-def optimise(graph: Graph) -> Graph:
-    """Run all passes until none changes anything. Deterministic: equal graphs give equal graphs.
+def optimise(graph: Graph, packed: bool = False) -> Graph:
+    """Run all passes until none changes anything, then take loops apart. Deterministic: equal graphs give equal graphs.
+
+    A graph whose loops are taken apart already is returned as it is. With `packed`, states stay as they are.
 
     Raises:
         AssertionError: if a pass broke an invariant of the graph or a rule of an operator, or if passes never come to
             rest.
     """
-    for _ in range(_ROUNDS):
+    passes = [p for p in PASSES if not (packed and p is unpack_states)]
+    for _ in range(0 if graph.loops else _ROUNDS):
         before = graph
-        for rewrite in PASSES:
+        for rewrite in passes:
             graph = rewrite(graph)
         if graph is before:
+            graph = inline_loops(graph)
             problems = [*check(graph), *_broken_rules(graph)]
             if problems:
                 raise AssertionError("passes made an invalid graph:\n" + "\n".join(problems))
             return graph
+    if graph.loops:
+        return graph
     raise AssertionError(f"passes do not come to rest: {graph.rewrites[-1]}")
 
 

@@ -2,7 +2,7 @@
 
 Before: a = Sub(x, m); b = Sub(x, m).   After: everybody who read b reads a.
 
-Refused where both results are outputs of the graph: each needs a buffer of its own.
+Refused where both results are outputs of the graph: each needs a buffer of its own. Bodies of loops are not compared.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ def merge_common(graph: Graph) -> Graph:
     edit = Editor(graph)
     first: dict[tuple[object, ...], Operator] = {}
     for op in graph.operators:
+        if op.op == "Loop":
+            continue
         known = first.setdefault((op.op, op.inputs, _comparable(op.attributes)), op)
         used = [o for o in op.outputs if o]
         if known is op or len(used) != 1 or not edit.free(op, known):

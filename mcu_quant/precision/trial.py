@@ -54,7 +54,8 @@ def loss_of(snr_db: float) -> float:
 
 def frame_ns(graph: Graph) -> float:
     """Work of one frame, from counts."""
-    return MAC_NS * sum(ops.spec(op).macs(op, graph) for op in graph.operators) + CALL_NS * len(graph.operators)
+    times = graph.times
+    return sum(times[op.name] * (MAC_NS * ops.spec(op).macs(op, graph) + CALL_NS) for op in graph.operators)
 
 
 def frames_for(graph: Graph, clips: int, plans: int) -> int:

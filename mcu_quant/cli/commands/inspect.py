@@ -57,9 +57,16 @@ def _heading(found: dict[str, Any]) -> str:
     ]
     lines += [f"  bound: {b['name']} = {b['value']} ({b['why']}; {', '.join(b['where'])})" for b in found["bindings"]]
     lines += [f"  state: {s['input']} <- {s['output']} {s['shape']} ({s['paired_by']})" for s in found["states"]]
+    lines += [f"  loop: {_loop(loop)}" for loop in found["loops"]]
     lines += [f"  note: {note}" for note in found["notes"]]
     lines += [f"  verified: {_verified(v)}" for v in found["verified"] or ()]
     return "\n".join(lines)
+
+
+def _loop(loop: dict[str, Any]) -> str:
+    most = f"{loop['steps']} steps" if loop["steps"] is not None else "steps"
+    often = f"{most if loop['steps'] is None else 'at most ' + most}, as data says" if loop["open"] else most
+    return f"{loop['name']} ({often} of {len(loop['operators'])} operators, from {loop['operators'][0]})"
 
 
 def _grouped(number: int) -> str:
