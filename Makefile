@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # how many processes the tests use; tests are single-threaded
 JOBS ?= 2
 
-.PHONY: demo test test-all check lint format bench bench-latency quality clean system-packages
+.PHONY: demo test test-all ecosystems check lint format bench bench-latency quality clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/python -m examples.demo
@@ -18,6 +18,12 @@ test: $(DEV_STAMP) system-packages
 
 test-all: $(DEV_STAMP) system-packages
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# generated folders built by PlatformIO and read by the IDF Component Manager: in an environment of their own
+ecosystems: $(DEV_STAMP)
+	test -d .venv-ecosystems || $(PYTHON) -m venv .venv-ecosystems
+	.venv-ecosystems/bin/pip install --quiet --disable-pip-version-check platformio scons idf-component-manager pykwalify
+	$(BIN)/python -m pytest tests/test_drop_in.py tests/test_drop_in_tools.py
 
 # before each commit
 check: lint

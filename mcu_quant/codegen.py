@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from mcu_quant import bare, formats
+from mcu_quant import bare, ecosystems, formats
 from mcu_quant.c_text import Lines, Names, comment, float_literal
 from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.interface import interface
@@ -99,6 +99,8 @@ class Context:
     frame: str = ""
     version: str = ""
     audio: AudioFacts | None = None
+    #: build systems of others that the folder fits into (`ecosystems.names`)
+    ecosystems: tuple[str, ...] = ()
     #: the board's id, and where a program of our own lies on it; None where it has no place for one
     board_id: str = "none"
     layout: bare.Layout | None = None
@@ -136,6 +138,13 @@ def library_files(functions: Iterable[str], isa: str) -> dict[str, Path]:
         for included in re.findall(r'^#include "([^"]+)"', path.read_text(), flags=re.M):
             queue.append(_header_index()[included])
     return dict(sorted(found.items()))
+
+
+@cache
+def text_hash(function: str, isa: str) -> str:
+    """Eight hexadecimal digits of everything a function is compiled from: equal where it may be shared."""
+    texts = [p.read_bytes() for name, p in library_files([function], isa).items() if name != "mq_names.h"]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:8]
 
 
 def header_of(function: str) -> str:
@@ -330,6 +339,7 @@ class _Writer:
                 "onnx": comment(n.removesuffix("@output")),
                 "type": self.program.edges[n].type.storage.c_type,
                 "bytes": self.program.edges[n].type.storage.bytes,
+                "rust": ecosystems.RUST_TYPES[self.program.edges[n].type.storage.c_type],
                 "size": self.program.edges[n].type.size,
                 "shape": "][".join(map(str, self.program.edges[n].type.shape)) or "1",
             }
@@ -389,6 +399,9 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
     made |= {f"mq/{name}": path.read_text() for name, path in library.items() if name != "mq_names.h"}
     made |= {f"selftest/{path.name}": path.read_text() for path in _selftest_files(context)}
     made |= {f"{prefix}.c": schedule, "mq/mq_crc32.h": _header_index()["mq_crc32.h"].read_text()}
+    if context.audio:
+        made |= stream_files(prefix, values["outputs"])
+    made |= ecosystems.files(context.ecosystems, values, _render)
     made["selftest/interface.json"] = json.dumps(interface(program, memory, prefix), indent=1) + "\n"
     return dict(sorted(made.items()))
 
@@ -410,6 +423,17 @@ def weights_crc32(program: Program) -> int:
     return crc
 
 
+def stream_files(prefix: str, outputs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The real-time skeleton around a model that takes samples: `outputs` are rows as `model.h.j2` has them."""
+    values = {"prefix": prefix, "upper": prefix.upper(), "outputs": outputs, "plays": _plays(outputs)}
+    made = {f"{prefix}_stream.{kind}": _render(f"stream.{kind}.j2", values) for kind in ("c", "h")}
+    return made | {"mq/mq_ring.h": _header_index()["mq_ring.h"].read_text()}
+
+
+def _plays(outputs: Sequence[Mapping[str, Any]]) -> bool:
+    return any(p["name"] == "audio_out" for p in outputs)
+
+
 def readme(program: Program, memory: MemoryPlan, context: Context) -> str:
     """The folder's README.md: the only file that quotes `context.facts` and `context.operators`."""
     return _render("README.md.j2", _values(program, memory, context))
@@ -424,7 +448,8 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
     writer = _Writer(program, memory, context.prefix, Names(c.operator for c in program.calls))
     inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
     functions = library_functions(program)
-    library = library_files(functions, program.isa)
+    library = [f"mq/{name}" for name in library_files(functions, program.isa) if name.endswith(".c")]
+    parts = ("", "_weights", "_check", *(["_stream"] if context.audio else []))
     return {
         "context": context,
         "prefix": context.prefix,
@@ -444,9 +469,13 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "start_source": bare.start_files(context.compiler)[0].name,
         "resets": writer.resets(),
         "usage": _usage(context.prefix, memory, [p["name"] for p in inputs + outputs]),
-        "functions": functions,
+        "functions": [{"name": f, "shared": f"{f}_{text_hash(f, program.isa)}"} for f in functions],
         "kernel_headers": sorted({header_of(f) for f in functions}),
-        "library_sources": [n for n in library if n.endswith(".c")],
+        "sources": [*(f"{context.prefix}{part}.c" for part in parts), *library],
+        "public": [f"{context.prefix}{part}.h" for part in ("", "_stream")[: 2 if context.audio else 1]],
+        "stream": context.audio is not None,
+        "plays": _plays(outputs),
+        "names": [p["name"] for p in outputs],
         "vectors": _vector_rows(context.vectors, writer),
         "frames": context.vectors.frames,
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mcu_quant import boards, ops, texts
+from mcu_quant import boards, ecosystems, ops, texts
 from mcu_quant.api import folder, planning, rewrites, stages
 from mcu_quant.api.assemble import Job, assemble, verify
 from mcu_quant.api.folder import MANIFEST, PAGE, PLAN, REPORT, Manifest
@@ -209,6 +209,8 @@ class BuildRequest:
     data: Path | None = None
     verify: bool = False
     planning: Planning = field(default_factory=Planning)
+    #: build systems of others that the folder shall fit into (`ecosystems.chosen`)
+    ecosystem: str = "all"
 
     @property
     def command(self) -> str:
@@ -223,6 +225,7 @@ class BuildRequest:
         words += ["--verify"] if self.verify else []
         words += ["--pipeline", source.pipeline] if source.pipeline else []
         words += ["--audio"] if source.audio else []
+        words += ["--ecosystem", self.ecosystem] if self.ecosystem != "all" else []
         words += [w for n, v in source.bind.items() for w in ("--bind", f"{n}={v}")]
         words += [w for o, i in source.states for w in ("--state", f"{o}:{i}")]
         words += [w for n in source.stream for w in ("--stream", n)]
@@ -251,11 +254,12 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     """
     problems = Problems()
     problems.attempt(lambda: folder.check_target(request.output, request.precision.plan))
+    around = problems.attempt(lambda: ecosystems.chosen(request.ecosystem))
     found = problems.attempt(lambda: _model_and_board(request.source, request.board, progress))
     problems.raise_all()
     assert found is not None
     model, board = found
-    assert board is not None
+    assert board is not None and around is not None
     target = stages.target(board)
     if request.verify:
         progress("verifying rewrites")
@@ -266,7 +270,7 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     progress("comparing with onnxruntime")
     verified = verify(model, lowered, planned.clips)
     progress(f"generating code and linking it for {board.id}")
-    job = Job(model, board, planned.plan, verified, request.command, planned.diagnostics)
+    job = Job(model, board, planned.plan, verified, request.command, planned.diagnostics, around)
     assembled = assemble(job)
     reports = {REPORT: _json(assembled.report), PAGE: render([assembled.report], "html")}
     files = {**assembled.files, PLAN: plans.to_toml(planned.plan), **reports}

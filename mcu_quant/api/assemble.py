@@ -131,6 +131,8 @@ class Job:
     verified: Verified
     command: str
     diagnostics: tuple[Diagnostic, ...] = ()
+    #: build systems of others that the folder shall fit into
+    ecosystems: tuple[str, ...] = ()
 
 
 def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
@@ -141,7 +143,7 @@ def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
     """
     model, board, verified = job.model, job.board, job.verified
     program, memory = verified.lowered.program, verified.lowered.memory
-    context = _context(model, board, job.plan, job.command, verified.vectors)
+    context = _context(model, board, job.plan, job.command, verified.vectors, job.ecosystems)
     sources = codegen.generate(program, memory, context)
     sizes = sizes or _measured(sources, board)
     estimate = cost.estimate(program, board, model.budget_ms)
@@ -186,7 +188,14 @@ def linked(model: Model, board: Board, plan: PrecisionPlan, lowered: Lowered) ->
     return _measured(sources, board)
 
 
-def _context(model: Model, board: Board, plan: PrecisionPlan, command: str, vectors: Vectors) -> Context:
+def _context(
+    model: Model,
+    board: Board,
+    plan: PrecisionPlan,
+    command: str,
+    vectors: Vectors,
+    ecosystems: tuple[str, ...] = (),
+) -> Context:
     return Context(
         prefix=_prefix(model.graph.name),
         model=model.file.name,
@@ -199,6 +208,7 @@ def _context(model: Model, board: Board, plan: PrecisionPlan, command: str, vect
         frame=_frame(model),
         version=VERSION,
         audio=_audio(model),
+        ecosystems=ecosystems,
         board_id=board.id,
         layout=bare.layout(board),
     )

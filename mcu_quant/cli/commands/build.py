@@ -28,6 +28,13 @@ from mcu_quant.cli import failures, goals, options, output
 @click.option(
     "-o", "--output", "target", type=options.FILE, metavar="DIR", help="The folder.  [default: build/MODEL-BOARD]"
 )
+@click.option(
+    "--ecosystem",
+    default="all",
+    show_default=True,
+    metavar="NAMES",
+    help="Whose build systems the folder fits into besides CMake: zephyr,arduino,..., all or none.",
+)
 @options.report_format
 @options.save_repro
 def command(
@@ -45,6 +52,7 @@ def command(
     stream: tuple[str, ...],
     audio: bool,
     target: Path | None,
+    ecosystem: str,
     fmt: str,
     **asked: Any,
 ) -> int:
@@ -61,7 +69,7 @@ def command(
     wanted = goals.planning(**asked)
     goals.conflicts(preset, plan, wanted)
     precision = options.precision_request(preset, plan, edits)
-    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted)
+    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted, ecosystem)
     with output.progress() as progress:
         made = api.build(request, progress)
     click.echo(render([made.report], fmt), nl=False)
