@@ -26,6 +26,7 @@ from mcu_quant.frontend.convert import canonicalise, raw_graph, without_empty_po
 from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
 from mcu_quant.frontend.integer_products import in_qdq_form
+from mcu_quant.frontend.lengths import by_steps
 from mcu_quant.frontend.loops import unfold
 from mcu_quant.frontend.read import checked, opset, read
 from mcu_quant.frontend.states import Pairing, pair
@@ -125,6 +126,9 @@ def _imported(
     prepare(model)
     bindings = bind_inputs(model, bind, pipeline)
     folded = fold(model)
+    stepped = by_steps(model)
+    if stepped:
+        fold(model)
     unfolded = unfold(model)
     raw, problems = raw_graph(model, name)
     raw = unfolded.finish(raw)
@@ -133,7 +137,7 @@ def _imported(
     graph, more = canonicalise(raw, opset(proto))
     problems += [unfolded.refused.get(d.where, d) if d.code == "MQ107" else d for d in more]
     raise_errors(root_causes(raw, problems))
-    graph = replace(graph, rewrites=(*unfolded.rewrites, *graph.rewrites))
+    graph = replace(graph, rewrites=(*stepped, *unfolded.rewrites, *graph.rewrites))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
     return Imported(graph, bindings, (), tuple(notes), empty=empty)
 

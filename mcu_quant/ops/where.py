@@ -69,7 +69,8 @@ def _exact(condition: Array, a: Array, b: Array, p: dict[str, Any]) -> Array:
 
 
 for _bits in (8, 16, 32, 64):
-    register_kernel(Kernel(f"mq_where_{_bits}", "layout", counts=_counts, exact=_exact))
+    inplace = (("a", "y"), ("b", "y"))
+    register_kernel(Kernel(f"mq_where_{_bits}", "layout", counts=_counts, exact=_exact, inplace=inplace))
 
 
 def _lower(op: Operator, lo: Lowering) -> None:

@@ -39,7 +39,10 @@ _WITHIN_ONE = (
     "Sin",
 )
 #: Operators that move values, or leave them out.
-_MOVES = ("Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "ScatterND", "Where", "Expand")
+_MOVES = (
+    *("Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "ScatterND", "Where", "Expand"),
+    *("LoopStart", "LoopResult", "LoopSlice", "LoopStack"),
+)
 
 #: Functions that ONNX has in recurrent layers only.
 _OWN = {
@@ -151,6 +154,7 @@ def starts_within_one(op: Operator, graph: Graph) -> str | None:
     """
     makers, pending, seen = graph.producer(), [op.input(5)], {""}
     after = {p.input: p.output for s in graph.states for p in s.pieces}
+    after |= {before: new for loop in graph.loops for before, new in loop.carried}
     while pending:
         name = pending.pop()
         maker = makers.get(name)
@@ -159,7 +163,9 @@ def starts_within_one(op: Operator, graph: Graph) -> str | None:
         seen.add(name)
         if name in after:
             pending.append(after[name])
-        elif name in graph.constants and np.abs(graph.constants[name]).max(initial=0.0) > 1.0:
+        if name in after and maker is None:
+            continue
+        if name in graph.constants and np.abs(graph.constants[name]).max(initial=0.0) > 1.0:
             return f"its initial state is beyond 1 ({name})"
         elif maker and maker.op not in _MOVES:
             return f"its initial state comes from {maker.name} ({maker.op}) and may be beyond 1"
@@ -298,7 +304,9 @@ def constant_weights(op: Operator, graph: Graph) -> str | None:
 
 
 def constant_lengths(op: Operator, graph: Graph) -> str | None:
-    """sequence_lens is absent or constant, with lengths from 1 to the number of steps."""
+    """Constant sequence_lens are lengths from 1 to the number of steps; those known at run time only need constant
+    weights and opset 9: the layer then runs step by step in a loop.
+    """
     name = op.input(4)
     if not name:
         return None
