@@ -1,6 +1,6 @@
 """Tests of the latency estimate against published measurements: writes bench/latency.json and docs/latency.md.
 
-    python -m bench.latency [--coremark DIR]      also `make bench-latency`
+    python -m bench.latency [--coremark DIR] [--cmsis-nn DIR]      also `make bench-latency`
 
 The kernels that were measured are not ours, so that each test is of one part of the estimate: the form (classes of
 operators, each with its cost per multiply-accumulate), the timing of a core, the transfer from core to core, reading
@@ -22,19 +22,24 @@ from typing import Any
 import numpy as np
 
 from bench import coremark, latency_page
-from mcu_quant import boards, timing
+from bench import networks as cmsis_networks
+from mcu_quant import boards, cost, timing
 from mcu_quant.ir import Array
-from mcu_quant.timing import Coefficients, Percent
+from mcu_quant.timing import Percent
 
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "latency.json"
 PAGE = HERE.parent / "docs" / "latency.md"
 #: CoreMark as it was counted last, for runs without a checkout of it.
 COREMARK = HERE / "coremark.json"
+#: And CMSIS-NN on the networks of MLPerf Tiny.
+NETWORKS = HERE / "networks.json"
 CLASSES = ("conv", "depthwise", "dense")
-#: Our kernel of each class, whose costs on two cores are compared.
-KERNELS = {"conv": "mq_conv_s8", "depthwise": "mq_depthwise_s8", "dense": "mq_fully_connected_s8"}
 FITTED, HELD_OUT = "fitted", "held out"
+#: The board on which every library was measured.
+ORIGIN = "nucleo_l4r5zi"
+#: The library that factors of boards and the reading of flash were taken from.
+FITS = "Bosch HALE"
 
 
 @dataclass(frozen=True)
@@ -111,12 +116,15 @@ def by_class() -> Iterator[Case]:
     """Each library's own cost per class, from three models: predicts the fourth, where it has all classes."""
     for library in published()["library"]:
         board = library["board"]
+        if library.get("fused"):
+            continue
         for held in ("vww", "kws"):
             others = [m for m in library["ms"] if m != held]
             estimate = float(np.dot(per_mac(library, others), _macs(held)))
-            range_ = _core(_core_of(board)).error_pct
+            range_ = _range_on(board)
             name = f"{library['name']}, {held} from {', '.join(others)}"
-            yield _case("classes", name, board, _cycles(library, held), estimate, range_, HELD_OUT, "calibrated")
+            status = str(cost.status(_core(_core_of(board)), boards.load(board, calibrated=False)))
+            yield _case("classes", name, board, _cycles(library, held), estimate, range_, HELD_OUT, status)
 
 
 def recurrent() -> Iterator[Case]:
@@ -149,33 +157,77 @@ def same_loop() -> Iterator[Case]:
         yield _case("counted", name, about["board"], truth, each * model["macs"], range_, HELD_OUT, "calibrated")
 
 
-def _each(kernel: str, core: str) -> Coefficients:
-    return timing.table().kernels[kernel, "dsp", core].cycles
+#: Where the reading of flash was taken from such a case.
+FLASH_FROM = (("ek_ra8d1", "ad"),)
+#: Cores whose timing was chosen with that library's times in view.
+CHOSEN_WITH = ("cortex-m33",)
+
+
+@cache
+def networks() -> Mapping[str, Mapping[str, Sequence[Sequence[Any]]]]:
+    """Layers of CMSIS-NN per core and network, as bench/networks.py priced them."""
+    found: dict[str, dict[str, list[list[Any]]]] = json.loads(NETWORKS.read_text())
+    return found
+
+
+def _priced(core: str, model: str) -> float:
+    return float(sum(row[1] for row in networks()[core][model]))
 
 
 def transferred() -> Iterator[Case]:
-    """A library's cost per class on one core, times the ratio that our kernels have, predicts it on another core."""
-    libraries = [x for x in published()["library"] if "ms_weights_in_ram" in x]
-    origin = next(x for x in libraries if _core_of(x["board"]) == "cortex-m4")
-    costs = per_mac(origin, list(origin["ms"]))
-    for library in libraries:
-        if library is origin:
+    """A library's time for a network on one core, times the ratio that CMSIS-NN has there, predicts another core."""
+    for library in published()["library"]:
+        mine = (x for x in published()["library"] if x["name"] == library["name"] and x["board"] == ORIGIN)
+        origin = next(mine, None)
+        if origin is None or library is origin:
             continue
-        core = _core_of(library["board"])
-        ratios = np.array([_each(k, core).mac / _each(k, "cortex-m4").mac for k in KERNELS.values()])
-        # a dense layer reads each weight once, from flash: the part of its cost that is not the core's
-        flash = np.array([0.0, 0.0, _flash(origin["board"])])
-        there = (costs - flash) * ratios + np.array([0.0, 0.0, _flash(library["board"])])
-        range_ = _core(core).error_pct
+        board, core = library["board"], _core_of(library["board"])
+        factor = boards.load(board, calibrated=False).clock.cycles_factor
         for model in library["ms"]:
-            name = f"{library['name']}, {model} from {origin['board']}"
-            estimate = float(np.dot(there, _macs(model)))
-            truth = _cycles(library, model)
-            yield _case("core to core", name, library["board"], truth, estimate, range_, HELD_OUT, "transferred")
+            # a dense layer reads each weight once, from flash: the part of its cost that is not the core's
+            once = _macs(model)[CLASSES.index("dense")]
+            computed = _cycles(origin, model) - once * _flash(ORIGIN)
+            ratio = factor * _priced(core, model) / _priced(_core_of(ORIGIN), model)
+            fits = library["name"] == FITS and (core in CHOSEN_WITH or factor != 1)
+            used = FITTED if fits else HELD_OUT
+            name = f"{library['name']}, {model} from {ORIGIN}"
+            estimate = computed * ratio + once * _flash(board)
+            yield _on_board("core to core", name, library, model, estimate, used)
+
+
+def library_counted() -> Iterator[Case]:
+    """CMSIS-NN, counted and priced, with its weights read from flash: nothing is fitted. Frameworks add their own."""
+    for library in published()["library"]:
+        if not library.get("counted"):
+            continue
+        found = boards.load(library["board"], calibrated=False)
+        memory = cost.Memory.of(_core(found.core.name), found)
+        for model in library["ms"]:
+            rows = networks()[found.core.name][model]
+            read = sum(memory.bytes_read(row[2], row[3]) for row in rows)
+            estimate = _priced(found.core.name, model) * found.clock.cycles_factor + read * memory.cycles_per_byte
+            used = FITTED if (found.id, model) in FLASH_FROM else HELD_OUT
+            yield _on_board("counted", f"{library['name']}, {model}", library, model, estimate, used)
+
+
+def _on_board(test: str, name: str, library: Mapping[str, Any], model: str, estimate: float, used: str) -> Case:
+    found = boards.load(library["board"], calibrated=False)
+    core = _core(found.core.name)
+    status = str(cost.status(core, found))
+    range_ = cost.core_range(core, found)
+    return _case(test, name, found.id, _cycles(library, model), estimate, range_, used, status)
 
 
 def _flash(board: str) -> float:
-    return boards.load(board).program_memory.read_cycles_per_byte or 0.0
+    """Cycles of reading a byte where the program lies, as a report on the board has it."""
+    found = boards.load(board, calibrated=False)
+    return cost.Memory.of(_core(found.core.name), found).cycles_per_byte
+
+
+def _range_on(board: str) -> Percent:
+    """The range of a report on the board, without that of its kernels."""
+    found = boards.load(board, calibrated=False)
+    return cost.core_range(_core(found.core.name), found)
 
 
 def coremarks(counted: Mapping[str, float]) -> Iterator[Case]:
@@ -194,14 +246,14 @@ def weights() -> Iterator[Case]:
         for model, ms in library.get("ms_weights_in_ram", {}).items():
             board = library["board"]
             estimate = ms * library["mhz"] * 1e3 + _flash(board) * sum(_macs(model))
-            range_ = _core(_core_of(board)).error_pct
+            range_ = _range_on(board)
             name = f"{library['name']}, {model}: weights in flash, from weights in RAM"
             yield _case("flash", name, board, _cycles(library, model), estimate, range_, FITTED, "calibrated")
 
 
 def cases(counted: Mapping[str, float]) -> list[Case]:
     """All of them, the worst first."""
-    parts = (by_class(), recurrent(), same_loop(), transferred(), coremarks(counted), weights())
+    parts = (by_class(), recurrent(), same_loop(), library_counted(), transferred(), coremarks(counted), weights())
     return sorted((c for part in parts for c in part), key=lambda c: -abs(c.error_pct))
 
 
@@ -216,7 +268,10 @@ def as_dict(case: Case) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="The latency estimate against published measurements.")
     parser.add_argument("--coremark", type=Path, metavar="DIR", help="count CoreMark again, from a checkout of it")
+    parser.add_argument("--cmsis-nn", type=Path, metavar="DIR", help="count CMSIS-NN again, from a checkout of it")
     given = parser.parse_args()
+    if given.cmsis_nn:
+        NETWORKS.write_text(cmsis_networks.rendered(cmsis_networks.everything(given.cmsis_nn)))
     if given.coremark:
         COREMARK.write_text(json.dumps(coremark.everything(given.coremark), indent=1) + "\n")
     found = cases(json.loads(COREMARK.read_text()))

@@ -80,6 +80,10 @@ class ClockPoint:
     name: str
     hz: int
     flash_wait_states: int | None = None
+    #: core clock over the clock that wait states are counted in
+    bus_divider: int = 1
+    #: core cycles per cycle of the core's table, where a board was measured to take more
+    cycles_factor: float = 1.0
     note: str = ""
 
 
@@ -97,6 +101,11 @@ class MemoryRegion:
     reserved_bytes: int = 0
     #: core cycles to read one byte once, in order, on top of the load instruction; None if nobody measured it
     read_cycles_per_byte: float | None = None
+    #: bytes that one access brings
+    line_bytes: int | None = None
+    serial_hz: int | None = None
+    serial_bits: int | None = None
+    serial_overhead: int | None = None
     note: str = ""
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mcu_quant import ops
-from mcu_quant.boards import Board
+from mcu_quant.boards import Board, ClockPoint, MemoryRegion
 from mcu_quant.calibration import Calibration, Fitted
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.ops import Counts, Kernel
@@ -217,6 +217,7 @@ def estimate(
     core = table().cores[board.core.name]
     memory = Memory.of(core, board)
     fitted = None if board.calibration is None else board.calibration.fitted
+    core = replace(core, factor=core.factor * board.clock.cycles_factor) if fitted is None else core
     calls = tuple(
         _call_cost(program, call, known[call.kernel], core, memory, fitted).repeated(program.times(i), memory)
         for i, call in enumerate(program.calls)
@@ -233,7 +234,7 @@ def estimate(
         arena_memory=board.arena_memory.name,
         calls=calls,
         budget_ms=budget_ms,
-        error_pct=_error(core, calls, board, supported),
+        error_pct=_error(core, calls, board),
         status=supported,
         why=tuple(_reasons(core, calls, board, supported)),
         assumptions=tuple(_assumptions(program, board)),
@@ -248,27 +249,52 @@ def priced_name(call: Call) -> str:
     return "+".join(dict.fromkeys([call.kernel, *(name for name in symbols if name != "NULL")]))
 
 
+#: A line of flash holds the core up for its wait states and half as many again (what is between two reads): four boards
+#: on which weights were moved to RAM took 1.2 to 1.7 times the wait states.
+WAIT_FACTOR = 1.5
+
+
 @dataclass(frozen=True)
 class Memory:
-    """Where constants are read from: cycles per byte on top of the load, and the largest cache in front of it."""
+    """Where constants are read from: cycles per byte on top of the load, and the largest cache in front of it.
+
+    `origin` says where the cycles come from: measured, modelled (from wait states and lines), or taken from the core's
+    table for memory of that kind.
+    """
 
     cycles_per_byte: float
     cache_bytes: int
+    origin: str
 
     @staticmethod
     def of(core: CoreEntry, board: Board) -> Memory:
-        """Measured on this board, else what the core's entry takes for such a memory; nothing for RAM."""
+        """Measured on this board, else from the facts of its memory, else what the core's entry takes; none for RAM."""
+        cache = max((c.bytes for c in board.caches if c.kind != "instruction"), default=0)
         region = board.program_memory
-        per_byte = region.read_cycles_per_byte
         if board.calibration is not None:
-            per_byte = board.calibration.fitted.read_cycles_per_byte
-        if per_byte is None:
-            per_byte = core.read_cycles_per_byte.get(region.kind, 0.0)
-        return Memory(per_byte, max((c.bytes for c in board.caches if c.kind != "instruction"), default=0))
+            return Memory(board.calibration.fitted.read_cycles_per_byte, cache, "measured")
+        if region.read_cycles_per_byte is not None:
+            return Memory(region.read_cycles_per_byte, cache, "measured")
+        modelled = read_cycles_per_byte(region, board.clock)
+        if modelled is not None:
+            return Memory(modelled, cache, "modelled")
+        return Memory(core.read_cycles_per_byte.get(region.kind, 0.0), cache, "table")
 
     def bytes_read(self, constant_bytes: int, passes: int) -> int:
         """Reading all constants so many times: once only, if they stay in the cache."""
         return constant_bytes * (1 if constant_bytes <= self.cache_bytes else passes)
+
+
+def read_cycles_per_byte(region: MemoryRegion, clock: ClockPoint) -> float | None:
+    """Cycles of reading flash in order, from its wait states and lines, or from its serial bus; None if not known."""
+    if region.line_bytes is None:
+        return None
+    if region.serial_hz and region.serial_bits and region.serial_overhead is not None:
+        clocks = region.serial_overhead + 8 * region.line_bytes / region.serial_bits
+        return clocks * clock.hz / region.serial_hz / region.line_bytes
+    if clock.flash_wait_states is None or region.kind != "flash":
+        return None
+    return WAIT_FACTOR * clock.flash_wait_states * clock.bus_divider / region.line_bytes
 
 
 def _call_cost(
@@ -325,7 +351,7 @@ def status(core: CoreEntry, board: Board) -> Status:
     return Status.TRANSFERRED if core.measured_on else Status.NONE
 
 
-def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status: Status) -> Percent:
+def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board) -> Percent:
     """The range of the core, widened by those of the calls' coefficients, by transfer and by serial flash.
 
     Coefficients are off in both directions and independently, so that the sum of many calls is nearer than each; calls
@@ -333,8 +359,13 @@ def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status: S
     """
     if board.calibration is not None:
         return _widen(MEASURED_ERROR_PCT, _of_coefficients(calls))
-    found = _widen(core.error_pct, _of_coefficients(calls))
-    if status is Status.TRANSFERRED:
+    return _widen(core_range(core, board), _of_coefficients(calls))
+
+
+def core_range(core: CoreEntry, board: Board) -> Percent:
+    """The range of a core on a board, without that of the kernels."""
+    found = core.error_pct
+    if status(core, board) is Status.TRANSFERRED:
         found = _widen(found, table().transferred_error_pct)
     return _widen(found, table().xip_error_pct) if board.program_memory.kind == "xip" else found
 
@@ -409,6 +440,14 @@ def _assumptions(program: Program, board: Board) -> Iterator[str]:
         elif loop.condition or loop.limit:
             yield f"the loop {loop.name} runs all of its {loop.count} steps: data may end it earlier"
     yield f"weights in {board.program_memory.name}, working memory in {board.arena_memory.name}"
+    memory = Memory.of(table().cores[board.core.name], board)
+    how = {
+        "measured": "measured",
+        "modelled": "from its wait states and lines",
+        "table": "as such memory on such cores",
+    }
+    if memory.cycles_per_byte:
+        yield f"reading weights takes {memory.cycles_per_byte:.2g} cycles per byte ({how[memory.origin]})"
     if program.isa == board.kernel_isa:
         yield f"{program.isa} kernels, compiled with -O2"
     else:

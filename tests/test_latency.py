@@ -17,7 +17,7 @@ from mcu_quant.ops import Counts, Sample, given
 # --- prices --------------------------------------------------------------------------------------------------------
 
 
-def priced(core: str, *listing: tuple[str, str], times: int = 1, left: int = 0) -> float:
+def priced(core: str, *listing: tuple[str, str] | tuple[str, str, bool], times: int = 1, left: int = 0) -> float:
     """Cycles of instructions in a row, the last of which branches away `left` times."""
     program = {2 * i: Instruction(*one) for i, one in enumerate(listing)}
     rows = [[address, times, left if address == max(program) else 0] for address in program]
@@ -32,6 +32,16 @@ def test_loads_in_a_row_overlap_on_a_cortex_m4_and_branches_refill_the_pipeline(
     assert priced("cortex-m4", ("add", "r0, r1, r2"), ("bne", "0"), times=10, left=9) == 20 + 2 * 9
     assert priced("cortex-m4", ("push", "{r4, r5, r6, lr}")) == 5
     assert priced("cortex-m4", ("vldmia", "r0!, {s0-s3}")) == 5
+
+
+def test_a_cortex_m33_issues_two_short_instructions_and_waits_for_what_it_loads() -> None:
+    add, sub = ("adds", "r0, r1, r2", True), ("subs", "r3, r4, r5", True)
+    assert priced("cortex-m33", add, sub) == 1
+    assert priced("cortex-m33", add, ("subs", "r3, r0, r5", True)) == 2
+    assert priced("cortex-m33", add, ("sub", "r3, r4, r5", False)) == 2
+    assert priced("cortex-m33", add, sub, add) == 2
+    assert priced("cortex-m33", ("ldr", "r0, [r1]", True), ("smlad", "r3, r4, r5, r3", False)) == 2
+    assert priced("cortex-m33", ("ldr", "r0, [r1]", True), ("smlad", "r3, r0, r5, r3", False)) == 3
 
 
 def test_two_issue_slots_take_what_does_not_depend() -> None:
@@ -101,9 +111,21 @@ def test_recorded_cases_are_what_the_tables_give() -> None:
 
 def test_nine_of_ten_held_out_measurements_are_inside_their_range() -> None:
     held = [c for c in cases() if c.used == latency.HELD_OUT]
-    assert len(held) >= 20
+    assert len(held) >= 130
     assert sum(c.covered for c in held) >= 0.9 * len(held)
-    assert [c.case[:13] for c in held if not c.covered] == ["X-CUBE-AI 9.0", "X-CUBE-AI 9.0"]
+    # those outside are the ones that docs/latency.md explains
+    assert {c.case.split(",")[0] for c in held if not c.covered} == {
+        "X-CUBE-AI 9.0",
+        "Plumerai 2022",
+        "Plumerai 2023.05",
+    }
+
+
+def test_most_networks_are_within_10_percent_from_one_core_to_another() -> None:
+    errors = [abs(c.error_pct) for c in cases() if c.test == "core to core" and c.used == latency.HELD_OUT]
+    assert len(errors) > 70
+    assert np.median(errors) < 10
+    assert np.mean(np.array(errors) <= 20) > 0.75
 
 
 def test_half_of_the_held_out_measurements_are_within_the_aims() -> None:

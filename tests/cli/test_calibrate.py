@@ -13,7 +13,7 @@ def log(built, tmp_path, monkeypatch):
     monkeypatch.setenv("MCU_QUANT_CALIBRATIONS", str(tmp_path / "home"))
     report = json.loads((built / "report.json").read_text())
     manifest = json.loads((built / "manifest.json").read_text())
-    model = next(n for n in manifest["files"] if n.endswith("_weights.c")).removesuffix("_weights.c")
+    model = next(n for n in manifest["files"] if n.endswith("_weights.c") and "/" not in n).removesuffix("_weights.c")
     steps = {i: Measured(2 * c["cycles"]) for i, c in enumerate(report["memory"]["calls"])}
     schedule = manifest["files"][f"{model}.c"][:16]
     hz = report["target"]["clock_hz"]
