@@ -31,6 +31,7 @@ from mcu_quant.api.planning import Planning
 from mcu_quant.api.stages import Model
 from mcu_quant.compare import Reference
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.interpret import Stream
 from mcu_quant.lower import lower
 from mcu_quant.precision.goal import Goal
 from mcu_quant.precision.plan import PrecisionPlan
@@ -163,9 +164,11 @@ def _auc(labels: Any, scores: Any) -> float:
 
 
 def keywords(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
-    """Judge by the output's SNR, pooled over clips, and by how often the largest class is the same."""
+    """Judge by the SNR of the logits, pooled over clips, and by how often the largest class is the same."""
     (one,), (plan,) = models, plans
-    floats, quantised = one.reference(), one.planned(plan)
+    floats, quantised = Stream(one.model.graph), ProgramSession(one.program(plan))
+    logits = _logits(one)
+    held = quantised.program.holds[logits]
     found: Losses = {"agree": [], "signal": [], "noise": [], "margin_of_flips": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = _varied(Path(scratch), clips)
@@ -173,7 +176,8 @@ def keywords(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int
             for step in (floats, quantised):
                 step.reset()
             frame = list(clip)[-1]
-            a, b = (np.ravel(step(frame)[0]).astype(float) for step in (floats, quantised))
+            quantised.run(None, frame)
+            a, b = (np.ravel(v).astype(float) for v in (floats.run(frame, [logits])[logits], quantised.tap(held)))
             found["agree"].append(float(np.argmax(a) == np.argmax(b)))
             found["signal"].append(float(a @ a))
             found["noise"].append(float((a - b) @ (a - b)))
@@ -181,6 +185,15 @@ def keywords(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int
             if np.argmax(a) != np.argmax(b):
                 found["margin_of_flips"].append(float(top[-1] - top[-2]))
     return found
+
+
+def _logits(one: Setup) -> str:
+    """What the model's softmax reads, or its output where it has none."""
+    producer = one.model.graph.producer()
+    edge = one.outputs[0]
+    while ops.spec(op := producer[edge]).carries or op.op == "Softmax":
+        edge = op.inputs[0]
+    return edge
 
 
 def _varied(folder: Path, clips: int | None) -> Path:
@@ -203,8 +216,9 @@ def _varied(folder: Path, clips: int | None) -> Path:
 
 
 def bytes_of(program: Program) -> int:
-    """Weights and state."""
-    return program.weights_bytes + sum(program.edges[s.edge].type.bytes for s in program.states)
+    """Weights, what is kept per row of them, and state; not the curves of gates, which are code."""
+    curves = sum(c.bytes for c in program.constants.values() if c.name.startswith("gates:"))
+    return program.weights_bytes - curves + sum(program.edges[s.edge].type.bytes for s in program.states)
 
 
 def shares(program: Program) -> dict[str, float]:

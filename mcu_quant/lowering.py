@@ -6,7 +6,7 @@ another format. `lower.py` drives it; operators (`mcu_quant/ops`) use it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from mcu_quant.call_list import CallList
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, StatePiece
-from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
+from mcu_quant.precision.plan import Columns, OperatorPlan, PrecisionPlan, Range
 from mcu_quant.program import (
     Access,
     Argument,
@@ -84,6 +84,7 @@ class Lowering:
         self._edges: dict[str, Edge] = {}
         self._constants: dict[str, PackedConstant] = {}
         self._converted: dict[tuple[str, str, QuantParams | None], str] = {}
+        self._made: dict[tuple[object, ...], str] = {}
         self._constant_quant: dict[str, QuantParams | None] = {}
         self._pieces: dict[str, StatePiece] = {p.input: p for s in graph.states for p in s.pieces}
         self._carried = {before: after for loop in graph.loops for before, after in loop.carried}
@@ -129,6 +130,16 @@ class Lowering:
         """What the plan knows of the inputs that a weight matrix is multiplied with (see `rounding`)."""
         return self.plan.moments.get(edge)
 
+    def columns_of(self, edge: str) -> Columns | None:
+        """How the plan evens out the inputs of a weight matrix, if it does."""
+        return self.plan.columns.get(edge)
+
+    def once(self, key: tuple[object, ...], make: Callable[[], str]) -> str:
+        """The edge that `make` makes; the same one wherever the same key is asked for."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
     def is_constant(self, edge: str) -> bool:
         """Is the value of an edge known before a frame arrives?"""
         return edge in self.graph.constants
@@ -154,7 +165,12 @@ class Lowering:
         if (own := self.own_scale(edge, fmt)) is not None:
             return own
         r = self.range(edge)
-        return formats.get(fmt).params(r.low, r.high)
+        return self.params(r.low, r.high, fmt)
+
+    def params(self, low: float, high: float, fmt: str) -> QuantParams | None:
+        """The scale that covers a calibrated range in a format, with the plan's headroom where it has 16 bits."""
+        more = self.plan.headroom if fmt == "s16" else 1.0
+        return formats.get(fmt).params(more * low, more * high)
 
     def own_scale(self, edge: str, fmt: str) -> QuantParams | None:
         """The scale that the model itself gives an edge in a format."""
@@ -207,11 +223,12 @@ class Lowering:
         """An edge in s8 with the scale of this frame, and that scale (one f32), found where the edge is converted."""
         source = self.read(edge, "f32") if self.stored(edge).storage.integer else Buffer(edge, Access.READ)
         assert isinstance(source, Buffer)
-        quant = QuantParams(self.range(edge).magnitude / formats.get("s8").maximum, kind=ScaleKind.FRAME)
+        largest = self.range(edge).magnitude if edge in self.graph.types else 1.0
+        quant = QuantParams(largest / formats.get("s8").maximum, kind=ScaleKind.FRAME)
         key = (edge, "s8", quant)
         if key not in self._converted:
             name = self._fresh(f"{edge}@s8-frame")
-            self._edges[name] = Edge(name, EdgeType(self.shape(edge), "s8", quant))
+            self._edges[name] = Edge(name, EdgeType(self._edges[edge].type.shape, "s8", quant))
             self._edges[scale_edge(name)] = Edge(scale_edge(name), EdgeType((1,), "f32"))
             with self._written.where_made(edge):
                 self._convert_frame(source, name)
@@ -469,7 +486,7 @@ class Lowering:
             return formats.get(fmt).params(after.low, after.high)
         state = next(s for s in self.graph.states if any(p is piece for p in s.pieces))
         initial = np.ravel(state.initial)[np.ravel(piece.index)]
-        return formats.get(fmt).params(min(after.low, initial.min()), max(after.high, initial.max()))
+        return self.params(min(after.low, initial.min()), max(after.high, initial.max()), fmt)
 
     def _state_format(self, piece: StatePiece) -> str:
         """The format in which the first computing reader or, without one, the writer of a state works."""

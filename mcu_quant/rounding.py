@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mcu_quant.ir import Array
 
 #: Largest principal directions that are kept of the inputs of a layer.
-DIRECTIONS = 8
+DIRECTIONS = 32
 
 #: Added to the diagonal, as a share of its mean: inputs that never move in calibration may move on the board.
 DAMPING = 0.01

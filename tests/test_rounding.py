@@ -14,9 +14,8 @@ from mcu_quant.formats import QuantParams
 from mcu_quant.interpret import Stream
 from mcu_quant.lower import lower
 from mcu_quant.passes import optimise
-from mcu_quant.precision import presets
+from mcu_quant.precision import layer_inputs, presets
 from mcu_quant.precision.plan import PrecisionPlan, Range, from_toml, to_toml
-from mcu_quant.precision.steps import compensate
 
 
 @pytest.fixture(scope="module")
@@ -108,25 +107,30 @@ def clips(graph):
 
 
 def test_what_is_collected_is_what_layers_read(graph, clips):
-    found = compensate.collect(graph, clips)
+    found = layer_inputs.collect(graph, clips)
     lstm = next(op for op in graph.operators if op.op == "LSTM")
     dense = next(op for op in graph.operators if op.op == "Gemm")
     assert set(found) == {lstm.inputs[1], lstm.inputs[2], dense.inputs[1]}
     read = {lstm.inputs[1]: lstm.inputs[0], dense.inputs[1]: dense.inputs[0]}
     for weights, edge in read.items():
-        sums = np.zeros((found[weights].shape[1],) * 2)
+        sums = np.zeros(found[weights].second.shape)
+        low, high = np.full(len(sums), np.inf), np.full(len(sums), -np.inf)
         for clip in clips:
             stream = Stream(graph)
-            for frame in list(clip)[: compensate.FRAMES // len(clips)]:
+            for frame in list(clip)[: layer_inputs.FRAMES // len(clips)]:
                 x = stream.run(frame, [edge])[edge].reshape(-1, len(sums)).astype(float)
                 sums += x.T @ x
-        assert np.allclose(found[weights].astype(float), rounding.moments(sums).astype(float), atol=0.02)
+                low, high = np.minimum(low, x.min(axis=0)), np.maximum(high, x.max(axis=0))
+        assert np.allclose(found[weights].second, sums, rtol=1e-4)
+        assert np.allclose(found[weights].low, low) and np.allclose(found[weights].high, high)
 
 
 def test_a_program_of_a_plan_that_was_written_down_has_the_same_weights(graph, clips):
     ranges = {n: Range(-4.0, 4.0) for n in graph.types}
     plan = presets.make(graph, "s8", presets.Target(), ranges={**ranges, "Y_LSTM:cell": Range(-4.0, 4.0)})
-    suited = replace(plan, moments=compensate.collect(graph, clips))
+    suited = replace(
+        plan, moments={n: rounding.moments(i.second) for n, i in layer_inputs.collect(graph, clips).items()}
+    )
     programs = [lower(graph, p) for p in (plan, suited, from_toml(to_toml(suited)))]
     plain, made, again = ({n: c.array for n, c in p.constants.items()} for p in programs)
     assert all(np.array_equal(made[n], again[n]) for n in made)

@@ -31,6 +31,9 @@ DEFAULT_SNR_DB = 30.0
 #: Where nobody asks for a goal, planning may take so long on one processor, with so many clips.
 LONGEST_SECONDS, CLIPS = 300.0, 4
 
+#: 16-bit edges hold what is four times as loud as the recordings: they lose 12 of 90 dB, and nothing saturates.
+HEADROOM = 4.0
+
 #: The name of the planner where a plan says which preset it came from.
 PRESET = "planner"
 
@@ -153,9 +156,11 @@ def begin(model: Model, board: Board, request: PrecisionRequest, data: Path | No
     assert clips is not None and edited is not None
     fixed = {n: line for n, line in edited.operators.items() if line != floats.operators[n]}
     progress(f"calibrating on {clips.provenance}")
-    found = calibrate_ranges(model.graph, clips, enough(model.graph))
+    found = calibrate_ranges(model.graph, clips.for_calibration, enough(model.graph))
     lines = {n: OperatorPlan(line.format) for n, line in floats.operators.items()}
-    plan = PrecisionPlan(model.graph.name, PRESET, lines, found.edges, found.calibrated_on, model.sha256)
+    plan = PrecisionPlan(
+        model.graph.name, PRESET, lines, found.edges, found.calibrated_on, model.sha256, headroom=HEADROOM
+    )
     return Start(plan, clips, clips.diagnostics, fixed)
 
 
@@ -174,7 +179,7 @@ def survey(model: Model, board: Board, start: Start, planning: Planning, progres
         board=board,
         target=target,
         start=start.plan,
-        clips=start.clips,
+        clips=start.clips.for_calibration,
         weigh=weigh,
         fixed=start.fixed,
         sensitivity=planning.sensitivity,

@@ -257,7 +257,7 @@ def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Prog
     ranges, calibrated_on = plan.ranges, plan.calibrated_on
     if needed or (editable and not ranges):
         progress(f"calibrating on {frames.provenance}")
-        found = calibrate_ranges(model.graph, frames, enough(model.graph))
+        found = calibrate_ranges(model.graph, frames.for_calibration, enough(model.graph))
         ranges, calibrated_on = found.edges, found.calibrated_on
     if (warning := presets.powers_in_s8(plan, model.graph)) is not None:
         notes.append(warning)

@@ -54,6 +54,17 @@ class Clips:
     clips: tuple[Clip, ...]
     provenance: str
     diagnostics: tuple[Diagnostic, ...] = ()
+    #: of models that hear whole blocks, the same recordings in overlapping blocks, softer, louder, and silence
+    varied: tuple[Clip, ...] = ()
+
+    @property
+    def for_calibration(self) -> Clips:
+        """What ranges and plans are made from: a few whole blocks say little about the levels that will come."""
+        if not self.varied:
+            return self
+        frames = sum(clip.count for clip in self.varied)
+        text = f"{self.provenance}; for ranges {frames} overlapping, softer and louder blocks, and silence"
+        return Clips(self.varied, text, self.diagnostics)
 
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
@@ -92,7 +103,10 @@ def load(
         made = _synthetic(pipeline, reals, model_folder)
     else:
         made = _recordings(source, files, _fitting(pipeline, reals), reals, model_folder)
-    return replace(made, clips=tuple(_stored(clip, stored) for clip in made)) if stored else made
+    if not stored:
+        return made
+    clips, varied = (tuple(_stored(clip, stored) for clip in some) for some in (made.clips, made.varied))
+    return replace(made, clips=clips, varied=varied)
 
 
 def _stored(clip: Clip, stored: Mapping[str, Callable[[Array], Array]]) -> Clip:
@@ -184,7 +198,37 @@ def _recordings(
     frames = sum(clip.count for clip in clips)
     count = f"{len(clips)} recording{'s' if len(clips) > 1 else ''} of {source.resolve().name}"
     text = f"{count} ({seconds:.1f} s, {frames} frames) through pipeline {pipeline.name}{note}"
-    return Clips(clips, text, warnings)
+    block = pipeline.block
+    if upstream is not None or block.hop < block.length:
+        return Clips(clips, text, warnings)
+    names = {str(p.relative_to(root)): (r.samples, len(r)) for p, r in recordings.items()}
+    return Clips(clips, text, warnings, tuple(_varied(names, pipeline, inputs)))
+
+
+#: Overlapping blocks per block; fewer of those at another level.
+OVERLAP, LEVEL_OVERLAP = 8, 2
+
+#: Factors of the softer and the louder copy: 12 dB.
+LEVELS = (0.25, 4.0)
+
+
+def _varied(
+    recordings: Mapping[str, tuple[Samples, int]], pipeline: Pipeline, inputs: Mapping[str, TensorType]
+) -> Iterator[Clip]:
+    """Overlapping blocks of each recording, the same softer and louder (and clipped, as a converter does), silence."""
+
+    def listener(overlap: int) -> _Listener:
+        hop = max(1, pipeline.block.length // overlap)
+        return _Listener(replace(pipeline, block=replace(pipeline.block, hop=hop, history="none")), inputs, None)
+
+    def at(level: float, samples: Samples) -> Samples:
+        return lambda start, stop: np.clip(level * samples(start, stop), -1.0, 1.0)
+
+    for name, (samples, size) in recordings.items():
+        yield listener(OVERLAP).clip(name, samples, size)
+        for level in LEVELS:
+            yield listener(LEVEL_OVERLAP).clip(f"{name} times {level:g}", at(level, samples), size)
+    yield listener(1).clip("silence", lambda start, stop: np.zeros(stop - start), pipeline.block.length)
 
 
 def unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[Diagnostic]:

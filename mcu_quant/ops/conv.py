@@ -34,7 +34,7 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
-from mcu_quant.ops.common import packing
+from mcu_quant.ops.common import columns, packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
 from mcu_quant.program import Buffer, Call, Constant, Program, Struct, Symbol
@@ -271,15 +271,17 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     assert lo.formats
     f, weight_format = lo.formats, lo.formats.weight
     assert weight_format
-    x, y = lo.read(op.inputs[0]), lo.write(op.outputs[0])
+    read = columns.read(lo, op.inputs[0], op.inputs[1], it.matrix, f.input, prod(lo.shape(op.inputs[0])[2:]))
+    x, y = read.operand, lo.write(op.outputs[0])
     x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
     assert x_quant and y_quant
     wide = weight_format == "s16"
     # x - x_zero has one bit more than x: the accumulator is proven with one bit less
     bits = 62 if wide else 32 if fold_zero or not x_quant.zero_point else 31
     zero = x_quant if fold_zero else QuantParams(x_quant.scale)
-    known = {"steps": it.steps, "moments": lo.moments_of(op.inputs[1])}
-    rows = quantise.rows(it.matrix, it.bias, zero, f.input, weight_format, accumulator_bits=bits, **known)
+    known = {"steps": it.steps, "moments": read.moments(lo.moments_of(op.inputs[1]))}
+    real = read.matrix(it.matrix)
+    rows = quantise.rows(real, it.bias, zero, f.input, weight_format, accumulator_bits=bits, **known)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)

@@ -32,7 +32,7 @@ from mcu_quant.ops import (
     register_kernel,
     weight,
 )
-from mcu_quant.ops.common import packing
+from mcu_quant.ops.common import columns, packing
 from mcu_quant.program import Call, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
@@ -250,12 +250,15 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats and lo.formats.weight
     f, weight_format = lo.formats, lo.formats.weight
     w, b, count = _matrix(op, lo)
-    x, y = lo.read(op.inputs[0]), lo.write(op.outputs[0])
+    read = columns.read(lo, op.inputs[0], op.inputs[1], w, f.input)
+    x, y = read.operand, lo.write(op.outputs[0])
     x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
     assert x_quant and y_quant
     wide = weight_format == "s16"
-    known = {"steps": lo.steps_of(op.inputs[1]), "moments": lo.moments_of(op.inputs[1])}
-    rows = quantise.rows(w, b, x_quant, f.input, weight_format, accumulator_bits=62 if wide else 32, **known)
+    known = {"steps": lo.steps_of(op.inputs[1]), "moments": read.moments(lo.moments_of(op.inputs[1]))}
+    rows = quantise.rows(
+        read.matrix(w), b, x_quant, f.input, weight_format, accumulator_bits=62 if wide else 32, **known
+    )
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -285,9 +288,9 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
     """s8 weights and input, the input's scale found for each frame, the result in floats."""
     assert lo.formats
     w, b, count = _matrix(op, lo)
-    x, x_scale = lo.read_frame(op.inputs[0])
-    steps, moments = lo.steps_of(op.inputs[1]), lo.moments_of(op.inputs[1])
-    rows = quantise.rows(w, None, QuantParams(1.0), "s8", steps=steps, moments=moments)
+    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w)
+    steps, moments = lo.steps_of(op.inputs[1]), read.moments(lo.moments_of(op.inputs[1]))
+    rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s8", steps=steps, moments=moments)
     kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"
     low, high = limits(op)
     bias = np.zeros(len(w)) if b is None else b

@@ -160,7 +160,8 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
     linear = op.attributes["linear_before_reset"]
-    x, x_type, suffix = recurrent.integer_input(lo, op)
+    read, x_type, suffix = recurrent.integer_input(lo, op)
+    x = read.operand
     kernel = f"mq_gru_{suffix}"
     outside, inside = _biases(op, lo)
     made = gates.gates(
@@ -168,6 +169,7 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
         op,
         kernel,
         x_type,
+        read,
         functions=("sigmoid", "sigmoid", "tanh"),
         x_bias=outside,
         h_bias=inside,

@@ -161,7 +161,8 @@ def cell_bits(magnitude: float) -> int:
 def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    x, x_type, suffix = recurrent.integer_input(lo, op)
+    read, x_type, suffix = recurrent.integer_input(lo, op)
+    x = read.operand
     kernel = f"mq_lstm_{suffix}"
     biases = recurrent.biases(lo, op)
     bits = cell_bits(lo.range(f"{op.name}:cell").magnitude)
@@ -170,6 +171,7 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
         op,
         kernel,
         x_type,
+        read,
         functions=("sigmoid", "sigmoid", "sigmoid", "tanh"),
         x_bias=biases[0] + biases[1] if biases else None,
     )

@@ -112,11 +112,12 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
 def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    x, x_type, suffix = recurrent.integer_input(lo, op)
+    read, x_type, suffix = recurrent.integer_input(lo, op)
+    x = read.operand
     kernel = f"mq_rnn_{suffix}"
     biases = recurrent.biases(lo, op)
     x_bias = biases[0] + biases[1] if biases else None
-    made = gates.gates(lo, op, kernel, x_type, functions=("tanh",), x_bias=x_bias)
+    made = gates.gates(lo, op, kernel, x_type, read, functions=("tanh",), x_bias=x_bias)
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt, recurrent.HIDDEN[fmt]))
     lo.call(
         kernel,

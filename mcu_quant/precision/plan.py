@@ -56,6 +56,19 @@ class Range:
         return max(-self.low, self.high, 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Ranges of the single inputs of a weight matrix, and the exponent by which they are brought to one range.
+
+    Input j is divided by s_j = max|x_j|^a / max|w_j|^(1-a), and its weights multiplied by it (SmoothQuant's rule; with
+    a = 1 every input has a scale of its own). `low` and `high`: [inputs], in reals.
+    """
+
+    exponent: float
+    low: Array
+    high: Array
+
+
 @dataclass(frozen=True)
 class PrecisionPlan:
     """A format for every operator of a model, and the ranges that calibration found."""
@@ -73,8 +86,13 @@ class PrecisionPlan:
     planned: str = ""
     #: by name of a weight matrix, what is known of its inputs, [directions + 1, n] in f16 (see `mcu_quant/rounding.py`)
     moments: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    #: by name of a weight matrix, how its inputs are equalised in integers
+    columns: Mapping[str, Columns] = field(default_factory=dict, compare=False)
+    #: ranges of 16-bit edges are so many times wider than calibration saw: 16 bits have room for what is louder
+    headroom: float = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
         object.__setattr__(self, "moments", MappingProxyType(dict(self.moments)))
         object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
         object.__setattr__(self, "ranges", MappingProxyType(dict(self.ranges)))
@@ -92,6 +110,8 @@ _HEAD = """\
 # An operator's line may also set weights = "s8" | "s16", output = FORMAT, scale = "static" | "frame" | "frame-pow2",
 # and, of a recurrent layer in s8, input = "s8" | "s16".
 # [ranges] holds the smallest and largest value of each edge in calibration: no data is needed to build again.
+# headroom: how many times wider than [ranges] 16-bit edges are, for what is louder than the recordings.
+# [columns], if there, holds ranges of single inputs of layers, which are divided by factors that even them out.
 # [moments], if there, holds the main directions of the inputs of layers: 8-bit weights are rounded to suit them.
 """
 
@@ -100,9 +120,12 @@ def to_toml(plan: PrecisionPlan) -> str:
     """The plan as its file. The same plan gives the same text, and `from_toml` gives the plan back exactly."""
     header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "planned", "calibrated_on")}
     lines = [f"{name} = {_quoted(value)}" for name, value in header.items() if value]
+    lines += [] if plan.headroom == 1.0 else [f"headroom = {float(plan.headroom)!r}"]
     lines += ["", "[operators]", *(f"{_quoted(name)} = {_line(choice)}" for name, choice in plan.operators.items())]
     lines += ["", "[ranges]"]
     lines += [f"{_quoted(name)} = [{float(r.low)!r}, {float(r.high)!r}]" for name, r in plan.ranges.items()]
+    lines += ["", "[columns]"] if plan.columns else []
+    lines += [f"{_quoted(name)} = {_columns(one)}" for name, one in plan.columns.items()]
     lines += ["", "[moments]"] if plan.moments else []
     lines += [f"{_quoted(name)} = {_moments(kept)}" for name, kept in plan.moments.items()]
     return "\n".join([_HEAD, *lines]) + "\n"
@@ -111,6 +134,11 @@ def to_toml(plan: PrecisionPlan) -> str:
 def _moments(kept: Array) -> str:
     data = base64.b64encode(kept.astype("<f2").tobytes()).decode()
     return f'{{ rows = {len(kept)}, f16 = "{data}" }}'
+
+
+def _columns(one: Columns) -> str:
+    data = base64.b64encode(np.stack([one.low, one.high]).astype("<f4").tobytes()).decode()
+    return f'{{ exponent = {float(one.exponent)!r}, f32 = "{data}" }}'
 
 
 def _line(choice: OperatorPlan) -> str:
@@ -156,7 +184,7 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
     except tomllib.TOMLDecodeError as error:
         raise DiagnosticError(Diagnostic("MQ304", where, f"is not TOML: {error}")) from error
     problems = schemas.validate(document, "plan", where, "MQ304")
-    wrong = [*_wrong_ranges(document, where), *_wrong_moments(document, where)]
+    wrong = [*_wrong_ranges(document, where), *_wrong_moments(document, where), *_wrong_columns(document, where)]
     raise_errors([*problems, *_unknown_formats(document, where), *wrong])
     return PrecisionPlan(
         model=document.get("model", ""),
@@ -167,7 +195,14 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
         sha256=document.get("sha256", ""),
         planned=document.get("planned", ""),
         moments={name: _from_base64(kept) for name, kept in document.get("moments", {}).items()},
+        columns={name: _to_columns(one) for name, one in document.get("columns", {}).items()},
+        headroom=float(document.get("headroom", 1.0)),
     )
+
+
+def _to_columns(one: Mapping[str, Any]) -> Columns:
+    low, high = np.frombuffer(base64.b64decode(one["f32"], validate=True), "<f4").reshape(2, -1).astype(np.float32)
+    return Columns(float(one["exponent"]), low, high)
 
 
 def _from_base64(kept: Mapping[str, Any]) -> Array:
@@ -204,6 +239,20 @@ def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagno
             found = unknown_format(word, f"{where}: operators.{name}.{key}") if isinstance(word, str) else None
             if found:
                 yield found
+
+
+def _wrong_columns(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    """What a schema cannot say of columns: two rows of finite numbers, the lower ones first."""
+    found = document.get("columns")
+    for name, one in found.items() if isinstance(found, dict) else ():
+        try:
+            made = _to_columns(one)
+            whole = bool(np.isfinite([made.low, made.high]).all() and (made.low <= made.high).all())
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            help_ = "delete the line: the inputs are read as they are then"
+            yield Diagnostic("MQ304", f"{where}: columns.{name}", "are not two rows of finite numbers", help=help_)
 
 
 def _wrong_moments(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:

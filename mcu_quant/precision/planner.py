@@ -25,6 +25,7 @@ from mcu_quant.lowering import Target
 from mcu_quant.precision import presets
 from mcu_quant.precision.candidates import Way, ways
 from mcu_quant.precision.goal import Goal
+from mcu_quant.precision.layer_inputs import collect
 from mcu_quant.precision.parallel import Lines, Progress, losses, quiet
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.pricing import CALLER, FLOAT, Prices, price
@@ -42,6 +43,7 @@ from mcu_quant.precision.problem import (
 )
 from mcu_quant.precision.sensitivity import Request, Table
 from mcu_quant.precision.solvers import milp
+from mcu_quant.precision.steps import Given
 from mcu_quant.precision.strategies import strategies, strategy
 from mcu_quant.precision.trial import Trial, decibels
 
@@ -166,8 +168,10 @@ def survey(task: Task) -> Map:
     known = {op.name: _open(op, task) for op in presets.planned(task.graph)}
     plans = sum(1 for found in known.values() for w in found if w.line != OperatorPlan(FLOAT))
     trial = Trial.of(task.graph, task.target, task.start, task.clips, plans)
-    for step in strategies("steps").values():
-        trial = replace(trial, start=step.apply(trial, known, task.clips, task.jobs, task.progress))
+    task.progress("correlating inputs of layers")
+    given = Given(known, collect(task.graph, task.clips), task.jobs, task.progress)
+    for step in sorted(strategies("steps").values(), key=lambda s: int(s.order)):
+        trial = replace(trial, start=step.apply(trial, given))
     method = strategy("sensitivity", task.sensitivity)
     request = Request(task.graph, known, trial, task.jobs, task.progress)
     table: Table = method.score(request)

@@ -2,6 +2,9 @@
 
 The loss of a plan is the noise of the model's outputs against the same program in f32: |error|^2 / |output|^2, of the
 output that is worst off. The f32 program itself equals onnxruntime to rounding, which every build verifies.
+
+Of an output that is a softmax, the loss is that of the logits (probabilities near 0 and 1 hide what happens to them),
+and what the softmax adds: its own error on the logits that it was given.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from mcu_quant.compare import excerpts
 from mcu_quant.data import Clips, Frame
 from mcu_quant.emulator.library import cache_folder
 from mcu_quant.emulator.program import ProgramSession
-from mcu_quant.ir import Array, Graph
+from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.paths import PACKAGE, firmware
@@ -104,6 +107,19 @@ class Trial:
         return replace(self.start, operators={**self.start.operators, **lines})
 
     @cached_property
+    def logits(self) -> dict[str, Operator]:
+        """The softmax that makes an output, by the output's name."""
+        producer = self.graph.producer()
+        found = {}
+        for output in self.outputs:
+            op = producer.get(output)
+            while op is not None and op.op == "Reshape":
+                op = producer.get(op.inputs[0])
+            if op is not None and op.op == "Softmax" and op.inputs[0] in producer:
+                found[output] = op
+        return found
+
+    @cached_property
     def reference(self) -> tuple[tuple[Array, ...], ...]:
         """Outputs in f32: per clip, per real output, [frames, values] in float64."""
         plan = replace(self.start, operators={n: OperatorPlan("f32") for n in self.start.operators})
@@ -116,23 +132,40 @@ class Trial:
 
     def _outputs(self, plan: PrecisionPlan) -> Iterator[tuple[Array, ...]]:
         session = ProgramSession(lower(self.graph, plan, self.target))
+        watched = [session.program.holds[op.inputs[0]] for op in self.logits.values()]
         for clip in self.clips:
             session.reset()
-            made = [session.run(list(self.outputs), feeds) for feeds in clip]
-            yield tuple(
-                np.stack([np.ravel(frame[i]) for frame in made]).astype(float) for i in range(len(self.outputs))
-            )
+            made: list[list[Array]] = []
+            for feeds in clip:
+                made.append(session.run(list(self.outputs), feeds))
+                made[-1] += [session.tap(edge) for edge in watched]
+            yield tuple(np.stack([np.ravel(a) for a in each]).astype(float) for each in zip(*made, strict=True))
 
     def loss(self, plan: PrecisionPlan) -> float:
         """The loss of a plan: that of its worst output, infinite where that is not finite."""
-        error, signal = np.zeros(len(self.outputs)), np.zeros(len(self.outputs))
+        names = (*self.outputs, *self.logits)
+        error, signal = np.zeros(len(names)), np.zeros(len(names))
         for wanted, made in zip(self.reference, self._outputs(plan), strict=True):
-            for i, (w, m) in enumerate(zip(wanted, made, strict=True)):
+            expected = list(wanted)
+            for k, (output, op) in enumerate(self.logits.items(), len(self.outputs)):
+                expected[self.outputs.index(output)] = self._probabilities(op, made[k])
+            for i, (w, m) in enumerate(zip(expected, made, strict=True)):
                 with np.errstate(invalid="ignore", over="ignore"):
                     error[i] += np.sum((m - w) ** 2)
                 signal[i] += np.sum(w**2)
-        worst = max((e / s if s > 0.0 else inf * e if e > 0.0 else 0.0 for e, s in zip(error, signal, strict=True)))
+        shares = zip(names, error, signal, strict=True)
+        alone = [(name, e / s if s > 0.0 else inf * e if e > 0.0 else 0.0) for name, e, s in shares]
+        losses: dict[str, float] = {}
+        for name, share in alone:
+            losses[name] = losses.get(name, 0.0) + share
+        worst = max(losses.values())
         return float(worst) if isfinite(worst) else inf
+
+    def _probabilities(self, op: Operator, logits: Array) -> Array:
+        """What a softmax makes of [frames, values] of logits."""
+        shaped = logits.reshape(-1, *self.graph.shape(op.inputs[0]))
+        made = ops.spec(op).reference(replace(op, attributes={"axis": op.attributes["axis"] + 1}), [shaped])[0]
+        return made.reshape(len(logits), -1)
 
     @cached_property
     def digest(self) -> str:

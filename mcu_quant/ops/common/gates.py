@@ -16,7 +16,7 @@ from mcu_quant import fixed, formats, quantise
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lowering import Lowering
-from mcu_quant.ops.common import packing
+from mcu_quant.ops.common import columns, packing
 from mcu_quant.ops.common.recurrent import HIDDEN, Dims, activations, directions, from_h, matrix, step_matrix
 from mcu_quant.program import Constant, EdgeType, FieldValue, Symbol
 
@@ -118,6 +118,7 @@ def gates(
     op: Operator,
     kernel: str,
     x: EdgeType,
+    read: columns.Read,
     *,
     functions: Sequence[str],
     x_bias: Array | None,
@@ -130,17 +131,20 @@ def gates(
     that what comes from R has beyond the guard bits, of each gate.
     """
     assert lo.formats and lo.formats.weight and x.quant
-    read, weights, hidden = lo.formats.input, lo.formats.weight, HIDDEN[lo.formats.input]
+    inner, weights, hidden = lo.formats.input, lo.formats.weight, HIDDEN[lo.formats.input]
     assert hidden
     wide = weights == "s16"
     units = op.attributes["hidden_size"]
     limit = 62 if wide else 32
 
-    def quantised(index: int, bias: Array | None, quant: QuantParams, fmt: str) -> quantise.Rows:
-        known = {"steps": step_matrix(lo, op, index), "moments": lo.moments_of(op.inputs[index])}
-        return quantise.rows(matrix(lo, op, index), bias, quant, fmt, weights, accumulator_bits=limit, **known)
+    def quantised(k: int, bias: Array | None, quant: QuantParams, fmt: str, by: columns.Read | None) -> quantise.Rows:
+        real, moments = matrix(lo, op, k), lo.moments_of(op.inputs[k])
+        if by is not None:
+            real, moments = by.matrix(real), by.moments(moments)
+        known = {"steps": step_matrix(lo, op, k), "moments": moments}
+        return quantise.rows(real, bias, quant, fmt, weights, accumulator_bits=limit, **known)
 
-    rows = {"x": quantised(1, x_bias, x.quant, x.format), "h": quantised(2, h_bias, hidden, read)}
+    rows = {"x": quantised(1, x_bias, x.quant, x.format, read), "h": quantised(2, h_bias, hidden, inner, None)}
 
     def per_row(values: Sequence[int]) -> NDArray[np.float64]:
         return np.tile(np.repeat(np.asarray(values, np.float64), units), directions(op))

@@ -17,9 +17,10 @@ import numpy as np
 
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
-from mcu_quant.lowering import Lowering, Operand
+from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Canonical, Counts, NodeContext
 from mcu_quant.ops.activation import FUNCTIONS, Function
+from mcu_quant.ops.common import columns
 from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, FieldValue, Program, Struct, Symbol
 
 # --- activation functions --------------------------------------------------------------------------------------------
@@ -462,8 +463,8 @@ def dims(op: Operator, lo: Lowering) -> Dims:
     return Dims.of(op, lo.shape(op.inputs[0]), lo.weights_of(name).astype(np.int32) if name else None)
 
 
-def integer_input(lo: Lowering, op: Operator) -> tuple[Operand, EdgeType, str]:
-    """X as an integer layer reads it, its type, and the suffix of the kernel for it.
+def integer_input(lo: Lowering, op: Operator) -> tuple[columns.Read, EdgeType, str]:
+    """X as an integer layer reads it, with what W is multiplied by, its type, and the suffix of the kernel for it.
 
     The plan may say which (`OperatorPlan.input`). If it does not, an input that is not stored in s8 is read in s16 even
     with s8 weights and states: it is converted anyway, and features with a heavy tail (magnitudes of a spectrum) lose
@@ -472,8 +473,9 @@ def integer_input(lo: Lowering, op: Operator) -> tuple[Operand, EdgeType, str]:
     assert lo.formats
     name, fmt = op.inputs[0], lo.formats.input
     converted = lo.is_constant(name) or lo.stored(name).format != fmt
-    x = lo.read(name, lo.choice.input or ("s16" if converted else fmt))
-    type_ = lo.type_of(x)
+    read = lo.choice.input or ("s16" if converted else fmt)
+    x = columns.read(lo, name, op.inputs[1], matrix(lo, op, 1), read)
+    type_ = lo.type_of(x.operand)
     if lo.formats.weight == "s16":
         return x, type_, "s16s16"
     return x, type_, fmt if type_.format == fmt else f"{type_.format}_{fmt}"

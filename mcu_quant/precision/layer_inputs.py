@@ -1,0 +1,112 @@
+"""What weight matrices are multiplied with on the calibration clips: second moments, and the range of every input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcu_quant import ops
+from mcu_quant.compare import excerpts
+from mcu_quant.data import Clips
+from mcu_quant.interpret import Stream
+from mcu_quant.ir import Array, Graph, Operator
+from mcu_quant.ops.common.window import Window, as_maps, patches
+
+#: Frames of all clips together: directions have settled, and layers are many.
+FRAMES = 400
+
+#: No layer with more inputs than this: the directions come from a matrix of that size squared.
+MOST_INPUTS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Of one weight matrix: sums of x x^T, [inputs, inputs]; smallest and largest x_j, [inputs / taps]."""
+
+    second: NDArray[np.float64]
+    low: Array
+    high: Array
+
+
+def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
+    """Of every weight matrix that is rounded row by row and reads something, by the name of the matrix."""
+    sums = _Sums(graph)
+    for clip, count in excerpts(clips, FRAMES):
+        stream = Stream(graph)
+        for _, frame in zip(range(count), clip, strict=False):
+            stream.run(frame, watch=sums.see)
+    return {
+        name: Inputs(h, sums.low[name].astype(np.float32), sums.high[name].astype(np.float32))
+        for name, h in sorted(sums.of.items())
+        if np.isfinite(h).all() and h.any()
+    }
+
+
+@dataclass
+class _Sums:
+    """Sums of x x^T per weight matrix, from edges as they are computed."""
+
+    graph: Graph
+    of: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    low: dict[str, Array] = field(default_factory=dict)
+    high: dict[str, Array] = field(default_factory=dict)
+    _values: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._last: dict[str, list[Operator]] = {}
+        self._wanted: set[str] = set()
+        for op in self.graph.operators:
+            if op.op in _INPUTS and (outputs := [o for o in op.outputs if o]):
+                self._last.setdefault(outputs[-1], []).append(op)
+                self._wanted |= {i for i in op.inputs if i and i not in self.graph.constants}
+
+    def see(self, edge: str, value: Array) -> None:
+        """Keep what an operator will read; when its last output is there, add what it read."""
+        if edge in self._wanted:
+            self._values[edge] = np.array(value)
+        for op in self._last.get(edge, ()):
+            inputs = [self.graph.constants.get(i, self._values.get(i)) if i else None for i in op.inputs]
+            for name, x in _INPUTS[op.op](op, inputs):
+                rows = np.asarray(x, np.float64)
+                if rows.shape[1] <= MOST_INPUTS:
+                    self.of[name] = self.of.get(name, 0.0) + rows.T @ rows
+                    self._span(name, rows.reshape(-1, _channels(op, self.graph) or rows.shape[1]))
+
+    def _span(self, name: str, rows: Array) -> None:
+        low, high = rows.min(axis=0), rows.max(axis=0)
+        self.low[name] = np.minimum(self.low.get(name, low), low)
+        self.high[name] = np.maximum(self.high.get(name, high), high)
+
+
+def _channels(op: Operator, graph: Graph) -> int | None:
+    """Inputs of a convolution: the taps of a channel are one."""
+    return graph.shape(op.inputs[1])[1] if op.op == "Conv" else None
+
+
+def _dense(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
+    x, w = inputs[0], inputs[1]
+    assert x is not None and w is not None
+    return [(op.inputs[1], x.reshape(-1, w.shape[-1]))] if x.shape[-1] == w.shape[-1] else []
+
+
+def _conv(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
+    x, w = inputs[0], inputs[1]
+    assert x is not None and w is not None
+    if op.attributes["group"] != 1:
+        return []
+    maps, window = as_maps(x), Window.of(op)
+    seen = patches(maps, window, window.output(maps.shape[2:]))
+    # the order of a row of weights: taps in row-major order, the channels of a tap together
+    return [(op.inputs[1], seen.transpose(0, 4, 5, 2, 3, 1).reshape(-1, w[0].size))]
+
+
+def _recurrent(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
+    x, w, r = inputs[0], inputs[1], inputs[2]
+    assert x is not None and w is not None and r is not None
+    hidden = ops.spec(op).reference(op, inputs)[0]
+    return [(op.inputs[1], x.reshape(-1, w.shape[-1])), (op.inputs[2], hidden.reshape(-1, r.shape[-1]))]
+
+
+_INPUTS = {"Gemm": _dense, "Conv": _conv, "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent}
