@@ -87,6 +87,13 @@ def requantise64(acc: Ints, pre: int, m: Ints | int, shift: Ints | int) -> Ints:
     return requantise(_s32(narrow, "requantise64: narrowed accumulator"), m, shift)
 
 
+def frame_factor(scale: float) -> tuple[int, int]:
+    """`mq_frame_of`: a positive f32, or 0, as m * 2**(shift - 32) with 24 significant bits."""
+    bits = int(np.float32(scale).view(np.uint32))
+    exponent = bits >> 23
+    return (((bits & 0x7FFFFF) | 0x800000) << 7 if exponent else 0), exponent - 125
+
+
 def saturate(x: Ints, low: int, high: int) -> Ints:
     """x limited to [low, high]."""
     return np.clip(x, low, high)

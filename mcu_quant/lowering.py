@@ -219,12 +219,18 @@ class Lowering:
             self._converted[key] = name
         return Buffer(self._converted[key], Access.READ)
 
-    def read_frame(self, edge: str) -> tuple[Buffer, Buffer]:
-        """An edge in s8 with the scale of this frame, and that scale (one f32), found where the edge is converted."""
+    def read_frame(self, edge: str, low: float | None = None, signed: bool = False) -> tuple[Buffer, Buffer]:
+        """An edge in s8 with the scale of this frame, and that scale (one f32), found where the edge is converted.
+
+        `low`: its smallest value, where calibration does not know it. What is never negative gets all 256 steps, unless
+        the reader wants a zero point of 0 (`signed`).
+        """
         source = self.read(edge, "f32") if self.stored(edge).storage.integer else Buffer(edge, Access.READ)
         assert isinstance(source, Buffer)
-        largest = self.range(edge).magnitude if edge in self.graph.types else 1.0
-        quant = QuantParams(largest / formats.get("s8").maximum, kind=ScaleKind.FRAME)
+        known = self.range(edge) if low is None else Range(low, max(1.0, -low))
+        positive = known.low >= 0.0 and not signed
+        scale = known.magnitude / (255 if positive else 127)
+        quant = QuantParams(scale, -128 if positive else 0, ScaleKind.FRAME)
         key = (edge, "s8", quant)
         if key not in self._converted:
             name = self._fresh(f"{edge}@s8-frame")
@@ -444,7 +450,8 @@ class Lowering:
         a = self.type_of(source)
         scale = Buffer(scale_edge(edge), Access.WRITE)
         comment = f"{a} to s8, scale of the frame"
-        name = f"mq_convert_{a.format}_s8_frame"
+        quant = self._edges[edge].type.quant
+        name = f"mq_convert_{a.format}_s8_frame" + ("_positive" if quant and quant.zero_point else "")
         self.call(name, Purpose.CONVERT, comment, x=source, y=Buffer(edge, Access.WRITE), scale=scale, n=a.size)
 
     def _copy(self, source: Operand, edge: str) -> None:

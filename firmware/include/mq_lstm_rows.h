@@ -1,20 +1,28 @@
 /* The LSTM layers with s8 weights, for any way to multiply rows; mq_lstm.h has the mathematics.
  *
- * A file includes mq_rows.h or mq_plain_rows.h and defines MQ_LSTM, the function's name, and MQ_X and MQ_H, which end a
- * name by the format of x and h.
+ * A file includes mq_rows.h or mq_plain_rows.h, defines MQ_X and MQ_H, which end a name by the format of x and h, and
+ * calls `run` from its function.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "mq_lstm.h"
 #include "mq_lstm_cell.h"
 
+/* What turns an accumulator of x into a sum; a file for inputs with the scale of the frame defines it beforehand, and
+ * what carries that scale: MQ_FRAME, a parameter, and MQ_FRAME_GIVEN, what is passed for it. */
+#ifndef MQ_FRAME
+#define MQ_FRAME
+#define MQ_FRAME_GIVEN
+#define MQ_X_SUM(acc, q, p) mq_requantise((acc) + (p)->bias[q], (p)->x_multiplier[q], (p)->x_shift[q])
+#endif
+
 /* What x adds to the sums of `count` <= 4 units, which begin at row q. */
 static void from_x(const MQ_X(mq_vector) * v, const mq_weights *w, uint32_t q, uint32_t count, int32_t *sums,
-                   const mq_lstm_params *p) {
+                   MQ_FRAME const mq_lstm_params *p) {
     int32_t acc[4];
     MQ_X(mq_rows)(v, w, count, acc);
     for (uint32_t k = 0; k < count; k++, q++) {
-        sums[k] = mq_requantise(acc[k] + p->bias[q], p->x_multiplier[q], p->x_shift[q]);
+        sums[k] = MQ_X_SUM(acc[k], q, p);
     }
 }
 
@@ -30,7 +38,7 @@ static void from_h(const MQ_H(mq_vector) * v, const mq_weights *r, uint32_t q, u
 
 /* One step of one sequence in direction d, four units at a time. */
 static void step(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, const MQ_H(mq_value) * h, int16_t *c,
-                 MQ_H(mq_value) * next, uint32_t d, const mq_lstm_params *p) {
+                 MQ_H(mq_value) * next, uint32_t d, MQ_FRAME const mq_lstm_params *p) {
     const MQ_X(mq_vector) vx = MQ_X(mq_vector_of)(x, p->inputs);
     const MQ_H(mq_vector) vh = MQ_H(mq_vector_of)(h, p->units);
     for (uint32_t j = 0; j < p->units; j += 4u) {
@@ -39,7 +47,7 @@ static void step(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, con
         for (uint32_t gate = 0; gate < 4u; gate++) {
             const uint32_t group = d * 4u + gate;
             const uint32_t q = group * p->units + j;
-            from_x(&vx, mq_rows_from(w, group, j, p->units, p->inputs), q, count, sums[gate], p);
+            from_x(&vx, mq_rows_from(w, group, j, p->units, p->inputs), q, count, sums[gate], MQ_FRAME_GIVEN p);
             from_h(&vh, mq_rows_from(r, group, j, p->units, p->units), q, count, sums[gate], p);
         }
         for (uint32_t k = 0; k < count; k++) {
@@ -49,8 +57,9 @@ static void step(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, con
     }
 }
 
-void MQ_LSTM(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, MQ_H(mq_value) * h, int16_t *c,
-             MQ_H(mq_value) * y, MQ_H(mq_value) * next, const mq_lstm_params *p) {
+/* All steps of all sequences. */
+static void run(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, MQ_H(mq_value) * h, int16_t *c,
+                MQ_H(mq_value) * y, MQ_H(mq_value) * next, MQ_FRAME const mq_lstm_params *p) {
     const size_t bytes = p->units * sizeof *next;
     for (uint32_t d = 0; d < p->directions; d++) {
         for (uint32_t n = 0; n < p->batch; n++) {
@@ -66,7 +75,7 @@ void MQ_LSTM(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, MQ_H(mq
                     }
                     continue;
                 }
-                step(x + ((size_t)t * p->batch + n) * p->inputs, w, r, state, cell, next, d, p);
+                step(x + ((size_t)t * p->batch + n) * p->inputs, w, r, state, cell, next, d, MQ_FRAME_GIVEN p);
                 memcpy(state, next, bytes);
                 if (out) {
                     memcpy(out, next, bytes);

@@ -71,6 +71,30 @@ static inline int16_t mq_q30_to_s16(int32_t q30) {
     return mq_sat_s16(mq_rshr(q30, 15));
 }
 
+/* What an input with the scale of the frame needs: the scale as m 2^(shift - 32), and what is added to each sum. */
+typedef struct {
+    int32_t multiplier;
+    int32_t shift;
+    const int32_t *bias;
+} mq_frame;
+
+/* scale: positive and normal, or 0. bias: [rows], at the scale of the sums. */
+static inline mq_frame mq_frame_of(float scale, const int32_t *bias) {
+    const uint32_t bits = mq_bits_of(scale);
+    const int32_t exponent = (int32_t)(bits >> 23);
+    const int32_t mantissa = exponent ? (int32_t)((bits & 0x7fffffu) | 0x800000u) << 7 : 0;
+    const mq_frame frame = {mantissa, exponent - 125, bias};
+    return frame;
+}
+
+/* The sum at row q of an accumulator: acc times the row's factor times the scale of the frame, and its bias. Both
+ * limited, so that what comes from h can be added within 32 bits: |sum| <= 2^29 + 2^28. */
+static inline int32_t mq_frame_sum(const mq_frame *f, int32_t acc, uint32_t q, int32_t multiplier, int32_t shift) {
+    const int32_t both = mq_clamp(shift + f->shift, -31, 31);
+    const int32_t sum = mq_requantise(acc, mq_mulhr(multiplier, f->multiplier), both);
+    return mq_clamp(sum, -(1 << 29), 1 << 29) + f->bias[q];
+}
+
 /* Row of the states of one sequence, [directions, batch, units]. */
 static inline size_t mq_state_at(uint32_t d, uint32_t n, uint32_t batch, uint32_t units) {
     return ((size_t)d * batch + n) * units;

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant import fixed, quantise
-from mcu_quant.formats import QuantParams
+from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
@@ -37,7 +37,8 @@ from mcu_quant.ops import (
 from mcu_quant.ops.common import columns, packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
-from mcu_quant.program import Buffer, Call, Constant, Program, Struct, Symbol
+from mcu_quant.ops.rescale import Sums, rescale
+from mcu_quant.program import Access, Buffer, Call, Constant, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -318,6 +319,48 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     )
 
 
+def lower_frame(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> None:
+    """The call of a convolution of an input with the scale of the frame, and what makes floats of its sums."""
+    assert lo.formats
+    shape = lo.shape(op.outputs[0])
+    inner = prod(lo.shape(op.inputs[0])[2:])
+    # taps outside the map are stored as the zero point, so that it may be folded wherever the kernel knows it
+    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], it.matrix, inner)
+    quant = lo.type_of(x).quant
+    assert quant
+    zero = QuantParams(1.0, quant.zero_point if fold_zero else 0)
+    doubled = not fold_zero and quant.zero_point != 0
+    known = {"steps": it.steps, "moments": read.moments(lo.moments_of(op.inputs[1]))}
+    rows = quantise.rows(
+        read.matrix(it.matrix), None, zero, "s8", "s8", accumulator_bits=31 if doubled else 32, **known
+    )
+    sums = Sums.of(rows, doubled)
+    multiplier, shift = quantise.factors(sums.to_stored)
+    kernel = f"{'mq_depthwise' if _is_depthwise(it) else it.family}_s8_s16"
+    made = lo.temporary(shape, "s16", QuantParams(1.0), "sums")
+    groups = {"groups": op.attributes["group"]}
+    lo.call(
+        kernel,
+        x=x,
+        w=lo.matrix(kernel, "w", rows.weights, "s8", hint=f"{op.name}:weights", **groups, comment="scale per row"),
+        y=Buffer(made, Access.WRITE),
+        **_room(lo, kernel, it),
+        s=it.shape,
+        p=lo.struct(
+            f"{it.family}_params",
+            bias=lo.constant(rows.bias, "s32", hint=f"{op.name}:zero", kind="table"),
+            multiplier=lo.constant(multiplier, "s32", hint=f"{op.name}:multiplier", kind="table"),
+            shift=lo.constant(shift, "s8", hint=f"{op.name}:shift", kind="table"),
+            x_zero=quant.zero_point,
+            y_zero=0,
+            low=-32768,
+            high=32767,
+        ),
+    )
+    extent = (shape[0], shape[1], prod(shape[2:]))
+    rescale(lo, made, x_scale, lo.write(op.outputs[0]), sums, it.bias, extent, limits(op))
+
+
 def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     """The parameter `map` or `patch` of the kernels that have one."""
     f: Any = it.shape.fields
@@ -370,6 +413,10 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     lower_integer(op, lo, layer(op, lo), fold_zero=True)
 
 
+def _lower_frame(op: Operator, lo: Lowering) -> None:
+    lower_frame(op, lo, layer(op, lo), fold_zero=True)
+
+
 CONV = register(
     OpSpec(
         name="Conv",
@@ -387,6 +434,8 @@ CONV = register(
             OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=78.0),
             OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=32.0),
             OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
+            OpLowering("s8", Formats("s8", "f16", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
+            OpLowering("s8", Formats("s8", "f32", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
         ),
         samples=(
             Sample("Conv", (given(1, 1, 1), weight(1, 1, 1))),

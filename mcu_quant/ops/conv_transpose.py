@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
@@ -39,6 +40,7 @@ from mcu_quant.ops.conv import (
     constant_weights,
     finish,
     lower_float,
+    lower_frame,
     lower_integer,
     maps_of,
     matrix,
@@ -251,6 +253,10 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     lower_integer(op, lo, layer(op, lo), fold_zero=False)
 
 
+def _lower_frame(op: Operator, lo: Lowering) -> None:
+    lower_frame(op, lo, layer(op, lo), fold_zero=False)
+
+
 CONV_TRANSPOSE = register(
     OpSpec(
         name="ConvTranspose",
@@ -268,6 +274,8 @@ CONV_TRANSPOSE = register(
             OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=78.0),
             OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=32.0),
             OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
+            OpLowering("s8", Formats("s8", "f16", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
+            OpLowering("s8", Formats("s8", "f32", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
         ),
         samples=(
             Sample("ConvTranspose", (given(1, 1, 1), weight(1, 1, 1)), {"strides": [2]}),

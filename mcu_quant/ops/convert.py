@@ -83,6 +83,15 @@ def _exact_frame(x: Array, n: int) -> tuple[Array, Array]:
     return stored, np.array([largest / np.float32(127.0)], np.float32)
 
 
+def _exact_positive(x: Array, n: int) -> tuple[Array, Array]:
+    """The same of values that are not negative, on all 256 steps."""
+    real = x.astype(np.float32)
+    largest = np.max(real, initial=np.float32(0.0))
+    inverse = np.float32(255.0) / largest if largest > 0 else np.float32(0.0)
+    stored = fixed.saturate(round_f32(real * inverse) - 128, -128, 127).astype(np.int8)
+    return stored, np.array([largest / np.float32(255.0)], np.float32)
+
+
 def _register(source: str, to: str) -> None:
     if source in FLOATS:
         exact = _float_to_integer(to) if to in INTEGERS else _float_to_float(to)
@@ -100,4 +109,5 @@ for _source in FLOATS + INTEGERS:
 
 
 for _source in FLOATS:
-    register_kernel(Kernel(f"mq_convert_{_source}_s8_frame", "convert", counts=_counts, exact=_exact_frame))
+    for _suffix, _exact in (("", _exact_frame), ("_positive", _exact_positive)):
+        register_kernel(Kernel(f"mq_convert_{_source}_s8_frame{_suffix}", "convert", counts=_counts, exact=_exact))

@@ -288,7 +288,7 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
     """s8 weights and input, the input's scale found for each frame, the result in floats."""
     assert lo.formats
     w, b, count = _matrix(op, lo)
-    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w)
+    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w, signed=True)
     steps, moments = lo.steps_of(op.inputs[1]), read.moments(lo.moments_of(op.inputs[1]))
     rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s8", steps=steps, moments=moments)
     kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant import fixed
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
@@ -65,14 +66,22 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     narrow = gates.to_hidden(fmt)
 
     def exact(
-        *, x: Array, w: Array, r: Array, h: Array, p: Mapping[str, Any], y: object = recurrent.WRITTEN
+        *,
+        x: Array,
+        w: Array,
+        r: Array,
+        h: Array,
+        p: Mapping[str, Any],
+        y: object = recurrent.WRITTEN,
+        x_scale: Array | None = None,
+        x_bias: Array | None = None,
     ) -> tuple[Array, ...]:
         n, linear = 2 * p["units"], p["linear_before_reset"]
         e = p["wide_e"] if w.dtype == np.int16 else p["e"]
         h_bias = np.zeros((p["directions"], 3, p["units"]), np.int64)
         if linear:
             h_bias[:, 2] = e.reshape(-1, p["units"])
-        sums = gates.ExactGates(x, w, r, p, h_bias)
+        sums = gates.ExactGates(x, w, r, p, h_bias, gates.frame_of(x_scale, x_bias))
 
         def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
             h, read = states[0].astype(np.int64), states[1]
@@ -95,7 +104,8 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     return exact
 
 
-for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+_INTEGER = {"s8": "s8", "s8_frame": "s8", "s16_s8": "s8", "s16": "s16", "s16s16": "s16"}
+for _name, _fmt in (("f32", None), ("f16", None), *_INTEGER.items()):
     register_kernel(
         Kernel(
             f"mq_gru_{_name}",
@@ -160,8 +170,12 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
     linear = op.attributes["linear_before_reset"]
-    read, x_type, suffix = recurrent.integer_input(lo, op)
-    x = read.operand
+    if lo.choice.scale is ScaleKind.STATIC:
+        read, x_type, suffix = recurrent.integer_input(lo, op)
+        args: dict[str, Argument | int | float] = {"x": read.operand}
+    else:
+        args, read = recurrent.frame_input(lo, op)
+        x_type, suffix = lo.type_of(read.operand), "s8_frame"
     kernel = f"mq_gru_{suffix}"
     outside, inside = _biases(op, lo)
     made = gates.gates(
@@ -177,7 +191,10 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     )
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, "s16", recurrent.HIDDEN["s16"]))
     y = recurrent.sequence(lo, op, d, h, fmt)
-    args: dict[str, Argument | int | float] = {"x": x, "w": made.w, "r": made.r, "h": h, "y": y}
+    args |= {"w": made.w, "r": made.r}
+    if made.x_bias is not None:
+        args["x_bias"] = lo.constant(made.x_bias, "s32", hint=f"{op.name}:x_bias")
+    args |= {"h": h, "y": y}
     if fmt == "s8":
         args["next"] = lo.scratch(d.units, "s16")
         args["copies"] = lo.scratch(_rooms(op) * d.units, "s8", "copies")
@@ -240,6 +257,9 @@ GRU = register(
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 40.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 70.0, _integer),
             OpLowering("s8", Formats("s8", "s8", "s8", "s16"), _lower_integer, 35.0, _integer, inputs=("s8", "s16")),
+            OpLowering(
+                "s8", Formats("s8", "s8", "s8", "s16"), _lower_integer, 35.0, _integer, scales=(ScaleKind.FRAME,)
+            ),
         ),
         samples=(
             _sample(1, 1, 64, 154, "real"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant import fixed
-from mcu_quant.formats import QuantParams
+from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
@@ -31,7 +31,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops import fixed as constant
 from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.common.recurrent import Dims
-from mcu_quant.program import EdgeType, Symbol
+from mcu_quant.program import Argument, EdgeType, Purpose, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -88,9 +88,18 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     narrow = gates.to_hidden(fmt)
 
     def exact(
-        *, x: Array, w: Array, r: Array, h: Array, c: Array, p: Mapping[str, Any], y: object = recurrent.WRITTEN
+        *,
+        x: Array,
+        w: Array,
+        r: Array,
+        h: Array,
+        c: Array,
+        p: Mapping[str, Any],
+        y: object = recurrent.WRITTEN,
+        x_scale: Array | None = None,
+        x_bias: Array | None = None,
     ) -> tuple[Array, ...]:
-        sums = gates.ExactGates(x, w, r, p)
+        sums = gates.ExactGates(x, w, r, p, frame=gates.frame_of(x_scale, x_bias))
 
         def step(at: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
             total = sums.from_x(at) + sums.from_h(states[0])
@@ -103,7 +112,8 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     return exact
 
 
-for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+_INTEGER = {"s8": "s8", "s8_frame": "s8", "s16_s8": "s8", "s16": "s16", "s16s16": "s16"}
+for _name, _fmt in (("f32", None), ("f16", None), *_INTEGER.items()):
     register_kernel(
         Kernel(
             f"mq_lstm_{_name}",
@@ -161,8 +171,12 @@ def cell_bits(magnitude: float) -> int:
 def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    read, x_type, suffix = recurrent.integer_input(lo, op)
-    x = read.operand
+    if lo.choice.scale is ScaleKind.STATIC:
+        read, x_type, suffix = recurrent.integer_input(lo, op)
+        args: dict[str, Argument | int | float] = {"x": read.operand}
+    else:
+        args, read = recurrent.frame_input(lo, op)
+        x_type, suffix = lo.type_of(read.operand), "s8_frame"
     kernel = f"mq_lstm_{suffix}"
     biases = recurrent.biases(lo, op)
     bits = cell_bits(lo.range(f"{op.name}:cell").magnitude)
@@ -177,24 +191,19 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     )
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt, recurrent.HIDDEN[fmt]))
     c = recurrent.state(lo, op, 2, 6, EdgeType(d.state, "s16", QuantParams(2.0 ** (bits - 15))))
-    lo.call(
-        kernel,
-        x=x,
-        w=made.w,
-        r=made.r,
-        h=h,
-        c=c,
-        y=recurrent.sequence(lo, op, d, h, fmt),
-        next=lo.scratch(d.units, fmt),
-        p=lo.struct(
-            "mq_lstm_params",
-            **d.fields(lo, op),
-            input_forget=op.attributes["input_forget"],
-            **made.fields,
-            **gates.tables(lo, op),
-            cell_bits=bits,
-        ),
+    args |= {"w": made.w, "r": made.r}
+    if made.x_bias is not None:
+        args["x_bias"] = lo.constant(made.x_bias, "s32", hint=f"{op.name}:x_bias")
+    args |= {"h": h, "c": c, "y": recurrent.sequence(lo, op, d, h, fmt), "next": lo.scratch(d.units, fmt)}
+    args["p"] = lo.struct(
+        "mq_lstm_params",
+        **d.fields(lo, op),
+        input_forget=op.attributes["input_forget"],
+        **made.fields,
+        **gates.tables(lo, op),
+        cell_bits=bits,
     )
+    lo.call(kernel, Purpose.COMPUTE, "", **args)
 
 
 def _integer(op: Operator, graph: Graph) -> str | None:
@@ -233,6 +242,9 @@ LSTM = register(
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 40.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 65.0, _integer),
             OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 29.0, _integer, inputs=("s8", "s16")),
+            OpLowering(
+                "s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 29.0, _integer, scales=(ScaleKind.FRAME,)
+            ),
         ),
         samples=(
             _sample(1, 1, 257, 128, "real"),

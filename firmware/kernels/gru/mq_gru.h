@@ -19,10 +19,11 @@
  *   s8        x s8; w and r s8, per row; h Q15, because it is a memory that changes by small steps. R reads a copy of
  *             it in s8 with scale 1/127, which is also y. copies: room for `units` such values, twice as many without
  *             linear_before_reset.
- *   s16_s8    as s8, but x s16.
- *   s16       x s16; w and r s8, per row; h and y Q15.
- *   s16s16    the same with s16 weights and wide biases; 64-bit accumulators are rounded to 32 bits by x_narrow and
- *             h_narrow bits before they are requantised.
+ *   s8_frame  as s8, with the scale of x in x_scale[0], found for this frame: x_multiplier and x_shift leave it out,
+ * bias holds no more than the zero point of x folded in, and x_bias[q] is added at the scale of the sums: x[q] =
+ * limit(requantise(bias[q] + w[q] . x, x_multiplier[q] x_scale), 2^29) + x_bias[q], |x_bias| <= 2^28 s16_s8    as s8,
+ * but x s16. s16       x s16; w and r s8, per row; h and y Q15. s16s16    the same with s16 weights and wide biases;
+ * 64-bit accumulators are rounded to 32 bits by x_narrow and h_narrow bits before they are requantised.
  *
  * The integer kernels, for row q = (gate, unit):
  *
@@ -89,6 +90,8 @@ void mq_gru_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float *
                 mq_f16 *next, const mq_gru_float_params *p);
 void mq_gru_s8(const int8_t *x, const int8_t *w, const int8_t *r, int16_t *h, int8_t *y, int16_t *next, int8_t *copies,
                const mq_gru_params *p);
+void mq_gru_s8_frame(const int8_t *x, const float *x_scale, const int8_t *w, const int8_t *r, const int32_t *x_bias,
+                     int16_t *h, int8_t *y, int16_t *next, int8_t *copies, const mq_gru_params *p);
 void mq_gru_s16_s8(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int8_t *y, int16_t *next,
                    int8_t *copies, const mq_gru_params *p);
 void mq_gru_s16(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int16_t *y, int16_t *next,

@@ -20,6 +20,9 @@
  *             [directions, 3, 2]. usual: f is the sigmoid, g and h are tanh, in all directions: a kernel may compute
  *             these by itself. f16 for Helium multiplies in f16.
  *   s8        x s8; w and r s8, per row; h s8 with scale 1/127; c s16 with scale 2^(cell_bits - 15); y as h.
+ *   s8_frame  as s8, with the scale of x in x_scale[0], found for this frame: x_multiplier and x_shift leave it out,
+ * bias holds no more than the zero point of x folded in, and x_bias[q] is added at the scale of the sums: the first
+ * part of sum[q] = limit(requantise(bias[q] + w[q] . x, x_multiplier[q] x_scale), 2^29) + x_bias[q], |x_bias| <= 2^28
  *   s16_s8    as s8, but x s16: features with a heavy tail, such as magnitudes, lose too much in 8 bits.
  *   s16       x s16; w and r s8, per row; h Q15; c as above; y as h.
  *   s16s16    the same with s16 weights and wide biases; 64-bit accumulators are rounded to 32 bits by x_narrow and
@@ -94,6 +97,8 @@ void mq_lstm_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float 
                  mq_f16 *c, mq_f16 *y, mq_f16 *next, const mq_lstm_float_params *p);
 void mq_lstm_s8(const int8_t *x, const int8_t *w, const int8_t *r, int8_t *h, int16_t *c, int8_t *y, int8_t *next,
                 const mq_lstm_params *p);
+void mq_lstm_s8_frame(const int8_t *x, const float *x_scale, const int8_t *w, const int8_t *r, const int32_t *x_bias,
+                      int8_t *h, int16_t *c, int8_t *y, int8_t *next, const mq_lstm_params *p);
 void mq_lstm_s16_s8(const int16_t *x, const int8_t *w, const int8_t *r, int8_t *h, int16_t *c, int8_t *y, int8_t *next,
                     const mq_lstm_params *p);
 void mq_lstm_s16(const int16_t *x, const int8_t *w, const int8_t *r, int16_t *h, int16_t *c, int16_t *y, int16_t *next,

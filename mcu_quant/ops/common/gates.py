@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcu_quant import fixed, formats, quantise
-from mcu_quant.formats import QuantParams
+from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Operator
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops.common import columns, packing
@@ -87,6 +87,7 @@ PACK: Mapping[str, Mapping[tuple[str, str], packing.Pack]] = {
         ("mve", "w"): packing.CHUNKS_FOR_S8,
         ("mve", "r"): packing.CHUNKS_FOR_S8,
     },
+    "s8_frame": {("dsp", "w"): packing.ROWS_FOR_S8, ("dsp", "r"): packing.ROWS_FOR_S8},
     "s16_s8": {
         ("dsp", "w"): packing.ROWS_FOR_S16,
         ("dsp", "r"): packing.ROWS_FOR_S8,
@@ -111,6 +112,8 @@ class Gates:
     fields: Mapping[str, FieldValue]
     #: biases at the scale of R's accumulators, [rows]; zero unless asked for
     h_bias: NDArray[np.int64]
+    #: biases at the scale of the sums, [rows], where x has the scale of the frame
+    x_bias: NDArray[np.int64] | None = None
 
 
 def gates(
@@ -131,6 +134,9 @@ def gates(
     that what comes from R has beyond the guard bits, of each gate.
     """
     assert lo.formats and lo.formats.weight and x.quant
+    frame = x.quant.kind is not ScaleKind.STATIC
+    # with the scale of the frame, accumulators have none of their own, and biases are added to the sums
+    x_quant = QuantParams(1.0, x.quant.zero_point) if frame else x.quant
     inner, weights, hidden = lo.formats.input, lo.formats.weight, HIDDEN[lo.formats.input]
     assert hidden
     wide = weights == "s16"
@@ -144,7 +150,10 @@ def gates(
         known = {"steps": step_matrix(lo, op, k), "moments": moments}
         return quantise.rows(real, bias, quant, fmt, weights, accumulator_bits=limit, **known)
 
-    rows = {"x": quantised(1, x_bias, x.quant, x.format, read), "h": quantised(2, h_bias, hidden, inner, None)}
+    rows = {
+        "x": quantised(1, None if frame else x_bias, x_quant, x.format, read),
+        "h": quantised(2, h_bias, hidden, inner, None),
+    }
 
     def per_row(values: Sequence[int]) -> NDArray[np.float64]:
         return np.tile(np.repeat(np.asarray(values, np.float64), units), directions(op))
@@ -156,7 +165,7 @@ def gates(
     fields["wide_bias" if wide else "bias"] = bias
     narrow = {k: max(0, q.accumulator_bits - 32) if wide else 0 for k, q in rows.items()}
     fields |= {f"{k}_narrow": bits for k, bits in narrow.items()}
-    for k, scale in (("x", x.quant.scale), ("h", hidden.scale)):
+    for k, scale in (("x", x_quant.scale), ("h", hidden.scale)):
         m, shift = quantise.factors(rows[k].scale * scale * 2.0 ** (target[k] + narrow[k]))
         fields[f"{k}_multiplier"] = lo.constant(m, "s32", hint=f"{op.name}:{k}_multiplier", kind="table")
         fields[f"{k}_shift"] = lo.constant(shift, "s8", hint=f"{op.name}:{k}_shift", kind="table")
@@ -166,7 +175,9 @@ def gates(
         values = rows[k].weights
         return lo.matrix(kernel, name.lower(), values, weights, hint=hint, groups=groups, comment="scale per row")
 
-    return Gates(packed("x", "W"), packed("h", "R"), fields, rows["h"].bias)
+    sums = np.zeros(len(target["x"])) if x_bias is None else np.ravel(x_bias)
+    limited = np.clip(np.rint(sums * 2.0 ** target["x"]), -(2**28), 2**28).astype(np.int64)
+    return Gates(packed("x", "W"), packed("h", "R"), fields, rows["h"].bias, limited if frame else None)
 
 
 def tables(lo: Lowering, op: Operator, names: Sequence[str] = ("sigmoid", "tanh")) -> dict[str, FieldValue]:
@@ -182,17 +193,49 @@ def tables(lo: Lowering, op: Operator, names: Sequence[str] = ("sigmoid", "tanh"
     return {**fields, **{f"{n}_clip": clip_steps(op.attributes["clip"], n) for n in names}}
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What an input with the scale of the frame needs; `mq_frame` of firmware/include/mq_recurrent.h."""
+
+    scale: float
+    bias: Array
+
+    def sums(self, acc: Array, m: Array, shift: Array) -> Array:
+        """`mq_frame_sum`."""
+        factor, exponent = fixed.frame_factor(self.scale)
+        both = np.clip(shift.astype(np.int64) + exponent, -31, 31)
+        sums = fixed.requantise(acc, fixed.mulhr(m, factor), both)
+        result: Array = np.clip(sums, -(2**29), 2**29) + self.bias
+        return result
+
+
+def frame_of(scale: Array | None, bias: Array | None) -> Frame | None:
+    """From the arguments of a kernel; None where the scale of x is static."""
+    return None if scale is None or bias is None else Frame(float(scale[0]), bias)
+
+
 class ExactGates:
     """Pre-activations of an integer layer in numpy integers, as the kernels compute them; all directions at once."""
 
-    def __init__(self, x: Array, w: Array, r: Array, p: Mapping[str, Any], h_bias: Array | None = None) -> None:
+    def __init__(
+        self,
+        x: Array,
+        w: Array,
+        r: Array,
+        p: Mapping[str, Any],
+        h_bias: Array | None = None,
+        frame: Frame | None = None,
+    ) -> None:
         self.dims = d = Dims.given(p)
         self._p = p
         self._wide = w.dtype == np.int16
         self._everywhere = np.arange(d.directions)
         bias = p["wide_bias"] if self._wide else p["bias"]
         acc = quantise.dot(np.reshape(x, (d.steps * d.batch, d.inputs)), w) + bias
-        sums = self._requantise(acc, "x", p["x_multiplier"], p["x_shift"])
+        if frame is None:
+            sums = self._requantise(acc, "x", p["x_multiplier"], p["x_shift"])
+        else:
+            sums = frame.sums(acc, p["x_multiplier"], p["x_shift"])
         self._x_sum = sums.reshape(d.steps, d.batch, d.directions, -1).swapaxes(1, 2)
         #: [directions, 1, rows], to go with [directions, batch, rows]
         per_row = (d.directions, 1, len(w) // d.directions)

@@ -481,6 +481,12 @@ def integer_input(lo: Lowering, op: Operator) -> tuple[columns.Read, EdgeType, s
     return x, type_, fmt if type_.format == fmt else f"{type_.format}_{fmt}"
 
 
+def frame_input(lo: Lowering, op: Operator) -> tuple[dict[str, Argument | int | float], columns.Read]:
+    """X in s8 with the scale of the frame: the first arguments of the kernel, and what W is multiplied by."""
+    x, scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], matrix(lo, op, 1))
+    return {"x": x, "x_scale": scale}, read
+
+
 def state(lo: Lowering, op: Operator, index: int, source: int, want: EdgeType) -> Buffer:
     """A state of the layer, for the kernel to update in place: output `index`, beginning as input `source`."""
     name = op.output(index) or lo.temporary(want.shape, want.format, want.quant, f"state{index}")
