@@ -219,22 +219,25 @@ class Lowering:
             self._converted[key] = name
         return Buffer(self._converted[key], Access.READ)
 
-    def read_frame(self, edge: str, low: float | None = None, signed: bool = False) -> tuple[Buffer, Buffer]:
-        """An edge in s8 with the scale of this frame, and that scale (one f32), found where the edge is converted.
+    def read_frame(
+        self, edge: str, fmt: str = "s8", low: float | None = None, signed: bool = False
+    ) -> tuple[Buffer, Buffer]:
+        """An edge in integers with the scale of this frame, and that scale (one f32), found where it is converted.
 
-        `low`: its smallest value, where calibration does not know it. What is never negative gets all 256 steps, unless
-        the reader wants a zero point of 0 (`signed`).
+        In s8 any scale, in s16 a power of two. `low`: its smallest value, where calibration does not know it. What is
+        never negative gets all 256 steps, unless the reader wants a zero point of 0 (`signed`).
         """
         source = self.read(edge, "f32") if self.stored(edge).storage.integer else Buffer(edge, Access.READ)
         assert isinstance(source, Buffer)
         known = self.range(edge) if low is None else Range(low, max(1.0, -low))
-        positive = known.low >= 0.0 and not signed
-        scale = known.magnitude / (255 if positive else 127)
-        quant = QuantParams(scale, -128 if positive else 0, ScaleKind.FRAME)
-        key = (edge, "s8", quant)
+        positive = known.low >= 0.0 and not signed and fmt == "s8"
+        scale = known.magnitude / (255 if positive else formats.get(fmt).maximum)
+        kind = ScaleKind.FRAME if fmt == "s8" else ScaleKind.FRAME_POW2
+        quant = QuantParams(scale, -128 if positive else 0, kind)
+        key = (edge, fmt, quant)
         if key not in self._converted:
-            name = self._fresh(f"{edge}@s8-frame")
-            self._edges[name] = Edge(name, EdgeType(self._edges[edge].type.shape, "s8", quant))
+            name = self._fresh(f"{edge}@{fmt}-frame")
+            self._edges[name] = Edge(name, EdgeType(self._edges[edge].type.shape, fmt, quant))
             self._edges[scale_edge(name)] = Edge(scale_edge(name), EdgeType((1,), "f32"))
             with self._written.where_made(edge):
                 self._convert_frame(source, name)
@@ -446,12 +449,11 @@ class Lowering:
         self.call(f"mq_convert_{a.format}_{b.format}", Purpose.CONVERT, comment, **args)
 
     def _convert_frame(self, source: Buffer, edge: str) -> None:
-        """Bring floats to an edge in s8 with the scale of this frame, which is written beside it."""
-        a = self.type_of(source)
-        scale = Buffer(scale_edge(edge), Access.WRITE)
-        comment = f"{a} to s8, scale of the frame"
-        quant = self._edges[edge].type.quant
-        name = f"mq_convert_{a.format}_s8_frame" + ("_positive" if quant and quant.zero_point else "")
+        """Bring floats to an edge with the scale of this frame, which is written beside it."""
+        a, b = self.type_of(source), self._edges[edge].type
+        scale, quant = Buffer(scale_edge(edge), Access.WRITE), b.quant
+        comment = f"{a} to {b.format}, scale of the frame"
+        name = f"mq_convert_{a.format}_{b.format}_frame" + ("_positive" if quant and quant.zero_point else "")
         self.call(name, Purpose.CONVERT, comment, x=source, y=Buffer(edge, Access.WRITE), scale=scale, n=a.size)
 
     def _copy(self, source: Operand, edge: str) -> None:

@@ -4,7 +4,7 @@ Column by column, from the one with the largest inputs on, weights are rounded t
 are still open make up for the error e:  w_j -= e U_ij / U_ii,  U the upper Cholesky factor of the inverse of E[x x^T].
 
 H = E[x x^T] itself would be as large as the weights. Inputs of speech models move in few directions (a spectrum gets
-louder as a whole), so that H = V^T V + diag(d) with DIRECTIONS rows of V does as well; a plan carries V and d.
+louder as a whole), so that H = V^T V + diag(d) with few rows of V does as well; a plan carries V and d.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mcu_quant.ir import Array
 
-#: Largest principal directions that are kept of the inputs of a layer.
-DIRECTIONS = 32
+#: Principal directions that are kept of the inputs of a layer: as many as hold such a share of their power, at most so
+#: many.
+DIRECTIONS, SHARE = 64, 0.9995
 
 #: Added to the diagonal, as a share of its mean: inputs that never move in calibration may move on the board.
 DAMPING = 0.01
@@ -30,10 +31,11 @@ _known: dict[bytes, NDArray[np.int64]] = {}
 def moments(second: NDArray[np.float64]) -> Array:
     """What a plan keeps of E[x x^T]: directions and, last, the root of what the diagonal has beyond them, as f16.
 
-    [DIRECTIONS + 1, n], largest magnitude 1: the size of H makes no difference.
+    [directions + 1, n], largest magnitude 1: the size of H makes no difference.
     """
     values, vectors = np.linalg.eigh(second)
-    count = min(DIRECTIONS, len(values))
+    above = np.cumsum(np.maximum(values[::-1], 0.0)) < SHARE * float(np.maximum(values, 0.0).sum())
+    count = min(DIRECTIONS, len(values), int(above.sum()) + 1)
     v = (vectors[:, -count:] * np.sqrt(np.maximum(values[-count:], 0.0))).T
     signs = np.sign(v[np.arange(count), np.abs(v).argmax(axis=1)])
     v = v * np.where(signs == 0, 1.0, signs)[:, None]

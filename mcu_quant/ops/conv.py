@@ -37,7 +37,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops.common import columns, packing
 from mcu_quant.ops.common.window import Window, as_maps, as_row, convolve, explicit, geometry
 from mcu_quant.ops.gemm import limits
-from mcu_quant.ops.rescale import Sums, rescale
+from mcu_quant.ops.rescale import POW2, Sums, rescale
 from mcu_quant.program import Access, Buffer, Call, Constant, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
@@ -322,21 +322,20 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
 def lower_frame(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> None:
     """The call of a convolution of an input with the scale of the frame, and what makes floats of its sums."""
     assert lo.formats
-    shape = lo.shape(op.outputs[0])
+    shape, fmt = lo.shape(op.outputs[0]), lo.formats.input
     inner = prod(lo.shape(op.inputs[0])[2:])
     # taps outside the map are stored as the zero point, so that it may be folded wherever the kernel knows it
-    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], it.matrix, inner)
+    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], it.matrix, fmt, inner)
     quant = lo.type_of(x).quant
     assert quant
     zero = QuantParams(1.0, quant.zero_point if fold_zero else 0)
     doubled = not fold_zero and quant.zero_point != 0
     known = {"steps": it.steps, "moments": read.moments(lo.moments_of(op.inputs[1]))}
-    rows = quantise.rows(
-        read.matrix(it.matrix), None, zero, "s8", "s8", accumulator_bits=31 if doubled else 32, **known
-    )
+    real, bits = read.matrix(it.matrix), 31 if doubled else 32
+    rows = quantise.rows(real, None, zero, fmt, "s8", accumulator_bits=bits, **known)
     sums = Sums.of(rows, doubled)
     multiplier, shift = quantise.factors(sums.to_stored)
-    kernel = f"{'mq_depthwise' if _is_depthwise(it) else it.family}_s8_s16"
+    kernel = f"{'mq_depthwise' if _is_depthwise(it) else it.family}_{'s16' if fmt == 's16' else 's8_s16'}"
     made = lo.temporary(shape, "s16", QuantParams(1.0), "sums")
     groups = {"groups": op.attributes["group"]}
     lo.call(
@@ -436,6 +435,8 @@ CONV = register(
             OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
             OpLowering("s8", Formats("s8", "f16", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
             OpLowering("s8", Formats("s8", "f32", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
+            OpLowering("s16", Formats("s16", "f16", "s8"), _lower_frame, sample_snr_db=38.0, scales=POW2),
+            OpLowering("s16", Formats("s16", "f32", "s8"), _lower_frame, sample_snr_db=38.0, scales=POW2),
         ),
         samples=(
             Sample("Conv", (given(1, 1, 1), weight(1, 1, 1))),

@@ -49,6 +49,7 @@ from mcu_quant.ops.conv import (
     requantised,
     sizes,
 )
+from mcu_quant.ops.rescale import POW2
 from mcu_quant.program import Call, Program, Struct
 
 # --- the operator --------------------------------------------------------------------------------------------------
@@ -276,6 +277,8 @@ CONV_TRANSPOSE = register(
             OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
             OpLowering("s8", Formats("s8", "f16", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
             OpLowering("s8", Formats("s8", "f32", "s8"), _lower_frame, sample_snr_db=33.0, scales=(ScaleKind.FRAME,)),
+            OpLowering("s16", Formats("s16", "f16", "s8"), _lower_frame, sample_snr_db=38.0, scales=POW2),
+            OpLowering("s16", Formats("s16", "f32", "s8"), _lower_frame, sample_snr_db=38.0, scales=POW2),
         ),
         samples=(
             Sample("ConvTranspose", (given(1, 1, 1), weight(1, 1, 1)), {"strides": [2]}),

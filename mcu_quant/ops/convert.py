@@ -92,6 +92,20 @@ def _exact_positive(x: Array, n: int) -> tuple[Array, Array]:
     return stored, np.array([largest / np.float32(255.0)], np.float32)
 
 
+def _exact_frame_s16(x: Array, n: int) -> tuple[Array, Array]:
+    """The power of two that holds the frame's largest magnitude, to 16 bits."""
+    real = np.ascontiguousarray(x, np.float32)
+    exponent = min(int((real.view(np.uint32) & 0x7FFFFFFF).max(initial=0)) >> 23, 254)
+    if exponent < 15:
+        return np.zeros(x.shape, np.int16), np.zeros(1, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = round_f32(real * np.float32(2.0 ** (141 - exponent)))
+    return fixed.saturate(steps, -32768, 32767).astype(np.int16), np.array([2.0 ** (exponent - 141)], np.float32)
+
+
+_FRAMES = {"s8_frame": _exact_frame, "s8_frame_positive": _exact_positive, "s16_frame": _exact_frame_s16}
+
+
 def _register(source: str, to: str) -> None:
     if source in FLOATS:
         exact = _float_to_integer(to) if to in INTEGERS else _float_to_float(to)
@@ -109,5 +123,9 @@ for _source in FLOATS + INTEGERS:
 
 
 for _source in FLOATS:
-    for _suffix, _exact in (("", _exact_frame), ("_positive", _exact_positive)):
-        register_kernel(Kernel(f"mq_convert_{_source}_s8_frame{_suffix}", "convert", counts=_counts, exact=_exact))
+    for _to, _exact in (
+        ("s8_frame", _exact_frame),
+        ("s8_frame_positive", _exact_positive),
+        ("s16_frame", _exact_frame_s16),
+    ):
+        register_kernel(Kernel(f"mq_convert_{_source}_{_to}", "convert", counts=_counts, exact=_exact))

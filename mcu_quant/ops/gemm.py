@@ -33,7 +33,8 @@ from mcu_quant.ops import (
     weight,
 )
 from mcu_quant.ops.common import columns, packing
-from mcu_quant.program import Call, Program, Struct, Symbol
+from mcu_quant.ops.rescale import POW2, Sums, rescale
+from mcu_quant.program import Access, Buffer, Call, Program, Struct, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -313,6 +314,37 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
     )
 
 
+def _lower_frame_s16(op: Operator, lo: Lowering) -> None:
+    """s8 weights, input in s16 with a power of two that is found for each frame, the result in floats."""
+    w, b, count = _matrix(op, lo)
+    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w, "s16")
+    steps, moments = lo.steps_of(op.inputs[1]), read.moments(lo.moments_of(op.inputs[1]))
+    rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s16", "s8", steps=steps, moments=moments)
+    sums = Sums.of(rows, doubled=False)
+    multiplier, shift = quantise.factors(sums.to_stored)
+    kernel = "mq_fully_connected_s16"
+    made = lo.temporary(lo.shape(op.outputs[0]), "s16", QuantParams(1.0), "sums")
+    lo.call(
+        kernel,
+        x=x,
+        w=lo.matrix(kernel, "w", rows.weights, "s8", hint=f"{op.name}:weights", comment="scale per row"),
+        y=Buffer(made, Access.WRITE),
+        p=lo.struct(
+            "mq_fully_connected_params",
+            rows=count,
+            inputs=w.shape[1],
+            outputs=w.shape[0],
+            bias=lo.constant(rows.bias, "s32", hint=f"{op.name}:zero", kind="table"),
+            multiplier=lo.constant(multiplier, "s32", hint=f"{op.name}:multiplier", kind="table"),
+            shift=lo.constant(shift, "s8", hint=f"{op.name}:shift", kind="table"),
+            y_zero=0,
+            low=-32768,
+            high=32767,
+        ),
+    )
+    rescale(lo, made, x_scale, lo.write(op.outputs[0]), sums, b, (count, len(w), 1), limits(op))
+
+
 GEMM = register(
     OpSpec(
         name="Gemm",
@@ -331,6 +363,8 @@ GEMM = register(
             OpLowering("s8", Formats("s8", "s16", "s8"), _lower_integer, sample_snr_db=30.0),
             OpLowering("s8", Formats("s8", "f16", "s8"), _lower_frame, sample_snr_db=30.0, scales=(ScaleKind.FRAME,)),
             OpLowering("s8", Formats("s8", "f32", "s8"), _lower_frame, sample_snr_db=30.0, scales=(ScaleKind.FRAME,)),
+            OpLowering("s16", Formats("s16", "f16", "s8"), _lower_frame_s16, sample_snr_db=35.0, scales=POW2),
+            OpLowering("s16", Formats("s16", "f32", "s8"), _lower_frame_s16, sample_snr_db=35.0, scales=POW2),
         ),
         samples=(
             Sample("MatMul", (given(1, 1, 257), weight(257, 128))),

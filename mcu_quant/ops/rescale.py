@@ -1,6 +1,6 @@
 """What an integer layer makes of an input with the scale of the frame, in floats: no ONNX operator.
 
-    x in s8 with the frame's scale -> layer with s8 weights and no scale -> s16 -> mq_rescale -> f32 or f16
+    x in s8 or s16 with the frame's scale -> layer with s8 weights and no scale -> s16 -> mq_rescale -> f32 or f16
 
 The layer's kernels are those of static scales: sums of products have no scale, and 16 bits cover the largest sum of
 each row for any input. `firmware/kernels/rescale/mq_rescale.h` has the last step.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcu_quant import formats
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array
 from mcu_quant.ops import Counts, Kernel, register_kernel
 from mcu_quant.program import Access, Buffer, Call, Program, Struct
@@ -23,6 +24,9 @@ from mcu_quant.program import Access, Buffer, Call, Program, Struct
 if TYPE_CHECKING:
     from mcu_quant.lowering import Lowering
     from mcu_quant.quantise import Rows
+
+#: Scales of 16 bits that are found per frame.
+POW2 = (ScaleKind.FRAME_POW2,)
 
 #: Largest stored sum: a little below the largest value, so that rounding cannot leave the format.
 LARGEST = 32760.0

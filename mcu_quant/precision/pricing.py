@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from mcu_quant import cost, formats, memory, ops
 from mcu_quant.boards import Board
 from mcu_quant.code_size import code_bytes
-from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph
 from mcu_quant.lower import lower
 from mcu_quant.precision.candidates import Way
@@ -217,11 +216,12 @@ class _Pricer:
             return {}
         cycles = 0
         steps = [(stored, read)]
-        if read.endswith(f"-{ScaleKind.FRAME}") and formats.get(stored).integer:
+        fmt, _, kind = read.partition("-")
+        if kind and formats.get(stored).integer:
             steps = [(stored, FLOAT), (FLOAT, read)]
         for a, b in steps:
-            cycles += self._cycles(f"mq_convert_{a}_{b.replace('-', '_')}", size)
-        return {CYCLES: cycles, **points.copied(size * formats.get(read.split("-", maxsplit=1)[0]).bytes, sinks)}
+            cycles += self._cycles(f"mq_convert_{a}_{f'{fmt}_frame' if kind and b == read else b}", size)
+        return {CYCLES: cycles, **points.copied(size * formats.get(fmt).bytes, sinks)}
 
     def _cycles(self, kernel: str, size: int) -> int:
         call = Call(kernel, "", {"n": Scalar(size)}, Purpose.CONVERT)

@@ -6,6 +6,8 @@
  *   f16 <-> f32         nearest even, overflow to infinity; exact the other way
  *
  *   run-time scale      scale = max |x| / 127, y = sat(round(x * (127 / max |x|)))      for this frame; 0 for silence
+ *     in 16 bits        scale = 2^(e - 15) with e the least for which max |x| < 2^e, y = sat(round(x / scale)); below
+ *                       2^-112 all is silence
  *   of values >= 0      scale = max x / 255, y = sat(round(x * (255 / max x)) - 128): twice as fine, smaller ones are 0
  *
  * x, y: n values each; no alignment beyond the type's. y may be x itself where both formats have the same size.
@@ -40,6 +42,8 @@ void mq_convert_s16_s16(const int16_t *x, int16_t *y, uint32_t n, int32_t x_zero
 
 void mq_convert_f32_s8_frame(const float *x, int8_t *y, float *scale, uint32_t n);
 void mq_convert_f16_s8_frame(const mq_f16 *x, int8_t *y, float *scale, uint32_t n);
+void mq_convert_f32_s16_frame(const float *x, int16_t *y, float *scale, uint32_t n);
+void mq_convert_f16_s16_frame(const mq_f16 *x, int16_t *y, float *scale, uint32_t n);
 void mq_convert_f32_s8_frame_positive(const float *x, int8_t *y, float *scale, uint32_t n);
 void mq_convert_f16_s8_frame_positive(const mq_f16 *x, int8_t *y, float *scale, uint32_t n);
 

@@ -69,7 +69,7 @@ def quantised(real: Array, fmt: str) -> Array:
 
 def storage_noise(way: Way) -> float:
     """Rounding noise of input and output, as a share of their power."""
-    read = way.reads.removesuffix(f"-{ScaleKind.FRAME}")
+    read = way.reads.partition("-")[0]
     return sum(_noise(fmt) for fmt in (read, way.stores))
 
 

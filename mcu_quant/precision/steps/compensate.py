@@ -35,7 +35,7 @@ STRATEGY = Step(
         "rounds 8-bit weights so that errors cancel on the inputs that occur",
         paper="Frantar et al. 2022, GPTQ, arXiv:2210.17323",
         needs=("clips",),
-        adapted="second moments from 32 principal directions, which the plan carries, instead of the whole matrix",
+        adapted="second moments from few principal directions, which the plan carries, instead of the whole matrix",
         default=True,
     ),
     apply,
