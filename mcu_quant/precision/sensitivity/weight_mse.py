@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from mcu_quant import formats
-from mcu_quant.formats import QuantParams, ScaleKind
+from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.precision.candidates import Way
 from mcu_quant.precision.sensitivity import Request, Sensitivity, Table
