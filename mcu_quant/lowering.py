@@ -271,6 +271,12 @@ class Lowering:
         self._edges[edge] = Edge(edge, EdgeType(shape or self.shape(edge), fmt, quant))
         return Buffer(edge, Access.WRITE)
 
+    def write_frames(self, edge: str, fmt: str, quant: QuantParams, shape: Shape, frames: int) -> tuple[Buffer, Buffer]:
+        """Declare an edge with an exponent per frame, and those: real = stored * scale * 2^-exponent."""
+        self._edges[edge] = Edge(edge, EdgeType(shape, fmt, replace(quant, kind=ScaleKind.FRAME_POW2)))
+        self._edges[scale_edge(edge)] = Edge(scale_edge(edge), EdgeType((frames,), "i32"))
+        return Buffer(edge, Access.WRITE), Buffer(scale_edge(edge), Access.WRITE)
+
     def temporary(self, shape: Shape, fmt: str, quant: QuantParams | None = None, hint: str = "tmp") -> str:
         """A new edge that the graph does not have."""
         name = self._fresh(f"{self.op.name}:{hint}")

@@ -15,6 +15,7 @@ from mcu_quant.api.stages import PrecisionRequest, Source
 from mcu_quant.compare import Accuracy, accuracy
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.lowering import Target
 from tests.onnx_models import model, node, random, save
 
 RATE = 16000
@@ -173,6 +174,38 @@ def test_features_of_many_frames_slide_or_start_afresh(
     for found in compared(source(tmp_path, proto, text + FRONTS[front] + "\n" + WORDS), speech(tmp_path)):
         assert found.outputs["score"].snr_db > 85.0
         assert found.outputs["keyword"].snr_db == 999.0
+
+
+@pytest.mark.parametrize(("kind", "least"), [("mask", 45.0), ("mfcc", 40.0)])
+def test_both_ends_in_fixed_point(tmp_path: Path, kind: str, least: float) -> None:
+    """The model in floats, front and back end in 16 bits, as for a core without a floating-point unit."""
+    if kind == "mask":
+        text = SPECTRAL.format(length=40, hop=10, shape=[1, 1, 21], stft='window = "hann"')
+        made = source(tmp_path, dense(21, [1, 1, 21]), text + '[output.audio]\nas = "mask"\nwindow = "hann"\n')
+    else:
+        rng = np.random.default_rng(6)
+        nodes = [node("Reshape", "x flat", "v"), node("Gemm", "v w b", "y", transB=1)]
+        constants = {"w": random(rng, 4, 42, scale=0.1), "b": random(rng, 4), "flat": [1, 42]}
+        proto = model(nodes, {"x": [1, 7, 6]}, {"y": [1, 4]}, constants)
+        text = "[block]\nlength = 256\nhop = 64\n[inputs.x]\nshape = [1, 7, 6]\n"
+        text += 'stft = { window = "hann", length = 64, hop = 32 }\n'
+        made = source(tmp_path, proto, text + FRONTS["mfcc"] + "\n" + WORDS)
+    found, clip = stages.read(made), speech(tmp_path)
+    edits = ("front:*=s16", "back:*=s16") if kind == "mask" else ("front:*=s16",)
+    plan = stages.choose(found, stages.target(None), PrecisionRequest("f32", edits=edits), clip).plan
+    session = ProgramSession(stages.lowered(found, plan, stages.target(None)).program, verify=True)
+    outputs = accuracy(found.graph, session, found.reference(), stages.clips(found, clip), 200).outputs
+    assert session.mismatches == []
+    assert outputs["audio_out" if kind == "mask" else "score"].snr_db > least
+
+
+def test_a_core_without_floats_gets_both_ends_in_fixed_point(tmp_path: Path) -> None:
+    text = SPECTRAL.format(length=40, hop=10, shape=[1, 1, 21], stft='window = "hann"')
+    made = source(tmp_path, dense(21, [1, 1, 21]), text + '[output.audio]\nas = "mask"\nwindow = "hann"\n')
+    found = stages.read(made)
+    for target, fmt in ((Target(f16=False), "s16"), (Target(), "f32")):
+        plan = stages.choose(found, target, PrecisionRequest("s8"), speech(tmp_path)).plan
+        assert {line.format for name, line in plan.operators.items() if name.startswith(("front:", "back:"))} == {fmt}
 
 
 def test_only_new_frames_are_computed(tmp_path: Path) -> None:

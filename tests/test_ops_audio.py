@@ -11,6 +11,7 @@ import pytest
 from mcu_quant import memory, ops
 from mcu_quant.audio.builder import Builder
 from mcu_quant.ir import Array, Graph
+from mcu_quant.ops.common import fft, fixed_fft
 from tests import helpers
 
 #: Lengths of speech at 8, 16 and 48 kHz, and some that need each radix or several.
@@ -49,6 +50,11 @@ def spectrum(frames: int, hop: int, length: int, points: int, **attributes: Any)
     return b.graph(("y",) if attributes.get("value") else ("pairs",))
 
 
+def spectra(x: Array, points: int) -> Array:
+    wanted = np.fft.rfft(x * (np.hanning(points + 1)[:-1].astype(np.float64) + 0.01))
+    return np.stack([wanted.real, wanted.imag], -1)
+
+
 def snr_db(wanted: Array, made: Array) -> float:
     noise = float(np.sum((np.asarray(wanted, np.float64) - made) ** 2))
     return float(10 * np.log10(np.sum(np.asarray(wanted, np.float64) ** 2) / max(noise, 1e-300)))
@@ -58,13 +64,57 @@ def snr_db(wanted: Array, made: Array) -> float:
 def test_spectra_are_numpys_and_come_back(points: int) -> None:
     x = signal(points)
     made = ran(spectrum(1, points, points, points), [{"x": x}])["pairs"][0, 0]
-    window = np.hanning(points + 1)[:-1].astype(np.float64) + 0.01
-    wanted = np.fft.rfft(x * window)
-    assert snr_db(np.stack([wanted.real, wanted.imag], -1), made) > 125.0
+    assert snr_db(spectra(x, points), made) > 125.0
     b = Builder("inverse")
     b.add("InverseSpectrum", "y", (b.input("x", (1, points // 2 + 1, 2), "float32"),), fft=points, mask="none")
     back = ran(b.graph(("y",)), [{"x": made[None]}])["y"][0, 0]
-    assert snr_db(np.fft.irfft(wanted, points), back) > 120.0
+    assert snr_db(x * (np.hanning(points + 1)[:-1] + 0.01), back) > 120.0
+
+
+@pytest.mark.parametrize("points", LENGTHS)
+def test_spectra_in_fixed_point_are_specified_to_the_bit_and_keep_quiet_frames(points: int) -> None:
+    """Calibrated on loud frames; 60 dB below them, spectra that a back end reads keep their bits."""
+    b = Builder("there and back")
+    x = b.input("x", (points,), "float32")
+    window = b.constant("window", np.hanning(points + 1)[:-1] + 0.01)
+    keys = {"frames": 1, "hop": points, "fft": points, "value": "complex", "logarithm": None}
+    b.add("Spectrum", "s", (x, window), ("y", "pairs"), **keys)
+    b.add("InverseSpectrum", "back", ("pairs",), fft=points, mask="none")
+    graph = b.graph(("y", "back"))
+    loud = signal(points)
+    frames = [{"x": loud}, {"x": -loud}, {"x": np.zeros(points, np.float32)}]
+    made = ran(graph, frames, "s16")
+    assert snr_db(spectra(loud, points), made["y"][0, 0]) > 70.0
+    taken = loud * (np.hanning(points + 1)[:-1] + 0.01)
+    assert snr_db(taken, made["back"][0, 0]) > 70.0
+    assert not made["y"][2].any() and not made["back"][2].any()
+
+
+@pytest.mark.parametrize("level", [32767, 3000, 100, 5])
+def test_the_exponent_of_a_frame_keeps_the_bits_of_quiet_ones(level: int) -> None:
+    rng, points = np.random.default_rng(8), 480
+    x = rng.integers(-level, level + 1, points).astype(np.int16)
+    window = np.rint(np.hanning(points) * 32767).astype(np.int16)
+    table = fixed_fft.q31(fft.twiddles(points))
+    made, exponent = fixed_fft.spectrum(x, window, table, points)
+    wanted = np.fft.rfft(x * (window / 2.0**15))
+    assert snr_db(np.stack([wanted.real, wanted.imag], -1), made * 2.0**-exponent) > 100.0
+    assert np.abs(made).max() <= 2**30 * (1 + 2**-10)
+
+
+@pytest.mark.parametrize("points", LENGTHS)
+def test_no_signal_overflows_the_fixed_point_transform(points: int) -> None:
+    """Signals whose energy lands in one bin, at full scale: what the room left before the transform is for."""
+    table = fixed_fft.q31(fft.twiddles(points))
+    n = np.arange(points)
+    waves = [np.ones(points), (-1.0) ** n, np.sign(np.cos(2 * np.pi * n / points)), np.eye(points)[points // 2]]
+    window = np.full(points, 32767)
+    for wave in waves:
+        for sign in (32767, -32768):
+            made, exponent = fixed_fft.spectrum((wave * sign).astype(np.int64), window, table, points)
+            assert np.abs(made).max() <= 2**30 * (1 + 2**-10)
+            back = fixed_fft.inverse(made, exponent, table, points, *fixed_fft.dyadic(0.5 / points))
+            assert np.abs(back - 0.5 * wave * sign).max() <= 2
 
 
 @pytest.mark.parametrize("points", [7, 14, 22, 2])
@@ -77,7 +127,10 @@ def test_other_lengths_are_refused(points: int) -> None:
 @pytest.mark.parametrize("value", ["magnitude", "power"])
 @pytest.mark.parametrize("logarithm", [None, (1e-6, 0.0, 1.0), (0.0, 1e-3, 0.4342945)])
 @pytest.mark.parametrize("bands", [False, True])
-def test_features_are_numpys(value: str, logarithm: tuple[float, float, float] | None, bands: bool) -> None:
+@pytest.mark.parametrize(("fmt", "least"), [("f32", 110.0), ("s16", 68.0)])
+def test_features_are_numpys(
+    value: str, logarithm: tuple[float, float, float] | None, bands: bool, fmt: str, least: float
+) -> None:
     frames, hop, length, points = 5, 37, 100, 128
     x = signal(length + (frames - 1) * hop)
     extra: dict[str, Any] = {"value": value, "logarithm": logarithm}
@@ -92,11 +145,12 @@ def test_features_are_numpys(value: str, logarithm: tuple[float, float, float] |
     if logarithm:
         wanted = logarithm[2] * np.log(np.maximum(wanted, logarithm[0]) + logarithm[1])
     graph = spectrum(frames, hop, length, points, **extra)
-    assert snr_db(wanted, ran(graph, [{"x": x}])["y"][0]) > 110.0
+    assert snr_db(wanted, ran(graph, [{"x": x}], fmt)["y"][0]) > least
 
 
+@pytest.mark.parametrize(("fmt", "least"), [("f32", 120.0), ("s16", 70.0)])
 @pytest.mark.parametrize("kind", ["real", "complex"])
-def test_masks_are_laid_over_spectra(kind: str) -> None:
+def test_masks_are_laid_over_spectra(kind: str, fmt: str, least: float) -> None:
     points, rng = 60, np.random.default_rng(3)
     b = Builder("masked")
     x = b.input("x", (1, points // 2 + 1, 2), "float32")
@@ -106,11 +160,12 @@ def test_masks_are_laid_over_spectra(kind: str) -> None:
     pairs, factors = (rng.standard_normal(graph.shape(n)).astype(np.float32) for n in ("x", "m"))
     laid = factors[0] if kind == "real" else factors[0, :, 0] + 1j * factors[0, :, 1]
     wanted = np.fft.irfft((pairs[0, :, 0] + 1j * pairs[0, :, 1]) * laid, points)
-    assert snr_db(wanted, ran(graph, [{"x": pairs, "m": factors}])["y"][0, 0]) > 120.0
+    assert snr_db(wanted, ran(graph, [{"x": pairs, "m": factors}], fmt)["y"][0, 0]) > least
 
 
+@pytest.mark.parametrize(("fmt", "least"), [("f32", 125.0), ("s16", 70.0)])
 @pytest.mark.parametrize(("length", "hop"), [(512, 128), (512, 256), (400, 160), (7, 3), (8, 7)])
-def test_overlapping_blocks_become_a_stream(length: int, hop: int) -> None:
+def test_overlapping_blocks_become_a_stream(length: int, hop: int, fmt: str, least: float) -> None:
     window, count = np.hanning(length + 2)[1:-1].astype(np.float32), 9
     b = Builder("overlap")
     x = b.input("x", (1, length), "float32")
@@ -118,21 +173,22 @@ def test_overlapping_blocks_become_a_stream(length: int, hop: int) -> None:
     b.add("OverlapAdd", "oa", (x, b.constant("w", window), before), ("y", "after"))
     b.carry(before, "after")
     blocks = [signal(length, seed)[None] for seed in range(count)]
-    made = ran(b.graph(("y",)), [{"x": block} for block in blocks])["y"]
+    made = ran(b.graph(("y",)), [{"x": block} for block in blocks], fmt)["y"]
     wanted = np.zeros((count - 1) * hop + length)
     for i, block in enumerate(blocks):
         wanted[i * hop : i * hop + length] += block[0] * window
-    assert snr_db(wanted[: count * hop], np.ravel(made)) > 125.0
+    assert snr_db(wanted[: count * hop], np.ravel(made)) > least
 
 
-def test_samples_of_16_bits_come_back_from_reals_and_are_limited() -> None:
+@pytest.mark.parametrize("fmt", ["f32", "s16"])
+def test_samples_of_16_bits_come_back_from_reals_and_are_limited(fmt: str) -> None:
     b = Builder("pcm")
     real = b.add("FromPcm", "real", (b.input("x", (6,), "int16"),), scale=1.0 / 32768.0)
     twice = b.add("Mul", "twice", (real, b.constant("two", np.array(2.0))))
     b.add("ToPcm", "same", (real,), scale=1.0 / 32768.0)
     b.add("ToPcm", "loud", (twice,), scale=1.0 / 32768.0)
     x = np.array([-32768, -1, 0, 1, 16384, 32767], np.int16)
-    made = ran(b.graph(("same", "loud")), [{"x": x}])
+    made = ran(b.graph(("same", "loud")), [{"x": x}], fmt)
     assert made["same"][0].tolist() == x.tolist()
     assert made["loud"][0].tolist() == [-32768, -2, 0, 2, 32767, 32767]
 

@@ -22,7 +22,7 @@ import numpy as np
 from mcu_quant import formats
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.library import C_FLAGS, WARNINGS, cache_folder, host_compiler
-from mcu_quant.emulator.program import NodeArg, node_arg
+from mcu_quant.emulator.program import NodeArg, frame_scale, node_arg
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array
 from mcu_quant.paths import firmware
@@ -142,7 +142,9 @@ class InterfaceSession(ABC):
         """Real values of a tapped edge after the last run; by the model's name or the program's."""
         name = self.interface["holds"].get(edge, edge)
         about = self.interface["edges"][name]
-        scale = float(self._values[about["scale_edge"]][0]) if about["scale_edge"] else about["scale"]
+        scale = about["scale"]
+        if about["scale_edge"]:
+            scale = frame_scale(self._values[about["scale_edge"]], scale)
         quant = None if scale is None else QuantParams(scale, about["zero_point"])
         return formats.get(about["format"]).dequantise(self._values[name], quant)
 

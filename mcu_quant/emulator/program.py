@@ -167,7 +167,7 @@ class ProgramSession:
         type_ = self.program.edges[name].type
         quant = type_.quant
         if quant and quant.kind is not ScaleKind.STATIC:
-            quant = replace(quant, scale=float(self._edges[scale_edge(name)][0]))
+            quant = replace(quant, scale=frame_scale(self._edges[scale_edge(name)], quant.scale))
         return type_.storage.dequantise(self._edges[name], quant)
 
     def raw(self, edge: str) -> Array:
@@ -256,6 +256,11 @@ class ProgramSession:
             case Struct(_, fields):
                 return {k: self._constants[v.name] if isinstance(v, Constant) else v for k, v in fields.items()}
         raise TypeError(f"unknown argument {arg!r}")
+
+
+def frame_scale(found: Array, scale: float) -> float:
+    """The scale of a frame: a float that was found for it, or a scale times a power of two whose exponent was."""
+    return scale * 2.0 ** -int(found[0]) if found.dtype.kind == "i" else float(found[0])
 
 
 def _is_read(arg: Any) -> bool:

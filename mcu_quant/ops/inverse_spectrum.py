@@ -15,9 +15,9 @@ import numpy as np
 from mcu_quant.ir import Array, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Counts, Formats, Kernel, OpLowering, OpSpec, register, register_kernel
-from mcu_quant.ops.common import fft
+from mcu_quant.ops.common import fft, spectrum_s16
 from mcu_quant.ops.spectrum import fast_length, transform_counts
-from mcu_quant.program import Access, Buffer, Call, Program, Scalar
+from mcu_quant.program import Access, Buffer, Call, Program, Scalar, Struct
 
 
 def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
@@ -50,7 +50,7 @@ register_kernel(Kernel("mq_inverse_spectrum_f32", "spectrum", counts=transform_c
 
 def _lower_f32(op: Operator, lo: Lowering) -> None:
     points, kind = op.attributes["fft"], op.attributes["mask"]
-    x = lo.read(op.inputs[0])
+    x = spectrum_s16.as_floats(lo, op.inputs[0]) or lo.read(op.inputs[0])
     frames, bins = lo.shape(op.inputs[0])[0], points // 2 + 1
     if kind != "none":
         mask = lo.read(op.inputs[1])
@@ -64,10 +64,18 @@ def _lower_f32(op: Operator, lo: Lowering) -> None:
         twiddles=lo.constant(fft.twiddles(points), "f32", hint=f"{op.name}:twiddles", kind="table"),
         y=lo.write(op.outputs[0]),
         work=lo.scratch(points, "f32"),
-        p=lo.struct(
-            "mq_spectrum_params", frames=frames, hop=points, length=points, fft=points, radices=fft.field(points)
-        ),
+        p=_params(op, lo),
     )
+
+
+def _params(op: Operator, lo: Lowering) -> Struct:
+    points, frames = op.attributes["fft"], lo.shape(op.inputs[0])[0]
+    sizes = {"frames": frames, "hop": points, "length": points, "fft": points}
+    return lo.struct("mq_spectrum_params", **sizes, radices=fft.field(points))
+
+
+def _lower_s16(op: Operator, lo: Lowering) -> None:
+    spectrum_s16.lower_inverse(op, lo, _params(op, lo))
 
 
 INVERSE_SPECTRUM = register(
@@ -79,6 +87,9 @@ INVERSE_SPECTRUM = register(
         constraints=(fast_length,),
         family="audio",
         macs=lambda op, graph: graph.shape(op.inputs[0])[0] * fft.macs(op.attributes["fft"]),
-        lowerings=(OpLowering("f32", Formats("f32", "f32"), _lower_f32, sample_snr_db=110.0),),
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32"), _lower_f32, sample_snr_db=110.0),
+            OpLowering("s16", Formats("s16", "s16"), _lower_s16, sample_snr_db=70.0),
+        ),
     )
 )

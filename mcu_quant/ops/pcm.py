@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from mcu_quant import fixed
+from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Counts, Formats, Kernel, OpLowering, OpSpec, register, register_kernel
-from mcu_quant.program import Call, Program, Scalar
+from mcu_quant.program import Call, EdgeType, Program, Scalar
 
 
 def _counts(program: Program, call: Call) -> Counts:
@@ -46,6 +48,30 @@ def _to_pcm(op: Operator, lo: Lowering) -> None:
     lo.call("mq_pcm_from_f32", x=x, y=lo.write(op.outputs[0]), n=n, inverse_scale=inverse)
 
 
+def _to_real_s16(op: Operator, lo: Lowering) -> None:
+    """16 bits are 16 bits: the same memory on the scale of the samples."""
+    shape, quant = lo.shape(op.inputs[0]), QuantParams(float(op.attributes["scale"]))
+    lo.stored(op.inputs[0])
+    lo.view(op.outputs[0], op.inputs[0], type_=EdgeType(shape, "s16", quant))
+
+
+def _to_pcm_s16(op: Operator, lo: Lowering) -> None:
+    x = lo.read(op.inputs[0], "s16")
+    type_ = lo.type_of(x)
+    assert type_.quant
+    multiplier, shift = fixed.multiplier(type_.quant.scale / op.attributes["scale"])
+    lo.call(
+        "mq_convert_s16_s16",
+        x=x,
+        y=lo.write(op.outputs[0]),
+        n=type_.size,
+        x_zero=0,
+        multiplier=multiplier,
+        shift=shift,
+        y_zero=0,
+    )
+
+
 def _shape_of(dtype: str) -> Any:
     def infer(op: Operator, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
         assert types[0]
@@ -62,7 +88,10 @@ register(
         reference=reference_to_real,
         family="audio",
         mixed=True,
-        lowerings=(OpLowering("f32", Formats("f32", "f32"), _to_real, sample_snr_db=140.0),),
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32"), _to_real, sample_snr_db=140.0),
+            OpLowering("s16", Formats("s16", "s16"), _to_real_s16, sample_snr_db=140.0),
+        ),
     )
 )
 
@@ -74,6 +103,9 @@ register(
         reference=reference_to_pcm,
         family="audio",
         mixed=True,
-        lowerings=(OpLowering("f32", Formats("f32", "f32"), _to_pcm, sample_snr_db=80.0),),
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32"), _to_pcm, sample_snr_db=80.0),
+            OpLowering("s16", Formats("s16", "s16"), _to_pcm_s16, sample_snr_db=70.0),
+        ),
     )
 )

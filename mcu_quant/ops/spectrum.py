@@ -19,7 +19,7 @@ import numpy as np
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import Counts, Formats, Kernel, OpLowering, OpSpec, register, register_kernel
-from mcu_quant.ops.common import fft
+from mcu_quant.ops.common import fft, spectrum_s16
 from mcu_quant.program import Access, Buffer, Call, Program, Struct, Symbol
 
 
@@ -165,6 +165,10 @@ def _lower_f32(op: Operator, lo: Lowering) -> None:
     )
 
 
+def _lower_s16(op: Operator, lo: Lowering) -> None:
+    spectrum_s16.lower_spectrum(op, lo, _transform(op, lo), spans)
+
+
 def _macs(op: Operator, graph: Graph) -> int:
     a = op.attributes
     each = fft.macs(a["fft"]) + graph.types[op.inputs[1]].size
@@ -182,6 +186,9 @@ SPECTRUM = register(
         constraints=(fast_length,),
         family="audio",
         macs=_macs,
-        lowerings=(OpLowering("f32", Formats("f32", "f32"), _lower_f32, sample_snr_db=110.0),),
+        lowerings=(
+            OpLowering("f32", Formats("f32", "f32"), _lower_f32, sample_snr_db=110.0),
+            OpLowering("s16", Formats("s16", "s16"), _lower_s16, sample_snr_db=70.0),
+        ),
     )
 )

@@ -6,6 +6,9 @@
  * window[n] x[n]                                        n < hop sum'[n - hop] = sum[n] + window[n] x[n] hop <= n <
  * length with sum[n] = 0 from length - hop on
  *
+ *                   s16: sum in s32 without rounding, y = sat(requantise(sum, multiplier, shift)). |window| <= 2^15 / o
+ *                   where o blocks overlap, so that sums fit.
+ *
  *   activity        level' = level + smoothing (x - level); active where level' >= threshold, and while it is, until
  *                   level' < release: in `attack` calls one after the other to begin, in `hold` calls to end.
  *                   run[0] is 1 while active, run[1] counts the calls that spoke against it.
@@ -43,6 +46,9 @@ void mq_pcm_from_f32(const float *x, int16_t *y, uint32_t n, float inverse_scale
 void mq_masked_f32(const float *x, const float *mask, float *y, uint32_t n, uint32_t complex_mask);
 
 void mq_overlap_add_f32(const float *x, const float *window, float *sum, float *y, uint32_t length, uint32_t hop);
+
+void mq_overlap_add_s16(const int16_t *x, const int16_t *window, int32_t *sum, int16_t *y, uint32_t length,
+                        uint32_t hop, int32_t multiplier, int32_t shift);
 
 void mq_activity(const float *x, float *level, int32_t *run, float *probability, uint8_t *active,
                  const mq_activity_params *p);
