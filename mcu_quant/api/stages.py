@@ -89,13 +89,16 @@ class Model:
             return None
         return self.pipeline.call_ms if self.chain else 1e3 * self.pipeline.frame_seconds
 
-    def reference(self) -> Runs:
+    def reference(self, *, optimised: bool = True) -> Runs:
         """What the graph must compute: the model's file in onnxruntime, with numpy's front and back end around a chain.
+
+        Without `optimised`, onnxruntime computes the model operator by operator.
 
         Raises:
             DiagnosticError: MQ101 if onnxruntime does not take it.
         """
-        own = partial(Reference, self.file, scalars=self.scalars, stream=self.imported.stream)
+        stream = self.imported.stream
+        own = partial(Reference, self.file, scalars=self.scalars, stream=stream, optimised=optimised)
         return self.chain.reference(own) if self.chain else own(self.graph)
 
     @property
@@ -269,6 +272,11 @@ def _needs_ranges(plan: PrecisionPlan, graph: Graph) -> bool:
     """Is anything stored in integers for which the model has no scale of its own?"""
     own = qdq.scales(graph)
 
+    def mixed(op: Operator) -> bool:
+        """Does an operator join values of several scales to a tensor that has none of its own?"""
+        written = {o for o in op.outputs if o and ops.is_real(graph, o)}
+        return ops.spec(op).carries and not own.keys().isdisjoint(op.inputs) and not own.keys() >= written
+
     def known(op: Operator, line: OperatorPlan) -> bool:
         written = {o for o in op.outputs if o and ops.is_real(graph, o)}
         in_s8 = line.format == "s8" and line.output in (None, "s8") and not ops.spec(op).internals
@@ -276,7 +284,10 @@ def _needs_ranges(plan: PrecisionPlan, graph: Graph) -> bool:
 
     lines = [(op, plan.operators[op.name]) for op in graph.operators if op.name in plan.operators]
     integer = [(o, n) for o, n in lines if any(formats.get(f).integer for f in (n.format, n.output) if f)]
-    return not all(known(op, line) for op, line in integer)
+    pieces = [p for s in graph.states for p in s.pieces if ops.is_real(graph, p.input)]
+    states = all(p.output in own or p.input in own for p in pieces)
+    settled = states and all(known(op, line) for op, line in integer)
+    return bool(integer) and not (settled and not any(map(mixed, graph.operators)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from mcu_quant.diagnostics import Diagnostic, raise_errors
 from mcu_quant.frontend import libraries
 from mcu_quant.frontend.bind import Binding, bind_inputs
 from mcu_quant.frontend.causes import root_causes
+from mcu_quant.frontend.contributed import in_onnx
 from mcu_quant.frontend.convert import canonicalise, raw_graph, without_empty_ports
 from mcu_quant.frontend.expand import expand
 from mcu_quant.frontend.fold import contradictions, fold, prepare
@@ -122,6 +123,7 @@ def _imported(
     proto: onnx.ModelProto, name: str, bind: Mapping[str, int], pipeline: Mapping[str, int], whole: bool = False
 ) -> Imported:
     """Everything but the states."""
+    proto, written = in_onnx(proto)
     model = libraries.to_ir(expand(in_qdq_form(proto)))
     prepare(model)
     bindings = bind_inputs(model, bind, pipeline)
@@ -137,7 +139,7 @@ def _imported(
     graph, more = canonicalise(raw, opset(proto))
     problems += [unfolded.refused.get(d.where, d) if d.code == "MQ107" else d for d in more]
     raise_errors(root_causes(raw, problems))
-    graph = replace(graph, rewrites=(*stepped, *unfolded.rewrites, *graph.rewrites))
+    graph = replace(graph, rewrites=(*written, *stepped, *unfolded.rewrites, *graph.rewrites))
     notes = [f"folded {folded} nodes that do not depend on an input"] if folded else []
     return Imported(graph, bindings, (), tuple(notes), empty=empty)
 

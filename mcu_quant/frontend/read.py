@@ -269,18 +269,18 @@ def _state_sides(nodes: Iterable[onnx.NodeProto]) -> None:
             node.attribute.append(onnx.helper.make_attribute("onesided", 1))
 
 
-def modern(model: onnx.ModelProto) -> onnx.ModelProto:
+def modern(model: onnx.ModelProto, version: int = MODERN_OPSET) -> onnx.ModelProto:
     """The model with the operators of a modern opset.
 
     Raises:
         DiagnosticError: MQ111 if ONNX cannot convert it.
     """
     try:
-        return onnx.version_converter.convert_version(model, MODERN_OPSET)
+        return onnx.version_converter.convert_version(model, version)
     except (onnx.version_converter.ConvertError, RuntimeError) as error:
         message = f"opset {opset(model)} is too old, and conversion failed: {_first_line(error)}"
         raise DiagnosticError(
-            Diagnostic("MQ111", model.graph.name or "graph", message, help=f"export with opset {MODERN_OPSET} or later")
+            Diagnostic("MQ111", model.graph.name or "graph", message, help=f"export with opset {version} or later")
         ) from error
 
 

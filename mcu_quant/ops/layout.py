@@ -233,7 +233,7 @@ _WASTE = 1.5
 def common_type(lo: Lowering, inputs: Sequence[str], output: str) -> EdgeType:
     """How an edge made of several others is stored: in the format that most of its elements have already.
 
-    Its scale is that of the largest input whose scale serves the whole, else the calibrated one.
+    Its scale is the model's own, else that of the largest input whose scale serves the whole, else the calibrated one.
     """
     types = [lo.stored(i) for i in dict.fromkeys(inputs) if not lo.is_constant(i)]
     shape = lo.shape(output)
@@ -251,6 +251,8 @@ def common_type(lo: Lowering, inputs: Sequence[str], output: str) -> EdgeType:
     fits = first and all(covers(first, fmt, float(c.min()), float(c.max())) for c in constants)
     if fits and all((t.format, t.quant) == (fmt, first) for t in types):
         return EdgeType(shape, fmt, first)
+    if (own := lo.own_scale(output, fmt)) is not None:
+        return EdgeType(shape, fmt, own)
     calibrated, range_ = lo.quant(output, fmt), lo.range(output)
     assert calibrated
     for type_ in sorted((t for t in types if t.format == fmt), key=lambda t: -t.size):
