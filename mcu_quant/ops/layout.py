@@ -29,7 +29,7 @@ from mcu_quant.ops import (
     register_kernel,
 )
 from mcu_quant.ops.common import layout
-from mcu_quant.program import Argument, Buffer, Call, Constant, EdgeType, Program, Scalar, Struct, Symbol
+from mcu_quant.program import Access, Argument, Buffer, Call, Constant, EdgeType, Program, Scalar, Struct, Symbol
 
 if TYPE_CHECKING:
     from mcu_quant.lowering import Lowering, Operand
@@ -143,7 +143,8 @@ def move(lo: Lowering, x: Operand, y: Buffer, source: Array, target: Array | Non
     if loops is not None:
         _strided_copy(lo, x, y, bits, loops.padded())
     elif target is None:
-        _gather(lo, x, y, bits, layout.tables(source))
+        if not _in_pieces(lo, x, y, bits, source):
+            _gather(lo, x, y, bits, layout.tables(source))
     else:
         order = np.argsort(np.ravel(source))
         assert layout.contiguous(np.ravel(source)[order]), "a scatter takes every element of its input once"
@@ -160,6 +161,28 @@ def _strided_copy(lo: Lowering, x: Operand, y: Buffer, bits: int, loops: layout.
         y_step=loops.y_step,
     )
     lo.call(f"mq_strided_copy_{bits}", x=x, y=y, p=p)
+
+
+#: Bytes of flash that the parameters of each call take.
+_STRIDED_BYTES, _GATHER_BYTES = 80, 32
+
+
+def _in_pieces(lo: Lowering, x: Operand, y: Buffer, bits: int, source: Array) -> bool:
+    """As a few strided copies, where these take less flash than the tables of a gather."""
+    parts, tables = layout.pieces(source), layout.tables(source)
+    offsets = tables.outer.size + tables.middle.size + tables.inner.size
+    if parts is None or _STRIDED_BYTES * len(parts) > _GATHER_BYTES + 4 * offsets:
+        return False
+    in_a_row = all(layout.contiguous(put) for _, put in parts)
+    if not in_a_row:
+        lo.call("mq_fill", y=y, value=0, bytes=lo.type_of(y).bytes)  # a call writes all of an edge, or updates it
+    for taken, put in parts:
+        start = int(put[0]) if in_a_row else 0
+        into = lo.part(y.edge, start, (put.size,)) if in_a_row else Buffer(y.edge, Access.UPDATE)
+        loops = layout.walk(taken, put - start)
+        assert loops is not None, "pieces are walks"
+        _strided_copy(lo, x, into, bits, loops.padded())
+    return True
 
 
 def _gather(lo: Lowering, x: Operand, y: Buffer, bits: int, tables: layout.Tables) -> None:

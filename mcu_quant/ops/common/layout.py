@@ -2,7 +2,8 @@
 
 Every layout operator (Slice, Transpose, Gather, Tile, ...) is such a map, found by running its reference on positions.
 What is cheapest follows from the map alone, so no operator has rules of its own: a contiguous map is a view, an affine
-one a strided copy, a separable one a gather with a small table per axis.
+one a strided copy, one that is affine in a few pieces (mirrored at the edge, turned round) as many strided copies, and
+a separable one a gather with a small table per axis.
 """
 
 from __future__ import annotations
@@ -91,6 +92,32 @@ def walk(source: Array, target: Array) -> Walk | None:
         return None
     shape, x_step, y_step = zip(*axes, strict=True) if axes else ((), (), ())
     return Walk(tuple(shape), x_start, y_start, tuple(x_step), tuple(y_step))
+
+
+def pieces(source: Array) -> list[tuple[Positions, Positions]] | None:
+    """Source and target positions of the fewest parts along one axis that are a walk each; None if there are none."""
+    at = np.asarray(source, np.int64)
+    target = positions(at.shape)
+    found: list[list[tuple[Positions, Positions]]] = []
+    for axis in range(at.ndim):
+        ends = _breaks(np.moveaxis(at, axis, 0).reshape(at.shape[axis], -1)[:, 0])
+        parts = list(zip(np.split(at, ends, axis), np.split(target, ends, axis), strict=True))
+        if all(walk(a, b) is not None for a, b in parts):
+            found.append([(np.ravel(a), np.ravel(b)) for a, b in parts])
+    return min(found, key=len, default=None)
+
+
+def _breaks(line: Positions) -> list[int]:
+    """Where the longest runs with constant steps begin, but for the first."""
+    ends, start = [], 0
+    steps = np.diff(line)
+    while start < line.size - 1:
+        other = np.flatnonzero(steps[start:] != steps[start])
+        if not other.size:
+            break
+        start += int(other[0]) + 1
+        ends.append(start)
+    return ends
 
 
 def tables(source: Array) -> Tables:
