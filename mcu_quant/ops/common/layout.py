@@ -18,6 +18,8 @@ from mcu_quant.ir import Array, Shape
 
 Positions = NDArray[np.int64]
 
+#: More parts than this cost more than a table.
+_MOST_PIECES = 8
 #: Axes that the strided copy of the firmware has.
 WALK_AXES = 6
 
@@ -101,6 +103,8 @@ def pieces(source: Array) -> list[tuple[Positions, Positions]] | None:
     found: list[list[tuple[Positions, Positions]]] = []
     for axis in range(at.ndim):
         ends = _breaks(np.moveaxis(at, axis, 0).reshape(at.shape[axis], -1)[:, 0])
+        if len(ends) >= _MOST_PIECES:
+            continue
         parts = list(zip(np.split(at, ends, axis), np.split(target, ends, axis), strict=True))
         if all(walk(a, b) is not None for a, b in parts):
             found.append([(np.ravel(a), np.ravel(b)) for a, b in parts])
