@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # how many processes the tests use; tests are single-threaded
 JOBS ?= 2
 
-.PHONY: demo test test-all ecosystems check lint format bench bench-latency quality clean system-packages
+.PHONY: demo docs test test-all ecosystems check lint format bench bench-latency quality clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/python -m examples.demo
@@ -18,6 +18,11 @@ test: $(DEV_STAMP) system-packages
 
 test-all: $(DEV_STAMP) system-packages
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# the user guide: build/site/index.html; a link that leads nowhere is an error
+docs: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # generated folders built by PlatformIO and read by the IDF Component Manager: in an environment of their own
 ecosystems: $(DEV_STAMP)

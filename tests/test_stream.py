@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_quant import codegen
+from mcu_quant import api, codegen
 from mcu_quant.emulator.library import WARNINGS
 from mcu_quant.ir import Array
 from mcu_quant.paths import firmware
+from tests.test_audio_pipelines import SPECTRAL, dense, source, speech
 
 HOP, BLOCK, SLACK = 12, 20, 2
 PREFILL = BLOCK + HOP
@@ -293,6 +294,30 @@ def test_changed_constants_are_found_at_the_start(c) -> None:
 
 def test_an_hour_equals_frame_by_frame(c) -> None:
     assert c[1].long_run(3600 * 16000, 1) == 0
+
+
+FIRMWARE_HOUR = """
+#include "m_stream.h"
+uint32_t long_run(uint64_t samples, uint32_t seed);
+%s
+int main(void) { return long_run(UINT64_C(57600000), 7) != 0; }
+"""
+
+
+@pytest.mark.sweep
+def test_an_hour_through_generated_firmware_equals_frame_by_frame(tmp_path: Path) -> None:
+    """A denoiser with its front and back end, as `build --audio` makes it; its frames have 10 samples."""
+    text = SPECTRAL.format(length=40, hop=10, shape=[1, 1, 21], stft='window = "hann"')
+    made = source(tmp_path, dense(21, [1, 1, 21]), text + '[output.audio]\nas = "mask"\nwindow = "hann"\n')
+    precision = api.PrecisionRequest("f32")
+    api.build(api.BuildRequest(made, "nucleo_f446re", tmp_path / "m", precision, speech(tmp_path)))
+    body = DRIVER[DRIVER.index("static uint32_t drawn") :].replace("TONE", "M").replace("tone_", "m_")
+    body = body.replace("expected, &level)", "expected)").replace("    float level;\n", "")
+    (tmp_path / "hour.c").write_text(FIRMWARE_HOUR % body)
+    sources = [*(tmp_path / "m").glob("*.c"), *(tmp_path / "m" / "mq").glob("*.c")]
+    command = ["gcc", "-std=c99", "-O2", "-ffp-contract=off", "-DM_STREAM_BLOCK=37", f"-I{tmp_path / 'm'}", "hour.c"]
+    subprocess.run([*command, *map(str, sources), "-lm", "-o", "hour"], cwd=tmp_path, check=True)
+    assert subprocess.run([str(tmp_path / "hour")], check=False).returncode == 0
 
 
 INTERRUPTED = """
