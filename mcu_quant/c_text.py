@@ -99,6 +99,31 @@ def comment(text: str) -> str:
     return f"{line} " if line.endswith(("/", "\\")) else line
 
 
+#: Columns of a line of generated code.
+COLUMNS = 120
+
+
+def commented(code: str, note: str, indent: str = "") -> str:
+    """A statement with a comment behind it; where both are too long for a line, the comment stands above it."""
+    line = f"{indent}{code} /* {note} */" if note else f"{indent}{code}"
+    if len(line) <= COLUMNS:
+        return line
+    above = f"{indent}/* {note} */\n" if note else ""
+    return above + _broken(code, indent)
+
+
+def _broken(code: str, indent: str) -> str:
+    """A statement in lines that are short enough, broken behind commas."""
+    lines, line = [], indent
+    for i, part in enumerate(code.split(", ")):
+        piece = part if i == 0 else f", {part}"
+        if i and len(line) + len(piece) >= COLUMNS:
+            lines.append(f"{line},")
+            line, piece = f"{indent}        ", part
+        line += piece
+    return "\n".join([*lines, line])
+
+
 # --- literals ------------------------------------------------------------------------------------------------------
 
 

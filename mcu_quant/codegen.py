@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 
 from mcu_quant import bare, ecosystems, formats
-from mcu_quant.c_text import Lines, Names, comment, float_literal
+from mcu_quant.c_text import Lines, Names, comment, commented, float_literal
 from mcu_quant.emulator.library import declarations, headers
 from mcu_quant.interface import interface
 from mcu_quant.ir import Array
@@ -352,7 +352,7 @@ class _Writer:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates()),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -360,6 +360,8 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
+    made.filters["commented"] = commented
+    return made
 
 
 #: Pieces of a template that are handed on together.
@@ -468,6 +470,7 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "link": context.layout,
         "start_source": bare.start_files(context.compiler)[0].name,
         "resets": writer.resets(),
+        "signature": _signature(context.prefix, inputs, outputs),
         "usage": _usage(context.prefix, memory, [p["name"] for p in inputs + outputs]),
         "functions": [{"name": f, "shared": f"{f}_{text_hash(f, program.isa)}"} for f in functions],
         "kernel_headers": sorted({header_of(f) for f in functions}),
@@ -479,6 +482,13 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "vectors": _vector_rows(context.vectors, writer),
         "frames": context.vectors.frames,
     }
+
+
+def _signature(prefix: str, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> str:
+    """What the function of a frame is declared as."""
+    taken = [f"const {p['type']} *{p['name']}" for p in inputs]
+    given = [f"{p['type']} *{p['name']}" for p in outputs]
+    return f"void {prefix}_run({', '.join([f'{prefix}_t *m', *taken, *given])})"
 
 
 def _usage(prefix: str, memory: MemoryPlan, ports: Sequence[str]) -> list[tuple[str, str]]:

@@ -127,7 +127,9 @@ class Schedule:
         """The schedule of a generated folder."""
         interface = read_interface(folder)
         text = (folder / f"{interface['prefix']}.c").read_text()
-        calls = [_arguments(line) for line in re.findall(r"^ *MQ_STEP\(\d+\) (mq_\w+\(.*?\);)", text, flags=re.M)]
+        calls = [
+            _arguments(line) for line in re.findall(r"^ *MQ_STEP\(\d+\) (mq_\w+\(.*?\);)", text, flags=re.M | re.S)
+        ]
         structs = re.findall(r"^static const \w+ \w+ = \{\n(.*?)^\};", text, flags=re.M | re.S)
         words = sum(
             len(re.findall(r"[^{},\s=]+(?=[,}])", line.partition("=")[2])) for s in structs for line in s.splitlines()

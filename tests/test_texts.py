@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_quant import texts
-from mcu_quant.c_text import Lines, wrapped
+from mcu_quant.c_text import Lines, commented, wrapped
 from mcu_quant.texts import LargeText
 
 
@@ -59,3 +59,21 @@ def test_memory_does_not_grow_with_the_array() -> None:
 
 def _with_ends(lines: Lines) -> Iterator[str]:
     return (f"{line}\n" for line in lines)
+
+
+def test_a_line_that_is_too_long_is_broken_and_its_comment_stands_above() -> None:
+    assert commented("f(a, b);", "what", "    ") == "    f(a, b); /* what */"
+    assert commented("f(a, b);", "") == "f(a, b);"
+    call = f"f({', '.join(f'argument_{i}' for i in range(20))});"
+    lines = commented(call, "what", "  ").split("\n")
+    assert lines[0] == "  /* what */" and all(len(line) <= 120 for line in lines)
+    assert " ".join(line.strip() for line in lines[1:]) == call
+    assert all(line.startswith(" " * 10) for line in lines[2:])
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=30), min_size=1, max_size=40), st.integers(0, 12))
+def test_breaking_changes_nothing_but_the_lines(words: list[str], indent: int) -> None:
+    code = ", ".join(words)
+    lines = commented(code, "", " " * indent).split("\n")
+    assert " ".join(line.strip() for line in lines) == code
+    assert all(len(line) <= 120 for line in lines)

@@ -38,7 +38,9 @@ void dense_f16_run(dense_f16_t *m, const float *x, float *y) {
 
     /* net/dense/Gemm */
     MQ_STEP(0) mq_convert_f32_f16(x, x_f16, 5); /* f32 -> f16[1,5] @arena+0 */
-    MQ_STEP(1) mq_fully_connected_f16(x_f16, dense_f16_dense_Gemm_weights, dense_f16_dense_Gemm_bias, h, &dense_Gemm_p); /* f16[1,3] @arena+16 */
+    /* f16[1,3] @arena+16 */
+    MQ_STEP(1) mq_fully_connected_f16(x_f16, dense_f16_dense_Gemm_weights, dense_f16_dense_Gemm_bias, h,
+            &dense_Gemm_p);
 
     /* net/act */
     MQ_STEP(2) mq_map_f16(h, y_2, 3, mq_fn_sigmoid, NULL); /* f16[1,3] @arena+16 */
