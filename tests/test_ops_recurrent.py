@@ -276,7 +276,11 @@ def test_integers_refuse_with_a_reason() -> None:
         return {why for fmt, why in ops.spec(one.op).formats(one.op, one.graph).items() if fmt.startswith("s")}
 
     assert reasons(layer("LSTM", (1, 1, 3, 4))) == {None}
-    assert reasons(layer("LSTM", (1, 1, 3, 4), peepholes=True)) == {"it has peepholes"}
+    peeping = layer("LSTM", (1, 1, 3, 4), peepholes=True)
+    assert reasons(peeping) == {None}
+    wide = {**peeping.graph.constants, "P": np.full((1, 12), 40.0, np.float32)}
+    huge = replace(peeping, graph=replace(peeping.graph, constants=wide))
+    assert reasons(huge) == {"a peephole weighs 32 or more"}
     assert reasons(layer("RNN", (1, 1, 3, 4), activations=["Relu"])) == {"activations Relu instead of Tanh"}
 
 
@@ -322,7 +326,11 @@ def test_integers_equal_their_specification(
     seed: int,
 ) -> None:
     """Also far outside of the calibrated ranges: everything saturates, nothing wraps, on both sides alike."""
-    own = {"LSTM": {"input_forget": extra}, "GRU": {"linear_before_reset": extra}, "RNN": {}}[kind]
+    own = {
+        "LSTM": {"input_forget": extra, "peepholes": seed % 2 == 0},
+        "GRU": {"linear_before_reset": extra},
+        "RNN": {},
+    }[kind]
     lengths = [1 + (i + seed) % sizes[0] for i in range(sizes[1])] if seed % 3 == 0 else None
     one = layer(kind, sizes, direction=direction, outputs=outputs, lengths=lengths, seed=seed, **own)
     names = [*one.graph.types, "layer:cell"]

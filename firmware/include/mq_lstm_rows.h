@@ -52,7 +52,8 @@ static void step(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, con
         }
         for (uint32_t k = 0; k < count; k++) {
             const int32_t sum[4] = {sums[0][k], sums[1][k], sums[2][k], sums[3][k]};
-            next[j + k] = MQ_H(mq_q30_to)(mq_lstm_cell(sum, &c[j + k], p));
+            const int16_t *peephole = mq_lstm_peepholes(d, j + k, p);
+            next[j + k] = MQ_H(mq_q30_to)(mq_lstm_cell(sum, peephole, &c[j + k], p));
         }
     }
 }

@@ -22,7 +22,8 @@ static void step(const MQ_X(mq_value) * x, const int8_t *w, const int8_t *r, con
             MQ_X(mq_gate_sums)(&vx, w, q, p->bias + q, p->x_multiplier, p->x_shift, count, sums.x[gate]);
             MQ_H(mq_gate_sums)(&vh, r, q, NULL, p->h_multiplier, p->h_shift, count, sums.h[gate]);
         }
-        mq_lstm_cells(&sums, c + j, count, p);
+        const int16_t *peephole = p->peephole ? p->peephole + (size_t)d * 3u * p->units + j : NULL;
+        mq_lstm_cells(&sums, peephole, c + j, count, p);
         MQ_H(mq_lstm_hidden)(sums.x[0], count, next + j);
     }
 }

@@ -7,7 +7,7 @@ and input_forget. A layer whose states are those of the model updates them in pl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil, log2
+from math import ceil, floor, log2
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from mcu_quant.ops import (
 from mcu_quant.ops import fixed as constant
 from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.common.recurrent import Dims
-from mcu_quant.program import Argument, EdgeType, Purpose, Symbol
+from mcu_quant.program import Argument, EdgeType, FieldValue, Purpose, Symbol
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -75,13 +75,25 @@ def internals(op: Operator, inputs: Sequence[Any]) -> Mapping[str, Array]:
 def exact_cell(total: Sequence[Array], c: Array, p: Mapping[str, Any]) -> tuple[Array, Array]:
     """`mq_lstm_cell`: the new cell state, and the hidden state in Q30. `total`: sums of gates i, o, f, c."""
     sigmoid = (p["sigmoid_clip"], p["sigmoid_table"])
-    i, o = gates.gate(total[0], *sigmoid), gates.gate(total[1], *sigmoid)
-    f = 32768 - i if p["input_forget"] else gates.gate(total[2], *sigmoid)
+
+    def gate(k: int, state: Array) -> Array:
+        return gates.gate(total[k] + _peeped(state, k, p), *sigmoid)
+
+    i = gate(0, c)
+    f = 32768 - i if p["input_forget"] else gate(2, c)
     g = gates.gate(total[3], p["tanh_clip"], p["tanh_table"])
     bits = p["cell_bits"]
     cell = fixed.saturate(fixed.rshr(f * c + fixed.rshr(i * g, bits), 15), -32768, 32767)
     q12 = fixed.saturate(fixed.rshr(2 * cell, 4 - bits), -32768, 32767)
-    return cell, o * fixed.lookup(q12, p["tanh_table"])
+    return cell, gate(1, cell) * fixed.lookup(q12, p["tanh_table"])
+
+
+def _peeped(c: Array, gate: int, p: Mapping[str, Any]) -> Array | int:
+    """`mq_lstm_peep`, for c [directions, batch, units]."""
+    if not isinstance(p["peephole"], np.ndarray):
+        return 0
+    weights = p["peephole"].astype(np.int64).reshape(len(c), 3, 1, -1)[:, gate]
+    return fixed.rshr(weights * c, p["peephole_shift"])
 
 
 def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
@@ -202,14 +214,32 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
         **made.fields,
         **gates.tables(lo, op),
         cell_bits=bits,
+        **_peepholes(lo, op, bits),
     )
     lo.call(kernel, Purpose.COMPUTE, "", **args)
 
 
+def _peepholes(lo: Lowering, op: Operator, cell_bits: int) -> dict[str, FieldValue]:
+    """Fields with the peepholes as s16 of one scale, a power of two, and what brings their products to the sums."""
+    if not op.inputs[7]:
+        return {"peephole": Symbol("NULL"), "peephole_shift": 0}
+    weights = lo.weights_of(op.inputs[7]).astype(np.float64)
+    largest = np.abs(weights).max(initial=0.0)
+    bits = 15 - (max(0, floor(log2(largest)) + 1) if largest > 0 else 0)
+    stored = np.clip(np.rint(weights * 2.0**bits), -32768, 32767)
+    constant_ = lo.constant(stored, "s16", hint=f"{op.name}:P", comment=f"scale 2^-{bits}")
+    shift = bits + 15 - cell_bits - (gates.GUARD + gates.TABLE_BITS["sigmoid"])
+    return {"peephole": constant_, "peephole_shift": shift}
+
+
 def _integer(op: Operator, graph: Graph) -> str | None:
-    if op.inputs[7]:
-        return "it has peepholes"
+    if op.inputs[7] and np.abs(graph.constants[op.inputs[7]]).max(initial=0.0) >= _LARGEST_PEEPHOLE:
+        return f"a peephole weighs {_LARGEST_PEEPHOLE} or more"
     return recurrent.has_default_activations(op, graph) or recurrent.starts_within_one(op, graph)
+
+
+#: With cell states up to 16, what a peephole adds stays far within the sums of gates.
+_LARGEST_PEEPHOLE = 32
 
 
 def _sample(steps: int, batch: int, inputs: int, units: int, name: str = "", **attributes: Any) -> Sample:
@@ -254,6 +284,23 @@ LSTM = register(
             _sample(4, 1, 9, 7, "reverse", direction="reverse", clip=0.7),
             _sample(3, 1, 5, 16, "coupled", input_forget=1),
             Sample("LSTM", (given(3, 1, 5), weight(1, 16, 5), weight(1, 16, 4)), {"hidden_size": 4}, 1, 14, "bare"),
+            Sample(
+                "LSTM",
+                (
+                    given(6, 2, 5),
+                    weight(2, 28, 5),
+                    weight(2, 28, 7),
+                    weight(2, 56),
+                    None,
+                    given(2, 2, 7),
+                    given(2, 2, 7, low=-2.0, high=2.0),
+                    weight(2, 21, std=1.0),
+                ),
+                {"hidden_size": 7, "direction": "bidirectional"},
+                3,
+                14,
+                "peepholes-both",
+            ),
             Sample(
                 "LSTM",
                 (

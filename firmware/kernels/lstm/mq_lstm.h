@@ -34,9 +34,10 @@
  *            + requantise(r[q] . h, h_multiplier[q], h_shift[q])
  *            with the zero point of x and both biases of ONNX folded into bias
  *   input, forget, output = mq_gate(sum, sigmoid_clip, sigmoid_table), in Q15; or forget = 2^15 - input
- *   cell   = mq_gate(sum, tanh_clip, tanh_table), in Q15
- *   c      = sat_s16(rshr(forget * c + rshr(input * cell, cell_bits), 15))
- *            within 32 bits, as |forget * c| <= 2^30 and |input * cell| < 2^30, and input = 0 where forget = 2^15
+ *            to the sums of input and forget rshr(peephole * c, peephole_shift) is added, to that of output the same
+ *            with the new c; peephole is s16, NULL for none; |peephole * c| < 512 in reals, so that sums stay in 32
+ * bits cell   = mq_gate(sum, tanh_clip, tanh_table), in Q15 c      = sat_s16(rshr(forget * c + rshr(input * cell,
+ * cell_bits), 15)) within 32 bits, as |forget * c| <= 2^30 and |input * cell| < 2^30, and input = 0 where forget = 2^15
  *   h      = output * lookup(sat_s16(rshr(2 * c, 4 - cell_bits)), tanh_table)
  *            in Q30; stored as h * 127 / 2^30 in s8, as rshr(h, 15) in s16
  *
@@ -89,6 +90,8 @@ typedef struct {
     int32_t sigmoid_clip;
     int32_t tanh_clip;
     int32_t cell_bits;
+    const int16_t *peephole;
+    int32_t peephole_shift;
 } mq_lstm_params;
 
 void mq_lstm_f32(const float *x, const float *w, const float *r, const float *b, const float *peephole, float *h,
