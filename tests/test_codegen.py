@@ -74,7 +74,7 @@ def write_folder(made: Program, folder: Path, prefix: str, frames: int = 2, boar
         {n: np.stack([f[n].ravel() for f in feeds]) for n in made.inputs},
         {o.name: np.stack([r[o.name].ravel() for r in results]) for o in session.get_outputs()},
     )
-    context = codegen.Context(prefix, f"{made.name}.onnx", "no board", "mcu-quant build", vectors, version="test")
+    context = codegen.Context(prefix, f"{made.name}.onnx", "no board", "mcu-quant build", vectors, version="1.2.3")
     if board:
         context = replace(context, board=board.name, board_id=board.id, layout=bare.layout(board))
     plan = memory.plan(made)

@@ -30,7 +30,7 @@ import numpy as np
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.lowering import Lowering
-from mcu_quant.ops import Canonical, Formats, NodeContext, OpLowering, OpSpec, register
+from mcu_quant.ops import Canonical, Formats, Given, NodeContext, OpLowering, OpSpec, Sample, register
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
@@ -90,6 +90,10 @@ def macs(op: Operator, graph: Graph) -> int:
     return (op.attributes["count"] or 1) * sum(ops.spec(inner).macs(inner, body) for inner in body.operators)
 
 
+#: One step of a smoothing that is no recurrent layer.
+LOW_PASS = """step (float[6] before, float[6] x) => (float[6] after, float[6] y)
+    <float half = {0.5}> { sum = Add(before, x) after = Mul(sum, half) y = Tanh(after) }"""
+
 LOOP = register(
     OpSpec(
         name="Loop",
@@ -100,6 +104,16 @@ LOOP = register(
         mixed=True,
         macs=macs,
         family="loop",
+        samples=(
+            Sample("Scan", (Given((6,)), Given((30, 6))), {"num_scan_inputs": 1, "body": LOW_PASS}, outputs=2),
+            Sample(
+                "Scan",
+                (Given((6,)), Given((30, 6))),
+                {"num_scan_inputs": 1, "scan_input_directions": [1], "scan_output_directions": [1], "body": LOW_PASS},
+                outputs=2,
+                name="backwards",
+            ),
+        ),
     )
 )
 
