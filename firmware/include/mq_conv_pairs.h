@@ -34,17 +34,16 @@ static inline MQ_Y(mq_value) finish(int32_t acc, int32_t o, const mq_conv_params
 MQ_OUT_OF_LINE void finish_windows(const int32_t *sums, int32_t o, uint32_t count, MQ_Y(mq_value) * y,
                                    const mq_conv_params *p) {
     const int32_t *const end = sums + count;
-    const int32_t bias = p->bias[o], down = ~p->shift[o], zero = p->y_zero, low = p->low, high = p->high;
-    if (down < 0) {
+    const int32_t bias = p->bias[o];
+    if (p->shift[o] >= 0) {
         while (sums != end) {
             *y++ = finish(-*sums++, o, p);
         }
         return;
     }
-    const mq_multiplier m = mq_multiplier_of(p->multiplier[o]);
+    const mq_requantiser scale = mq_requantiser_of(p->multiplier[o], p->shift[o], p->y_zero, p->low, p->high);
     while (sums != end) {
-        const int32_t value = ((mq_times(bias - *sums++, m) >> down) + 1) >> 1;
-        *y++ = (MQ_Y(mq_value))mq_clamp(zero + value, low, high);
+        *y++ = (MQ_Y(mq_value))mq_requantised(bias - *sums++, &scale);
     }
 }
 

@@ -163,6 +163,40 @@ static inline int32_t mq_requantise(int32_t acc, int32_t m, int32_t shift) {
     return shift < 0 ? mq_requantise_down(acc, m, shift) : mq_requantise_up(acc, m, shift);
 }
 
+/* clamp(zero + requantise(acc, multiplier, shift), least, most) with a negative shift, for many acc: `rounding` holds
+ * zero, as zero + (((q >> down) + 1) >> 1) = ((q >> down) + 1 + 2 zero) >> 1. */
+#if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
+
+static inline mq_requantiser mq_requantiser_of(int32_t multiplier, int32_t shift, int32_t zero, int32_t least,
+                                               int32_t most) {
+    const mq_signed_halves m = mq_signed_halves_of(multiplier);
+    const mq_requantiser made = {m.high, m.low, ~shift, 1 + 2 * zero, least, most};
+    return made;
+}
+
+#else
+
+typedef struct {
+    int32_t multiplier;
+    int32_t down;
+    int32_t rounding;
+    int32_t least;
+    int32_t most;
+} mq_requantiser;
+
+static inline mq_requantiser mq_requantiser_of(int32_t multiplier, int32_t shift, int32_t zero, int32_t least,
+                                               int32_t most) {
+    const mq_requantiser made = {multiplier, ~shift, 1 + 2 * zero, least, most};
+    return made;
+}
+
+static inline int32_t mq_requantised(int32_t acc, const mq_requantiser *s) {
+    const int32_t value = ((mq_mulh(acc, s->multiplier) >> s->down) + s->rounding) >> 1;
+    return value < s->least ? s->least : (value > s->most ? s->most : value);
+}
+
+#endif
+
 /* The same for a 64-bit accumulator, first brought to 32 bits by a rounding shift of `pre` bits. */
 static inline int32_t mq_requantise64(int64_t acc, int32_t pre, int32_t m, int32_t shift) {
     const int64_t narrow = mq_rshr64(acc, pre);

@@ -19,6 +19,42 @@ static inline int32_t mq_pair_first(uint32_t pair) {
     return (int32_t)((0u - pair + 0x8000u) >> 16);
 }
 
+/* A tap of a window: how many bytes behind its beginning the pair lies that it reads, and its weight. */
+typedef struct {
+    uint32_t place;
+    int32_t weight;
+} mq_tap;
+
+/* The taps of a window with weights w, [height, width], for pairs `row_step` and `step` apart: an even number, of which
+ * two at a time are added. -128 has no other beside it but 0: with |h| and |l| below 2^15, |T| is below 2^31.
+ * Returns the end; there is room for twice as many taps. */
+static inline mq_tap *mq_pair_taps(mq_tap *tap, const int8_t *w, int32_t height, int32_t width, int32_t row_step,
+                                   int32_t step) {
+    const mq_tap *const begin = tap;
+    const mq_tap none = {0, 0};
+    for (int32_t a = 0; a < height; a++) {
+        for (int32_t d = 0; d < width; d++) {
+            const mq_tap found = {4u * (uint32_t)(a * row_step + d * step), *w++};
+            if (found.weight == -128 && ((tap - begin) & 1)) {
+                *tap++ = none;
+            }
+            *tap++ = found;
+            if (found.weight == -128) {
+                *tap++ = none;
+            }
+        }
+    }
+    if ((tap - begin) & 1) {
+        *tap++ = none;
+    }
+    return tap;
+}
+
+typedef struct {
+    int32_t a;
+    int32_t b;
+} mq_two_sums;
+
 #if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
 
 #include "mq_pair_dots_armv6m.h"
@@ -58,5 +94,21 @@ MQ_OUT_OF_LINE void mq_dots_of_pairs(const uint32_t *pairs, const int8_t *w, uin
     sums[3] = (int32_t)(b.s - ((uint32_t)b.h << 16));
 }
 
+/* Minus the sums of both vectors over an even number of taps, as mq_pair_taps has them. */
+static inline mq_two_sums mq_dots_of_taps(const uint32_t *pairs, const mq_tap *tap, const mq_tap *end) {
+    uint32_t s = 0;
+    int32_t h = 0;
+    do {
+        const uint32_t first = pairs[tap[0].place / 4u], second = pairs[tap[1].place / 4u];
+        const uint32_t t = first * (uint32_t)tap[0].weight + second * (uint32_t)tap[1].weight;
+        s += t;
+        h += (int32_t)(t + 0x8000u) >> 16;
+        tap += 2;
+    } while (tap != end);
+    const mq_two_sums sums = {h, (int32_t)(s - ((uint32_t)h << 16))};
+    return sums;
+}
+
 #endif
+
 #endif

@@ -22,7 +22,8 @@
  *
  * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
  * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, one
- * more, and the weights of one channel, each row of them rounded up to a multiple of 2.
+ * more, and the weights of one channel, each row of them rounded up to a multiple of 2. s8 (scalar): two values and
+ * eight for each tap instead.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_CONV_H
 #define MQ_CONV_H

@@ -1,6 +1,5 @@
-/* mq_depthwise_plain.h has how, mq_conv.h the mathematics.
+/* mq_depthwise_pairs.h has how, mq_conv.h the mathematics.
  * SPDX-License-Identifier: Apache-2.0 */
 #define MQ_DEPTHWISE mq_depthwise_s8_s16
-#define MQ_X(name) name##_s8
 #define MQ_Y(name) name##_s16
-#include "mq_depthwise_plain.h"
+#include "mq_depthwise_pairs.h"

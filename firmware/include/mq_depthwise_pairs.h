@@ -1,0 +1,151 @@
+/* The depthwise convolutions of s8 with s8 weights on cores without instructions for it; mq_conv.h has the mathematics.
+ *
+ * One channel at a time is copied into `map` with its pads, two values in a word: each with the one that the next
+ * output reads with the same tap. So one multiplication serves two outputs side by side (mq_pair_dots.h has how).
+ * Behind the map lie the taps of a window, a place and a weight each. A file defines MQ_DEPTHWISE, the function's name,
+ * and MQ_Y, which ends a name by the format of y. SPDX-License-Identifier: Apache-2.0 */
+#include "mq_conv.h"
+#include "mq_fixed.h"
+#include "mq_padded.h"
+#include "mq_pair_dots.h"
+
+/* What the outputs of one channel share. */
+typedef struct {
+    const mq_tap *taps;
+    const mq_tap *end;
+    int32_t bias;
+    int32_t multiplier;
+    int32_t shift;
+    int32_t zero;
+    mq_requantiser scale;
+} channel;
+
+/* One channel into the middle of the map, each row paired with the one that the windows `below` rows further begin
+ * with. */
+static void pad_above(uint32_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
+                      int8_t zero) {
+    const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
+    const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
+    const int32_t below = s->stride_height;
+    const int32_t before = s->pad_top < below ? s->pad_top : below;
+    map += (s->pad_top - before) * width + s->pad_left;
+    for (int32_t r = -before; r < rows; r++) {
+        const int8_t *a = x + r * s->in_width;
+        const int8_t *b = a + below * s->in_width;
+        if (r >= 0 && r + below < rows) {
+            for (int32_t j = 0; j < columns; j++) {
+                map[j] = mq_pair(a[j], b[j]);
+            }
+        } else {
+            for (int32_t j = 0; j < columns; j++) {
+                map[j] = mq_pair(r >= 0 ? a[j] : zero, r + below < rows ? b[j] : zero);
+            }
+        }
+        map += width;
+    }
+}
+
+/* One channel of which all windows begin in the same row: each value paired with what the next window reads. */
+static void pad_beside(uint32_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
+                       int8_t zero) {
+    const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
+    const uint32_t columns = (uint32_t)mq_padded_inside(width, s->pad_left, s->in_width);
+    map += s->pad_top * width;
+    for (int32_t r = 0; r < rows; r++) {
+        uint32_t at = 0u - (uint32_t)s->pad_left;
+        uint32_t next = at + (uint32_t)s->stride_width;
+        for (const uint32_t *end = map + width; map != end; at++, next++) {
+            *map++ = mq_pair(at < columns ? x[at] : zero, next < columns ? x[next] : zero);
+        }
+        x += s->in_width;
+    }
+}
+
+/* An output with a shift that is not negative. */
+MQ_OUT_OF_LINE int32_t scaled_up(int32_t acc, const channel *c) {
+    return mq_clamp(c->zero + mq_requantise_up(acc, c->multiplier, c->shift), c->scale.least, c->scale.most);
+}
+
+static inline MQ_Y(mq_value) finish(int32_t acc, const channel *c) {
+    return (MQ_Y(mq_value))(c->shift < 0 ? mq_requantised(acc, &c->scale) : scaled_up(acc, c));
+}
+
+/* `count` pairs of outputs, whose windows begin `step` words of the map apart: one row of outputs above another, which
+ * begins at y_below. */
+MQ_OUT_OF_LINE void pairs_above(const uint32_t *map, int32_t step, const channel *c, MQ_Y(mq_value) * y,
+                                MQ_Y(mq_value) * y_below, int32_t count) {
+    for (const MQ_Y(mq_value) *end = y + count; y != end; map += step) {
+        const mq_two_sums sums = mq_dots_of_taps(map, c->taps, c->end);
+        *y++ = finish(c->bias - sums.a, c);
+        *y_below++ = finish(c->bias - sums.b, c);
+    }
+}
+
+/* The same, the two of a pair side by side. */
+MQ_OUT_OF_LINE void pairs_beside(const uint32_t *map, int32_t step, const channel *c, MQ_Y(mq_value) * y,
+                                 int32_t count) {
+    for (const MQ_Y(mq_value) *end = y + 2 * count; y != end; map += step) {
+        const mq_two_sums sums = mq_dots_of_taps(map, c->taps, c->end);
+        *y++ = finish(c->bias - sums.a, c);
+        *y++ = finish(c->bias - sums.b, c);
+    }
+}
+
+/* `count` outputs alone. */
+MQ_OUT_OF_LINE void outputs_of(const uint32_t *map, int32_t step, const channel *c, MQ_Y(mq_value) * y, int32_t count) {
+    for (const MQ_Y(mq_value) *end = y + count; y != end; map += step) {
+        *y++ = finish(c->bias - mq_dots_of_taps(map, c->taps, c->end).a, c);
+    }
+}
+
+/* All outputs of one channel. */
+static void multiply(const uint32_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y, const mq_conv_shape *s) {
+    const int32_t count = s->out_width;
+    if (s->out_height == 1) {
+        const int32_t pairs = count / 2;
+        pairs_beside(map, 2 * s->stride_width, c, y, pairs);
+        outputs_of(map + 2 * pairs * s->stride_width, 0, c, y + 2 * pairs, count - 2 * pairs);
+        return;
+    }
+    int32_t left = s->out_height;
+    for (; left > 1; left -= 2) {
+        pairs_above(map, s->stride_width, c, y, y + count, count);
+        map += 2 * s->stride_height * width;
+        y += 2 * count;
+    }
+    outputs_of(map, s->stride_width, c, y, left * count);
+}
+
+void MQ_DEPTHWISE(const int8_t *x, const int8_t *w, MQ_Y(mq_value) * y, int16_t *map, const mq_conv_shape *s,
+                  const mq_conv_params *p) {
+    const int32_t height = mq_padded_size(s->out_height, s->stride_height, s->kernel_height, s->dilation_height);
+    const int32_t width = mq_padded_size(s->out_width, s->stride_width, s->kernel_width, s->dilation_width);
+    uint32_t *pairs = (uint32_t *)(void *)map;
+    mq_tap *taps = (mq_tap *)(void *)(pairs + height * width);
+    const int8_t zero = (int8_t)p->x_zero;
+    for (int32_t k = 0; k < height * width; k++) {
+        pairs[k] = mq_pair(zero, zero);
+    }
+    for (int32_t n = 0; n < s->batch; n++) {
+        for (int32_t k = 0; k < s->groups; k++) {
+            const int8_t *own = w + k * s->kernel_height * s->kernel_width;
+            const mq_tap *end = mq_pair_taps(taps, own, s->kernel_height, s->kernel_width, s->dilation_height * width,
+                                             s->dilation_width);
+            const channel c = {taps,
+                               end,
+                               p->bias[k],
+                               p->multiplier[k],
+                               p->shift[k],
+                               p->y_zero,
+                               mq_requantiser_of(p->multiplier[k], p->shift[k], p->y_zero, p->low, p->high)};
+            if (s->out_height == 1) {
+                pad_beside(pairs, x, s, height, width, zero);
+            } else {
+                pad_above(pairs, x, s, height, width, zero);
+            }
+            multiply(pairs, width, &c, y, s);
+            x += s->in_height * s->in_width;
+            y += s->out_height * s->out_width;
+        }
+    }
+}
