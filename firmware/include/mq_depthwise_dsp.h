@@ -25,8 +25,17 @@ typedef struct {
     int32_t zero;
 } channel;
 
+/* An output with a shift that is not negative. */
+MQ_OUT_OF_LINE int32_t scaled_up(int32_t acc, const channel *c) {
+    return c->zero + mq_requantise_up(acc, c->multiplier, c->shift);
+}
+
 static inline MQ_Y(mq_value) finish(int32_t acc, const channel *c) {
-    return MQ_Y(mq_sat)(c->zero + mq_requantise(acc, c->multiplier, c->shift));
+    const int32_t rounding = 1 + 2 * c->zero;
+    if (c->shift < 0) {
+        return MQ_Y(mq_sat)(((mq_mulh(acc, c->multiplier) >> ~c->shift) + rounding) >> 1);
+    }
+    return MQ_Y(mq_sat)(scaled_up(acc, c));
 }
 
 /* Limits a channel to less than its type: a pass of its own, which most layers do not need. */
@@ -48,20 +57,41 @@ static void widen(const int8_t *w, int32_t height, int32_t width, int16_t *to) {
     }
 }
 
-/* Sum over one window. */
-static inline int32_t window(const int16_t *map, const channel *c) {
-    const int16_t *w = c->weights;
-    int32_t acc = c->bias;
-    for (int32_t a = 0; a < c->height; a++) {
+/* A row of outputs whose windows lie `stride` apart, with rows of `pairs` pairs. */
+static inline void row_of_pairs(const int16_t *map, const channel *c, MQ_Y(mq_value) * y, int32_t count, int32_t stride,
+                                int32_t pairs) {
+    const channel own = *c; /* a copy, which y cannot overlap */
+    for (const MQ_Y(mq_value) *end = y + count; y != end; map += stride) {
         const int16_t *x = map;
-        for (int32_t d = 0; d < c->pairs; d++) {
-            acc = mq_smlad(mq_load_halves(x), mq_load_halves(w), acc);
-            x += 2;
-            w += 2;
+        const int16_t *w = own.weights;
+        int32_t acc = own.bias;
+        for (int32_t a = own.height; a != 0; a--) {
+            for (int32_t d = 0; d < pairs; d++) {
+                acc = mq_smlad(mq_load_halves(x + 2 * d), mq_load_halves(w + 2 * d), acc);
+            }
+            w += 2 * pairs;
+            x += own.row;
         }
-        map += c->row;
+        *y++ = finish(acc, &own);
     }
-    return acc;
+}
+
+/* The same with one pair, with two, with three, and with more. */
+MQ_OUT_OF_LINE void row_of_1(const int16_t *map, const channel *c, MQ_Y(mq_value) * y, int32_t count, int32_t stride) {
+    row_of_pairs(map, c, y, count, stride, 1);
+}
+
+MQ_OUT_OF_LINE void row_of_2(const int16_t *map, const channel *c, MQ_Y(mq_value) * y, int32_t count, int32_t stride) {
+    row_of_pairs(map, c, y, count, stride, 2);
+}
+
+MQ_OUT_OF_LINE void row_of_3(const int16_t *map, const channel *c, MQ_Y(mq_value) * y, int32_t count, int32_t stride) {
+    row_of_pairs(map, c, y, count, stride, 3);
+}
+
+MQ_OUT_OF_LINE void row_of_more(const int16_t *map, const channel *c, MQ_Y(mq_value) * y, int32_t count,
+                                int32_t stride) {
+    row_of_pairs(map, c, y, count, stride, c->pairs);
 }
 
 /* Sum over one window whose taps lie `dilation` apart. */
@@ -133,9 +163,9 @@ static inline int32_t requantised(int32_t acc, const nine *w) {
 }
 
 /* Two columns of outputs; `step`: from one of their rows to the next. */
-MQ_OUT_OF_LINE void two_columns(const int16_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y, int32_t height,
-                                int32_t step) {
-    const nine w = nine_of(c);
+MQ_OUT_OF_LINE void two_columns(const int16_t *map, int32_t width, const nine *shared, MQ_Y(mq_value) * y,
+                                int32_t height, int32_t step) {
+    const nine w = *shared; /* a copy, which y cannot overlap */
     const MQ_Y(mq_value) *end = y + height * step;
     two_sums middle = add_middle(add_top(map, &w), map + width, &w);
     two_sums top = add_top(map + width, &w);
@@ -150,9 +180,9 @@ MQ_OUT_OF_LINE void two_columns(const int16_t *map, int32_t width, const channel
 }
 
 /* The last column of an odd number: the first of two_columns. */
-MQ_OUT_OF_LINE void one_column(const int16_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y, int32_t height,
-                               int32_t step) {
-    const nine w = nine_of(c);
+MQ_OUT_OF_LINE void one_column(const int16_t *map, int32_t width, const nine *shared, MQ_Y(mq_value) * y,
+                               int32_t height, int32_t step) {
+    const nine w = *shared;
     const MQ_Y(mq_value) *end = y + height * step;
     int32_t top = mq_smlabb((uint32_t)map[2], w.right, mq_smlad(mq_load_halves(map), w.top, w.bias));
     map += width;
@@ -172,12 +202,20 @@ MQ_OUT_OF_LINE void one_column(const int16_t *map, int32_t width, const channel 
 /* All outputs of one channel with windows of 3 x 3, stride 1 and a negative shift. */
 static void outputs_of_nine(const int16_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y,
                             const mq_conv_shape *s) {
+    const nine w = nine_of(c);
     int32_t j = 0;
     for (; j + 1 < s->out_width; j += 2) {
-        two_columns(map + j, width, c, y + j, s->out_height, s->out_width);
+        two_columns(map + j, width, &w, y + j, s->out_height, s->out_width);
     }
     if (j < s->out_width) {
-        one_column(map + j, width, c, y + j, s->out_height, s->out_width);
+        one_column(map + j, width, &w, y + j, s->out_height, s->out_width);
+    }
+}
+
+/* The same where the taps of a row do not lie side by side. */
+MQ_OUT_OF_LINE void row_of_spread(const int16_t *map, const channel *c, MQ_Y(mq_value) * y, const mq_conv_shape *s) {
+    for (const MQ_Y(mq_value) *end = y + s->out_width; y != end; map += s->stride_width) {
+        *y++ = finish(spread_window(map, c, s->kernel_width, s->dilation_width), c);
     }
 }
 
@@ -185,12 +223,19 @@ static void outputs_of_nine(const int16_t *map, int32_t width, const channel *c,
 static void outputs_of(const int16_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y,
                        const mq_conv_shape *s) {
     for (int32_t i = 0; i < s->out_height; i++) {
-        const int16_t *at = map + i * s->stride_height * width;
-        for (const MQ_Y(mq_value) *end = y + s->out_width; y != end; at += s->stride_width) {
-            const int32_t acc =
-                s->dilation_width == 1 ? window(at, c) : spread_window(at, c, s->kernel_width, s->dilation_width);
-            *y++ = finish(acc, c);
+        if (s->dilation_width != 1) {
+            row_of_spread(map, c, y, s);
+        } else if (c->pairs == 1) {
+            row_of_1(map, c, y, s->out_width, s->stride_width);
+        } else if (c->pairs == 2) {
+            row_of_2(map, c, y, s->out_width, s->stride_width);
+        } else if (c->pairs == 3) {
+            row_of_3(map, c, y, s->out_width, s->stride_width);
+        } else {
+            row_of_more(map, c, y, s->out_width, s->stride_width);
         }
+        y += s->out_width;
+        map += s->stride_height * width;
     }
 }
 

@@ -20,10 +20,17 @@ typedef struct {
     mq_requantiser scale;
 } channel;
 
+/* Pairs of values side by side. */
+MQ_OUT_OF_LINE void pair_up(uint32_t *to, const int8_t *a, const int8_t *b, int32_t count) {
+    for (const int8_t *end = a + count; a != end;) {
+        *to++ = mq_pair(*a++, *b++);
+    }
+}
+
 /* One channel into the middle of the map, each row paired with the one that the windows `below` rows further begin
  * with. */
-static void pad_above(uint32_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
-                      int8_t zero) {
+MQ_OUT_OF_LINE void pad_above(uint32_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
+                              int8_t zero) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
     const int32_t below = s->stride_height;
@@ -33,9 +40,7 @@ static void pad_above(uint32_t *map, const int8_t *x, const mq_conv_shape *s, in
         const int8_t *a = x + r * s->in_width;
         const int8_t *b = a + below * s->in_width;
         if (r >= 0 && r + below < rows) {
-            for (int32_t j = 0; j < columns; j++) {
-                map[j] = mq_pair(a[j], b[j]);
-            }
+            pair_up(map, a, b, columns);
         } else {
             for (int32_t j = 0; j < columns; j++) {
                 map[j] = mq_pair(r >= 0 ? a[j] : zero, r + below < rows ? b[j] : zero);
@@ -46,8 +51,8 @@ static void pad_above(uint32_t *map, const int8_t *x, const mq_conv_shape *s, in
 }
 
 /* One channel of which all windows begin in the same row: each value paired with what the next window reads. */
-static void pad_beside(uint32_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
-                       int8_t zero) {
+MQ_OUT_OF_LINE void pad_beside(uint32_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width,
+                               int8_t zero) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const uint32_t columns = (uint32_t)mq_padded_inside(width, s->pad_left, s->in_width);
     map += s->pad_top * width;
@@ -99,7 +104,8 @@ MQ_OUT_OF_LINE void outputs_of(const uint32_t *map, int32_t step, const channel 
 }
 
 /* All outputs of one channel. */
-static void multiply(const uint32_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y, const mq_conv_shape *s) {
+MQ_OUT_OF_LINE void multiply(const uint32_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y,
+                             const mq_conv_shape *s) {
     const int32_t count = s->out_width;
     if (s->out_height == 1) {
         const int32_t pairs = count / 2;

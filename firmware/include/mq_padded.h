@@ -24,7 +24,7 @@ static inline void mq_pads(int16_t *map, int32_t height, int32_t width, int32_t 
 }
 
 /* One channel into the middle of the map. */
-static inline void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
+MQ_OUT_OF_LINE void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
     const int32_t rest = s->in_width - columns;
@@ -39,7 +39,7 @@ static inline void mq_pad_s8(int16_t *map, const int8_t *x, const mq_conv_shape 
     }
 }
 
-static inline void mq_pad_s16(int16_t *map, const int16_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
+MQ_OUT_OF_LINE void mq_pad_s16(int16_t *map, const int16_t *x, const mq_conv_shape *s, int32_t height, int32_t width) {
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
     const int32_t rest = s->in_width - columns;

@@ -28,8 +28,8 @@ typedef struct {
 /* The taps of a window with weights w, [height, width], for pairs `row_step` and `step` apart: an even number, of which
  * two at a time are added. -128 has no other beside it but 0: with |h| and |l| below 2^15, |T| is below 2^31.
  * Returns the end; there is room for twice as many taps. */
-static inline mq_tap *mq_pair_taps(mq_tap *tap, const int8_t *w, int32_t height, int32_t width, int32_t row_step,
-                                   int32_t step) {
+MQ_OUT_OF_LINE mq_tap *mq_pair_taps(mq_tap *tap, const int8_t *w, int32_t height, int32_t width, int32_t row_step,
+                                    int32_t step) {
     const mq_tap *const begin = tap;
     const mq_tap none = {0, 0};
     for (int32_t a = 0; a < height; a++) {
