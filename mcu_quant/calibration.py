@@ -35,7 +35,7 @@ class MeasuredCall:
 
     `kernel` is the name it is priced under and `isa` the instruction set of its C file. `spread_cycles` is how far
     frames differed. `call` tells calls apart: several measurements of one call have the same. `constant_bytes` counts
-    constants as often as they are read past the cache.
+    constants as often as they are read past the cache. Everything is of all `times` that a frame makes the call.
     """
 
     call: str
@@ -45,6 +45,7 @@ class MeasuredCall:
     constant_bytes: int
     cycles: int
     spread_cycles: int = 0
+    times: int = 1
 
     @property
     def key(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mcu_quant.boards import READ_ONLY, Board, all_boards
 from mcu_quant.diagnostics import Diagnostic
@@ -53,12 +55,16 @@ class Fit:
         return found
 
 
-def fit(board: Board, flash_bytes: int, ram_bytes: int) -> Fit:
+def fit(board: Board, flash_bytes: int, ram_bytes: int, placed: Mapping[str, int] = MappingProxyType({})) -> Fit:
     """Does a build fit? `flash_bytes` is code and constants, `ram_bytes` arena, state, static data and stack.
 
-    RAM is one bank: an arena cannot be split.
+    `ram_bytes` is of the arena memory, which is one bank: an arena cannot be split. `placed` is what was put into other
+    regions, in bytes.
     """
     regions = _region_fits(board, flash_bytes, ram_bytes)
+    regions += tuple(
+        RegionFit(name, "what was placed there", size, board.region(name).usable_bytes) for name, size in placed.items()
+    )
     if all(r.fits for r in regions):
         return Fit(board.id, regions)
     return Fit(board.id, regions, _remedy(board, regions, flash_bytes, ram_bytes))
@@ -74,7 +80,7 @@ def _region_fits(board: Board, flash_bytes: int, ram_bytes: int) -> tuple[Region
 
 def _remedy(board: Board, regions: tuple[RegionFit, ...], flash_bytes: int, ram_bytes: int) -> str:
     """What the user can do: smaller formats for what is too large, and the smallest boards that would do."""
-    program, arena = regions
+    program, arena = regions[:2]
     advice = []
     if not program.fits:
         advice.append("store more weights in 8 bits (--preset s8, or --set OPERATOR=s8 for the largest)")

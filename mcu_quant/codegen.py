@@ -26,6 +26,7 @@ from mcu_quant.ir import Array
 from mcu_quant.loop_code import LoopCode
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
+from mcu_quant.placement import Placement
 from mcu_quant.program import (
     Buffer,
     Call,
@@ -104,6 +105,8 @@ class Context:
     #: the board's id, and where a program of our own lies on it; None where it has no place for one
     board_id: str = "none"
     layout: bare.Layout | None = None
+    #: what does not lie where everything else does; None where all does
+    placement: Placement | None = None
 
 
 # --- the library's part --------------------------------------------------------------------------------------------
@@ -167,6 +170,8 @@ class _Writer:
     memory: MemoryPlan
     prefix: str
     names: Names
+    #: constant -> the region it is copied to
+    placed: Mapping[str, str] = field(default_factory=dict)
 
     def edges(self) -> list[Edge]:
         """Edges that the calls outside of loops mention, in order of first use."""
@@ -306,6 +311,7 @@ class _Writer:
                     f"{c.name}: {c.format}[{','.join(map(str, c.array.shape))}]{c.comment and ', ' + c.comment}"
                 ),
                 "lines": Lines(c.format, c.array),
+                "bank": self.placed.get(c.name, ""),
             }
             for c in self.program.constants.values()
         ]
@@ -392,6 +398,7 @@ def generate(program: Program, memory: MemoryPlan, context: Context) -> dict[str
             "selftest/vectors.h": "vectors.h.j2",
             "selftest/vectors.c": "vectors.c.j2",
             **({"selftest/board.ld": "board.ld.j2"} if context.layout else {}),
+            **({f"{prefix}_load.c": "load.c.j2"} if values["copied"] else {}),
         }.items()
     }
     weights = _environment().get_template("weights.c.j2").stream(values)
@@ -447,11 +454,13 @@ def _render(template: str, values: Mapping[str, Any]) -> str:
 
 def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str, Any]:
     """What the templates may name."""
-    writer = _Writer(program, memory, context.prefix, Names(c.operator for c in program.calls))
+    placed = context.placement.weights if context.placement else {}
+    writer = _Writer(program, memory, context.prefix, Names(c.operator for c in program.calls), placed)
     inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
     functions = library_functions(program)
     library = [f"mq/{name}" for name in library_files(functions, program.isa) if name.endswith(".c")]
-    parts = ("", "_weights", "_check", *(["_stream"] if context.audio else []))
+    copied = context.placement is not None and bool(context.placement.weights)
+    parts = ("", "_weights", "_check", *(["_load"] if copied else []), *(["_stream"] if context.audio else []))
     return {
         "context": context,
         "prefix": context.prefix,
@@ -467,6 +476,7 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "loops": LoopCode(writer, context.kinds).functions(),
         "constants": writer.constants(),
         "weights_crc32": weights_crc32(program),
+        **_placed(context),
         "link": context.layout,
         "start_source": bare.start_files(context.compiler)[0].name,
         "resets": writer.resets(),
@@ -489,6 +499,22 @@ def _signature(prefix: str, inputs: Sequence[Mapping[str, Any]], outputs: Sequen
     taken = [f"const {p['type']} *{p['name']}" for p in inputs]
     given = [f"{p['type']} *{p['name']}" for p in outputs]
     return f"void {prefix}_run({', '.join([f'{prefix}_t *m', *taken, *given])})"
+
+
+def _placed(context: Context) -> dict[str, Any]:
+    """Rows of what copies constants and of the linker script, and where arena and state lie if not with the rest."""
+    placed, layout = context.placement, context.layout
+    if placed is None or layout is None:
+        return {"copied": [], "moved": "", "banks": []}
+    usual = layout.data.name
+    return {
+        "copied": sorted(set(placed.weights.values())),
+        "moved": placed.memory if placed.memory != usual else "",
+        "banks": [
+            {"bank": r, "script": "DATA" if r.name == usual else r.name.upper(), "own": r.name != usual}
+            for r in placed.banks
+        ],
+    }
 
 
 def _usage(prefix: str, memory: MemoryPlan, ports: Sequence[str]) -> list[tuple[str, str]]:

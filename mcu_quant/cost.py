@@ -19,6 +19,7 @@ from mcu_quant.boards import Board, ClockPoint, MemoryRegion
 from mcu_quant.calibration import Calibration, Fitted
 from mcu_quant.diagnostics import Diagnostic, Severity
 from mcu_quant.ops import Counts, Kernel
+from mcu_quant.placement import Placement, default
 from mcu_quant.program import Call, Program, Purpose, Struct, Symbol
 from mcu_quant.timing import CoreEntry, Entry, Percent, table
 from mcu_quant.variants import ISAS, sources, variant_isa
@@ -54,6 +55,8 @@ class CallCost:
     #: cycles of waiting for constants
     memory_cycles: float
     constant_bytes: int
+    #: of them, those that lie where the program does
+    flash_bytes: int
     #: bytes of constants that are read past the cache: all of them, as often as the kernel goes over them
     read_bytes: int
     #: executed instructions
@@ -76,7 +79,7 @@ class CallCost:
     def repeated(self, times: int, memory: Memory) -> CallCost:
         """The cost of so many calls."""
         w = self.work
-        read = memory.bytes_read(self.constant_bytes, times * w.passes)
+        read = memory.bytes_read(self.flash_bytes, times * w.passes)
         return replace(
             self,
             work=Counts(*(times * n for n in (w.macs, w.elements, w.units, w.moved, w.passes))),
@@ -140,6 +143,11 @@ class CostReport:
     def macs(self) -> int:
         """Multiply-accumulates of a frame, counted from shapes."""
         return sum(c.work.macs for c in self.calls)
+
+    @property
+    def reading_cycles(self) -> int:
+        """Cycles spent waiting for constants."""
+        return round(sum(c.memory_cycles for c in self.calls))
 
     @property
     def convert_cycles(self) -> int:
@@ -207,8 +215,11 @@ def estimate(
     board: Board,
     budget_ms: float | None = None,
     kernels: Mapping[str, Kernel] | None = None,
+    placement: Placement | None = None,
 ) -> CostReport:
     """Estimate the time of one run of a program on a board. `kernels` defaults to the registered ones.
+
+    Without a `placement` everything lies where the board's file says.
 
     Raises:
         KeyError: if the program calls a kernel that is not registered.
@@ -218,8 +229,9 @@ def estimate(
     memory = Memory.of(core, board)
     fitted = None if board.calibration is None else board.calibration.fitted
     core = replace(core, factor=core.factor * board.clock.cycles_factor) if fitted is None else core
+    placed = placement or default(board)
     calls = tuple(
-        _call_cost(program, call, known[call.kernel], core, memory, fitted).repeated(program.times(i), memory)
+        _call_cost(program, call, known[call.kernel], core, memory, fitted, placed).repeated(program.times(i), memory)
         for i, call in enumerate(program.calls)
     )
     supported = status(core, board)
@@ -231,13 +243,13 @@ def estimate(
         clock_hz=board.clock.hz,
         flash_wait_states=board.clock.flash_wait_states,
         program_memory=board.program_memory.name,
-        arena_memory=board.arena_memory.name,
+        arena_memory=placed.memory,
         calls=calls,
         budget_ms=budget_ms,
         error_pct=_error(core, calls, board),
         status=supported,
         why=tuple(_reasons(core, calls, board, supported)),
-        assumptions=tuple(_assumptions(program, board)),
+        assumptions=tuple(_assumptions(program, board, placed)),
         origin="estimated" if fitted is None else "fitted",
     )
 
@@ -298,12 +310,20 @@ def read_cycles_per_byte(region: MemoryRegion, clock: ClockPoint) -> float | Non
 
 
 def _call_cost(
-    program: Program, call: Call, kernel: Kernel, core: CoreEntry, memory: Memory, fitted: Fitted | None
+    program: Program,
+    call: Call,
+    kernel: Kernel,
+    core: CoreEntry,
+    memory: Memory,
+    fitted: Fitted | None,
+    placed: Placement,
 ) -> CallCost:
     entry, by_format = _entry(program, call, core)
     isa = variant_isa(call.kernel, program.isa) if call.kernel in sources() else "scalar"
     work = kernel.counts(program, call)
-    constant_bytes = sum(program.constants[name].bytes for name in dict.fromkeys(call.constants))
+    names = dict.fromkeys(call.constants)
+    constant_bytes = sum(program.constants[name].bytes for name in names)
+    in_flash = sum(program.constants[name].bytes for name in names if name not in placed.weights)
     factor, error_pct = core.factor, entry.error_pct
     if fitted is not None:
         own = fitted.kernels.get(f"{entry.name}@{isa}")
@@ -315,9 +335,10 @@ def _call_cost(
         purpose=call.purpose,
         work=work,
         compute_cycles=factor * entry.cycles.of(work),
-        memory_cycles=memory.cycles_per_byte * memory.bytes_read(constant_bytes, work.passes),
+        memory_cycles=memory.cycles_per_byte * memory.bytes_read(in_flash, work.passes),
         constant_bytes=constant_bytes,
-        read_bytes=memory.bytes_read(constant_bytes, work.passes),
+        flash_bytes=in_flash,
+        read_bytes=memory.bytes_read(in_flash, work.passes),
         instructions=round(entry.instructions.of(work)),
         error_pct=error_pct,
         entry=entry.name,
@@ -428,7 +449,7 @@ def _measured(made: Calibration, calls: tuple[CallCost, ...]) -> Iterator[str]:
         yield f"not measured: {names} ({share:.0f} % of the cycles), taken to be off as the others were"
 
 
-def _assumptions(program: Program, board: Board) -> Iterator[str]:
+def _assumptions(program: Program, board: Board, placed: Placement) -> Iterator[str]:
     clock = board.clock
     states = "" if clock.flash_wait_states is None else f", {clock.flash_wait_states} flash wait states"
     yield f"{clock.hz / 1e6:g} MHz{states}"
@@ -439,7 +460,8 @@ def _assumptions(program: Program, board: Board) -> Iterator[str]:
             yield f"the loop {loop.name} runs one step: only data says how many"
         elif loop.condition or loop.limit:
             yield f"the loop {loop.name} runs all of its {loop.count} steps: data may end it earlier"
-    yield f"weights in {board.program_memory.name}, working memory in {board.arena_memory.name}"
+    yield f"weights in {board.program_memory.name}, working memory in {placed.memory}"
+    yield from placed.why
     memory = Memory.of(table().cores[board.core.name], board)
     how = {
         "measured": "measured",

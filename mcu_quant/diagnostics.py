@@ -214,6 +214,12 @@ CATALOGUE: dict[str, Code] = {
         "counters say nothing of a core's time.",
         USAGE,
     ),
+    "MQ507": Code(
+        "placement is not possible",
+        "--place names a memory or an operator that is not there, or puts more into a memory than it holds. "
+        "`mcu-quant boards BOARD` lists the memories.",
+        USAGE,
+    ),
     # MQ6xx: tools and emulation
     "MQ601": Code(
         "tool is missing",

@@ -63,7 +63,8 @@ def base_cycles(call: MeasuredCall, core: str) -> float:
         KeyError: if the tables have no such kernel.
     """
     entry = table().cores[core]
-    return entry.factor * table().kernels[call.kernel, call.isa, entry.coefficients_of].cycles.of(Counts(*call.work))
+    each = table().kernels[call.kernel, call.isa, entry.coefficients_of].cycles
+    return entry.factor * (each.of(Counts(*call.work)) + (call.times - 1) * each.call)
 
 
 def refit(calls: Sequence[MeasuredCall], core: str, read_prior: float) -> Fitted:

@@ -247,7 +247,7 @@ def test_every_key_of_a_new_file_has_a_comment_and_those_left_out_are_there_to_b
 def report_of(board: boards.Board, ms: float) -> cost.CostReport:
     """A cost report of so many milliseconds, -20 to +50 %, every 10 ms."""
     call = cost.CallCost(
-        "k", "o", Purpose.COMPUTE, Counts(), ms * board.clock.hz / 1e3, 0.0, 0, 0, 0, (0, 0), "k", "dsp", False
+        "k", "o", Purpose.COMPUTE, Counts(), ms * board.clock.hz / 1e3, 0.0, 0, 0, 0, 0, (0, 0), "k", "dsp", False
     )
     made = cost.estimate(Program("p", "scalar", (), (), {}, {}, ()), board, 10.0)
     return replace(made, calls=(call,), error_pct=(-20.0, 50.0))

@@ -30,7 +30,7 @@ typedef struct {
 
 void mq_trace(uint32_t step);
 
-static adapter_t model;
+ADAPTER_MEMORY static adapter_t model;
 static timing_t step_timing[ADAPTER_STEPS + 1];
 static uint32_t different[ADAPTER_OUTPUTS + 1];
 static uint32_t crcs[ADAPTER_OUTPUTS + 1];
@@ -249,6 +249,7 @@ static uint32_t outputs(void) {
 int selftest(void) {
     timing_t whole = {0, 0, 0};
     selftest_init();
+    adapter_load();
     introduce();
     uint32_t failed = weights();
     const uint32_t stack = stack_of_vectors();

@@ -29,6 +29,7 @@ from mcu_quant.frontend.describe import describe
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lowering import Target
 from mcu_quant.pipelines import Pipeline
+from mcu_quant.placement import Wish
 from mcu_quant.precision import front
 from mcu_quant.precision import plan as plans
 from mcu_quant.precision.cluster import cluster
@@ -211,6 +212,8 @@ class BuildRequest:
     planning: Planning = field(default_factory=Planning)
     #: build systems of others that the folder shall fit into (`ecosystems.chosen`)
     ecosystem: str = "all"
+    #: what shall lie in which memory, as `--place` takes it
+    places: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -223,6 +226,7 @@ class BuildRequest:
         words += self.planning.words
         words += ["--data", str(self.data)] if self.data else []
         words += ["--verify"] if self.verify else []
+        words += [w for p in self.places for w in ("--place", p)]
         words += ["--pipeline", source.pipeline] if source.pipeline else []
         words += ["--audio"] if source.audio else []
         words += ["--ecosystem", self.ecosystem] if self.ecosystem != "all" else []
@@ -255,9 +259,10 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     problems = Problems()
     problems.attempt(lambda: folder.check_target(request.output, request.precision.plan))
     around = problems.attempt(lambda: ecosystems.chosen(request.ecosystem))
+    wish = problems.attempt(lambda: Wish.parse(request.places))
     found = problems.attempt(lambda: _model_and_board(request.source, request.board, progress))
     problems.raise_all()
-    assert found is not None
+    assert found is not None and wish is not None
     model, board = found
     assert board is not None and around is not None
     target = stages.target(board)
@@ -270,7 +275,7 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     progress("comparing with onnxruntime")
     verified = verify(model, lowered, planned.clips)
     progress(f"generating code and linking it for {board.id}")
-    job = Job(model, board, planned.plan, verified, request.command, planned.diagnostics, around)
+    job = Job(model, board, planned.plan, verified, request.command, planned.diagnostics, around, wish)
     assembled = assemble(job)
     reports = {REPORT: _json(assembled.report), PAGE: render([assembled.report], "html")}
     files = {**assembled.files, PLAN: plans.to_toml(planned.plan), **reports}

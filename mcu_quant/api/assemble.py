@@ -14,6 +14,7 @@ from mcu_quant.api.stages import Lowered, Model
 from mcu_quant.audio import latency
 from mcu_quant.boards import Board
 from mcu_quant.c_text import c_identifier
+from mcu_quant.capacity import Fit
 from mcu_quant.codegen import AudioFacts, Context, Vectors
 from mcu_quant.compare import Accuracy, accuracy, excerpts, operator_edges
 from mcu_quant.cost import CostReport
@@ -23,8 +24,10 @@ from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.energy import energy
 from mcu_quant.footprint import Footprint
 from mcu_quant.ir import Array, Operator
+from mcu_quant.memory import MemoryPlan
 from mcu_quant.metrics import EXACT_DB
 from mcu_quant.pipelines.outputs import KeywordOutput
+from mcu_quant.placement import Placement, Wish, place
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.report.distributions import Counts, Observer
 from mcu_quant.report.document import Document, Facts, document
@@ -133,6 +136,7 @@ class Job:
     diagnostics: tuple[Diagnostic, ...] = ()
     #: build systems of others that the folder shall fit into
     ecosystems: tuple[str, ...] = ()
+    place: Wish = field(default_factory=Wish)
 
 
 def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
@@ -143,11 +147,13 @@ def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
     """
     model, board, verified = job.model, job.board, job.verified
     program, memory = verified.lowered.program, verified.lowered.memory
+    placed = place(program, memory, board, cost.estimate(program, board, model.budget_ms), job.place)
     context = _context(model, board, job.plan, job.command, verified.vectors, job.ecosystems)
+    context = replace(context, placement=placed, layout=context.layout or _by_hand(board, placed))
     sources = codegen.generate(program, memory, context)
     sizes = sizes or _measured(sources, board)
-    estimate = cost.estimate(program, board, model.budget_ms)
-    fit = capacity.fit(board, sizes.flash_bytes, sizes.static_ram_bytes + sizes.stack_bytes)
+    estimate = cost.estimate(program, board, model.budget_ms, placement=placed)
+    fit = _fit(board, sizes, memory, placed)
     found = (*job.diagnostics, *_beyond(job), *fit.diagnostics(), *_slow(estimate))
     facts = Facts(
         file=model.file.name,
@@ -166,12 +172,32 @@ def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
         diagnostics=found,
         activations=verified.activations,
         energy=energy(board, estimate),
+        placement=placed,
     )
     report = document(facts)
     # the README quotes sizes that are known only now; nothing else depends on them
     described = replace(context, facts=tuple(figures(report)), operators=tuple(operator_notes(report)))
     readme = codegen.readme(program, memory, described)
     return Assembled({**sources, "README.md": readme}, report, found, sizes)
+
+
+def _fit(board: Board, sizes: Footprint, memory: MemoryPlan, placed: Placement) -> Fit:
+    """Flash, the arena memory, and every other memory that something was put into."""
+    moved = dict(placed.bytes)
+    ram = sizes.static_ram_bytes + sizes.stack_bytes
+    if placed.memory != board.arena_memory.name:
+        held = memory.arena_bytes + memory.state_bytes
+        ram -= held
+        moved[placed.memory] = moved.get(placed.memory, 0) + held
+    ram += moved.pop(board.arena_memory.name, 0)
+    return capacity.fit(board, sizes.flash_bytes, ram, moved)
+
+
+def _by_hand(board: Board, placed: Placement) -> bare.Layout | None:
+    """A linker script is needed wherever something was placed, also for a machine without flash."""
+    if not placed.banks:
+        return None
+    return bare.Layout(board.program_memory, board.arena_memory)
 
 
 def linked(model: Model, board: Board, plan: PrecisionPlan, lowered: Lowered) -> Footprint:

@@ -130,7 +130,9 @@ def _tool(request: FlashRequest, board: Board, dry: bool) -> Tool:
 
 def _built(request: FlashRequest, board: Board, tool: Tool) -> Path:
     if tool is tools.QEMU:
-        return image.build_emulated(request.folder, qemu.target_of(board), request.more)
+        emulator = board.emulator("qemu")
+        placed = emulator is not None and emulator.same_memory_map
+        return image.build_emulated(request.folder, qemu.target_of(board), request.more, placed)
     return image.build(request.folder, board, request.more, request.clock_hz)
 
 

@@ -188,6 +188,7 @@ def _call(run: Run, index: int, call: Mapping[str, Any]) -> MeasuredCall:
         constant_bytes=call["read_bytes"],
         cycles=measured.cycles,
         spread_cycles=spread,
+        times=call["times"],
     )
 
 

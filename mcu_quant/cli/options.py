@@ -129,6 +129,15 @@ def source(
     return Source(model, numbers, tuple(pairs), pipeline, stream, audio)
 
 
+place = click.option(
+    "--place",
+    "places",
+    multiple=True,
+    metavar="WHAT=MEMORY",
+    help="Where arena, weights or an operator's weights lie: arena=dtcm, weights=sram, or `auto` for both.",
+)
+
+
 def precision_request(
     preset: str | None, plan: Path | None, edits: tuple[str, ...], *, adapt: bool = False
 ) -> PrecisionRequest:

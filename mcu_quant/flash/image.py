@@ -38,18 +38,23 @@ def build(folder: Path, board: Board, more: Sequence[Path] = (), clock_hz: int |
         raise _too_large(error, board) from error
 
 
-def build_emulated(folder: Path, target: QemuTarget, more: Sequence[Path] = ()) -> Path:
+def build_emulated(folder: Path, target: QemuTarget, more: Sequence[Path] = (), placed: bool = False) -> Path:
     """The same program for the machine that emulates the board's core.
+
+    If it is `placed`, the machine has the board's own memory, and the folder's linker script lays it out.
 
     Raises:
         DiagnosticError: MQ601, MQ602.
     """
-    return qemu.link(target, _objects(folder, target, more, ["-DSELFTEST_EMULATED"]), agent=False)
+    script = folder / "selftest" / "board.ld"
+    objects = _objects(folder, target, more, ["-DSELFTEST_EMULATED"])
+    return qemu.link(target, objects, agent=False, script=script if placed and script.is_file() else None)
 
 
 def _objects(folder: Path, target: QemuTarget, more: Sequence[Path], flags: Sequence[str]) -> list[Path]:
     prefix = read_interface(folder)["prefix"]
-    sources = [folder / f"{prefix}{part}.c" for part in ("", "_weights", "_check")]
+    parts = [f"{prefix}{part}.c" for part in ("", "_weights", "_check", "_load")]
+    sources = [folder / name for name in parts if (folder / name).is_file()]  # most have nothing to load
     sources += sorted((folder / "mq").glob("*.c"))
     sources += [folder / "selftest" / f"{name}.c" for name in _SELFTEST]
     includes = [folder, folder / "mq", folder / "selftest"]

@@ -16,6 +16,9 @@ BYTES = {"s8": 1, "s16": 2, "f16": 2, "f32": 4}
 #: From this share of what there is, a resource is called tight.
 TIGHT = 0.8
 
+#: From this share of the time, waiting for weights is named.
+WORTH_COPYING = 0.05
+
 #: Below this SNR of the worst output the weakest operator is named.
 MODEST_SNR_DB = 30.0
 
@@ -36,7 +39,7 @@ class Advice:
 
 def advice(report: Report) -> list[Advice]:
     """What is in the way first, then what is tight; if nothing is, what would be next."""
-    found = [*_flash(report), *_ram(report), *_time(report), *_quality(report)]
+    found = [*_flash(report), *_ram(report), *_time(report), *_reading(report), *_quality(report)]
     return sorted(found, key=lambda a: not a.blocks) or [_headroom(report)]
 
 
@@ -112,6 +115,17 @@ def _time(report: Report) -> Iterator[Advice]:
     low = latency["ms"] * (1 + latency["error_pct"][0] / 100)
     limit = f"time: {three(latency['ms'])} ms of {three(budget)} ms per frame ({three(low)} to {three(latest)})"
     yield Advice(limit, f"{what}; measure on the board before anything else", latency["ms"] > budget)
+
+
+def _reading(report: Report) -> Iterator[Advice]:
+    """Waiting for weights is worth a copy of them where it takes some of the time."""
+    latency = report["latency"]
+    share = latency["reading_cycles"] / max(1, latency["cycles"])
+    if share < WORTH_COPYING or report["ram"]["copied_bytes"]:
+        return
+    weights = report["flash"]["weights_bytes"]
+    limit = f"weights: waiting for them takes {100 * share:.0f} % of the time"
+    yield Advice(limit, f"build --place auto copies what fits of their {kib(weights)} to RAM at start-up", False)
 
 
 def _quality(report: Report) -> Iterator[Advice]:

@@ -100,7 +100,8 @@ def memory_map(reports: Sequence[Report]) -> Table:
 
 
 def _held(region: Any) -> tuple[str, str]:
-    holds = ", ".join(f"{name} {kib(size)}" for name, size in region["holds"].items())
+    words = {"copied": "copied weights"}
+    holds = ", ".join(f"{words.get(name, name)} {kib(size)}" for name, size in region["holds"].items())
     left = region["bytes"] - region["reserved_bytes"] - sum(region["holds"].values())
     reserved = f", others {kib(region['reserved_bytes'])}" if region["reserved_bytes"] else ""
     return holds + reserved, kib(left) if left >= 0 else f"{kib(-left)} TOO MUCH"

@@ -20,6 +20,7 @@ from mcu_quant.frontend import Imported
 from mcu_quant.ir import Graph
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.metrics import EXACT_DB, Difference
+from mcu_quant.placement import Placement, default
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.program import Program, Purpose
 from mcu_quant.report import distributions, memory
@@ -49,6 +50,7 @@ class Facts:
     #: stored values of integer edges, counted on their grid while the accuracy was measured
     activations: Mapping[str, distributions.Counts] = field(default_factory=dict)
     energy: Energy | None = None
+    placement: Placement | None = None
 
 
 def document(facts: Facts) -> Document:
@@ -70,7 +72,7 @@ def document(facts: Facts) -> Document:
         "accuracy": _accuracy(facts),
         "operators": list(_operators(facts)),
         "conversions": list(_conversions(facts)),
-        "regions": memory.regions(facts.board, facts.footprint, facts.memory),
+        "regions": memory.regions(facts.board, facts.footprint, facts.memory, facts.placement or default(facts.board)),
         "memory": memory.timeline(facts.program, facts.memory, facts.cost),
         "weights": list(distributions.weights(facts.program)),
         "activations": list(distributions.activations(facts.program, facts.activations)),
@@ -126,17 +128,19 @@ def _flash(facts: Facts) -> Document:
 
 
 def _ram(facts: Facts) -> Document:
-    footprint, memory, region = facts.footprint, facts.memory, facts.fit.regions[1]
+    footprint, memory, regions = facts.footprint, facts.memory, facts.fit.regions[1:]
     held = memory.arena_bytes + memory.state_bytes
+    copied = sum(facts.placement.bytes.values()) if facts.placement else 0
     return {
-        "total_bytes": footprint.static_ram_bytes + footprint.stack_bytes,
+        "total_bytes": footprint.static_ram_bytes + footprint.stack_bytes + copied,
+        "copied_bytes": copied,
         "arena_bytes": memory.arena_bytes,
         "state_bytes": memory.state_bytes,
         "io_bytes": footprint.static_ram_bytes - held,
         "stack_bytes": footprint.stack_bytes,
         "arena_lower_bound_bytes": memory.lower_bound_bytes,
-        "available_bytes": region.available_bytes,
-        "region": region.region,
+        "available_bytes": sum(r.available_bytes for r in regions),
+        "region": " and ".join(r.region for r in regions),
         "origin": footprint.origin,
     }
 
@@ -152,6 +156,7 @@ def _latency(cost: CostReport) -> Document:
         "status": str(cost.status),
         "error_pct": list(cost.error_pct),
         "convert_cycles": cost.convert_cycles,
+        "reading_cycles": cost.reading_cycles,
         "macs": cost.macs,
         "clock_hz": cost.clock_hz,
         "why": list(cost.why),

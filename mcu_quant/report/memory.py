@@ -10,6 +10,7 @@ from mcu_quant.boards import Board
 from mcu_quant.cost import CostReport
 from mcu_quant.footprint import Footprint
 from mcu_quant.memory import MemoryPlan
+from mcu_quant.placement import Placement
 from mcu_quant.program import Program, Role
 
 Document = dict[str, Any]
@@ -28,6 +29,7 @@ def timeline(program: Program, memory: MemoryPlan, cost: CostReport) -> Document
                 "isa": spent.isa,
                 "work": list(astuple(spent.work)),
                 "read_bytes": spent.read_bytes,
+                "times": spent.times,
             }
             for call, spent in zip(program.calls, cost.calls, strict=True)
         ],
@@ -65,17 +67,16 @@ def _states(program: Program, memory: MemoryPlan) -> Iterator[Document]:
         }
 
 
-def regions(board: Board, footprint: Footprint, memory: MemoryPlan) -> list[Document]:
+def regions(board: Board, footprint: Footprint, memory: MemoryPlan, placed: Placement) -> list[Document]:
     """`regions` of report.json: the banks of the board by address, and what of the model lies in each."""
     io_bytes = footprint.static_ram_bytes - memory.arena_bytes - memory.state_bytes
     in_flash = {"weights": footprint.weights_bytes, "code": footprint.code_bytes, "library": footprint.library_bytes}
-    in_ram = {
-        "arena": memory.arena_bytes,
-        "state": memory.state_bytes,
-        "io": io_bytes,
-        "stack": footprint.stack_bytes,
-    }
-    held = {board.program_memory.name: in_flash, board.arena_memory.name: in_ram}
+    held: dict[str, dict[str, int]] = {r.name: {} for r in board.memory}
+    held[board.program_memory.name] |= in_flash
+    held[placed.memory] |= {"arena": memory.arena_bytes, "state": memory.state_bytes}
+    held[board.arena_memory.name] |= {"io": io_bytes, "stack": footprint.stack_bytes}
+    for name, size in placed.bytes.items():
+        held[name]["copied"] = size
     return [
         {
             "name": region.name,
@@ -83,7 +84,9 @@ def regions(board: Board, footprint: Footprint, memory: MemoryPlan) -> list[Docu
             "address": region.address,
             "bytes": region.bytes,
             "reserved_bytes": region.reserved_bytes,
-            "holds": {what: size for what, size in held.get(region.name, {}).items() if size},
+            "holds": {what: size for what, size in held[region.name].items() if size},
+            "execute": region.execute,
+            "dma": region.dma,
         }
         for region in sorted(board.memory, key=lambda r: r.address)
     ]

@@ -25,6 +25,8 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "Time per frame", time(report["latency"])
     if report["energy"]:
         yield "Energy per frame", energy(report["energy"])
+        if "battery" in report["energy"]:
+            yield "Battery", battery(report["energy"]["battery"])
     yield "Formats", ", ".join(f"{_count(n)} in {f}" for f, n in report["plan"]["formats"].items() if n)
     if report["accuracy"]:
         yield from _accuracy(report["accuracy"])
@@ -113,7 +115,9 @@ def time(latency: Any) -> str:
     low, high = latency["error_pct"]
     text = f"{three(latency['ms'])} ms"
     if latency["budget_ms"] is not None:
-        text += f" of {three(latency['budget_ms'])} ms ({100 * latency['real_time_factor']:.0f} %)"
+        slowest = latency["clock_hz"] * latency["real_time_factor"] * (1 + high / 100)
+        text += f" of {three(latency['budget_ms'])} ms ({100 * latency['real_time_factor']:.0f} %; "
+        text += f"keeps up from {three(slowest / 1e6)} MHz on)"
     support = "to what a board of this type measured" if latency["origin"] == "fitted" else STATUS[latency["status"]]
     return f"{text}, {latency['origin']} ({low:+g} to {high:+g} %; {support})"
 
@@ -124,6 +128,21 @@ def energy(found: Any) -> str:
         f"{found['mj']:.2g} mJ ({found['low_mj']:.2g} to {found['high_mj']:.2g}), {found['active_mw']:.3g} mW at work"
     )
     return text if found["average_mw"] is None else f"{text}, {found['average_mw']:.2g} mW on average without sleep"
+
+
+def battery(found: Any) -> str:
+    """How long a cell lasts, and under which conditions."""
+    low, typical, high = (lasting(found[k]) for k in ("low_hours", "hours", "high_hours"))
+    asleep = f"drawing {found['sleep_ua']:g} µA otherwise"
+    work = f"listening {found['duty_pct']:g} % of the time, {asleep}"
+    return f"{found['mah']:g} mAh at {found['volts']:g} V last {typical} ({low} to {high}); {work}"
+
+
+def lasting(hours: float) -> str:
+    """A duration of hours in the unit that suits it."""
+    if hours < 48:
+        return f"{three(hours)} hours"
+    return f"{three(hours / 24)} days" if hours < 24 * 730 else f"{three(hours / 24 / 365)} years"
 
 
 def _accuracy(accuracy: Any) -> Iterator[tuple[str, str]]:

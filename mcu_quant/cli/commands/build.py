@@ -24,6 +24,7 @@ from mcu_quant.cli import failures, goals, options, output
 @goals.goal
 @options.data
 @options.verify
+@options.place
 @options.importing
 @click.option(
     "-o", "--output", "target", type=options.FILE, metavar="DIR", help="The folder.  [default: build/MODEL-BOARD]"
@@ -46,6 +47,7 @@ def command(
     edits: tuple[str, ...],
     data: Path | None,
     verify: bool,
+    places: tuple[str, ...],
     bind: tuple[str, ...],
     states: tuple[str, ...],
     pipeline: str | None,
@@ -69,7 +71,7 @@ def command(
     wanted = goals.planning(**asked)
     goals.conflicts(preset, plan, wanted)
     precision = options.precision_request(preset, plan, edits)
-    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted, ecosystem)
+    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted, ecosystem, places)
     with output.progress() as progress:
         made = api.build(request, progress)
     click.echo(render([made.report], fmt), nl=False)

@@ -12,6 +12,7 @@ from mcu_quant.diagnostics import Diagnostic, raise_errors
 
 if TYPE_CHECKING:
     from mcu_quant import api
+    from mcu_quant.report.battery import Battery
     from mcu_quant.report.limits import Limit
 
 
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 @click.option(
     "--front", type=options.FILE, metavar="FILE", help="What `explore --format json` printed, for --format html."
 )
+@click.option("--battery", "cell", metavar="CELL", help="How long a cell lasts: 500mAh@3.7V, cr2032, aa, aaa, 18650.")
+@click.option(
+    "--duty", type=click.FloatRange(0, 100), default=100.0, show_default=True, help="Percent of the time it listens."
+)
+@click.option(
+    "--sleep", type=click.FloatRange(0), default=0.0, metavar="UA", help="Microamperes while it computes nothing."
+)
 @options.precision
 @options.data
 @options.importing
@@ -53,6 +61,9 @@ def command(
     old: Path | None,
     limits: tuple[str, ...],
     front: Path | None,
+    cell: str | None,
+    duty: float,
+    sleep: float,
     preset: str | None,
     plan: Path | None,
     edits: tuple[str, ...],
@@ -71,6 +82,9 @@ def command(
     report.json, also one of several boards. Several of them are compared side by side.
     """
     bounds = _limits(limits, old)
+    from mcu_quant.report.battery import Battery
+
+    battery = None if cell is None else Battery.parse(cell, duty, sleep)
     from mcu_quant import api
     from mcu_quant.boards import ids
 
@@ -82,7 +96,8 @@ def command(
         given = source if model or not subject.is_dir() else None
         return api.ReportRequest(subject, named, precision, data, given, front)
 
-    return _show([request(s) for s in subjects], None if old is None else request(old), bounds, fmt, target)
+    before = None if old is None else request(old)
+    return _show([request(s) for s in subjects], before, bounds, fmt, target, battery)
 
 
 def _limits(texts: tuple[str, ...], old: Path | None) -> list[Limit]:
@@ -105,15 +120,19 @@ def _show(
     limits: list[Limit],
     fmt: str,
     target: Path | None,
+    battery: Battery | None = None,
 ) -> int:
     from mcu_quant import api
     from mcu_quant.report import formats, render, render_difference
+    from mcu_quant.report.battery import with_battery
     from mcu_quant.report.difference import difference
     from mcu_quant.report.limits import check
 
     with output.progress() as progress:
         old = None if before is None else api.report(before, progress)
         reports = [r for request in requests for r in api.report(request, progress)]
+    if battery is not None:
+        reports = [with_battery(r, battery) for r in reports]
     if old is None:
         found = failures.stored({str(d): d for r in reports for d in r["diagnostics"]}.values())
         found += [d for r in reports for d in check(limits, r)]

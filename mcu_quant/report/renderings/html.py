@@ -37,6 +37,7 @@ SAID_BY_ADVICE = ("MQ503", "MQ504")
 #: What lies in memory, in words, and in the order in which it is drawn.
 HELD = {
     "weights": "weights",
+    "copied": "weights copied",
     "code": "code",
     "library": "C library",
     "arena": "arena",
