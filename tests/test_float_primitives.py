@@ -219,3 +219,45 @@ def test_reference_keeps_f32(name: str) -> None:
     (y,) = ops.spec(name).reference(op, [x])
     assert y.dtype == np.float32
     assert FUNCTIONS[name].f(x, *[np.float32(v) for v in attributes.values()]).dtype == np.float32, "no f64 inside"
+
+
+# --- products in integers --------------------------------------------------------------------------------------------
+
+BITS = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 0x7F800000, 0xFF800000, 0x7FC00000, 0x80000000]))
+SCALE = st.one_of(st.integers(0x0A800000, 0x6E000000), st.sampled_from([0x3F800000, 0x3F7FFFFF, 0x7F800000, 1, 0]))
+
+
+@pytest.fixture(scope="module")
+def soft(tmp_path_factory: pytest.TempPathFactory) -> Inlines:
+    own = """
+    static int32_t round_times(float x, float s) {
+        const mq_soft_factor f = mq_soft_factor_of(s);
+        return mq_soft_round_times(x, &f);
+    }
+    static int32_t round_product(float x, float s) { return mq_round(x * s); }
+    static float times(int32_t v, float s) {
+        const mq_soft_factor f = mq_soft_factor_of(s);
+        return mq_soft_times(v, &f);
+    }
+    """
+    names = ["int32_t round_times(float, float)", "int32_t round_product(float, float)", "float times(int32_t, float)"]
+    return Inlines("mq_soft_factor.h", names, tmp_path_factory.mktemp("soft"), own)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(BITS, SCALE, st.integers(-10, 22), st.integers(-131071, 131071)), min_size=32, max_size=32))
+def test_products_in_integers_have_the_bits_of_floats(soft: Inlines, rows: list[tuple[int, int, int, int]]) -> None:
+    bits, scale, power, v = (np.array(c, np.int64) for c in zip(*rows, strict=True))
+    s = scale.astype(np.uint32).view(np.float32)
+    near = (2.0**power * (1.0 + (bits & 0x7FFFFF) * 2.0**-23)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        for x in (bits.astype(np.uint32).view(np.float32), near / s, (np.rint(near) + np.float32(0.5)) / s):
+            assert np.array_equal(soft["round_times"](x, s), soft["round_product"](x, s))
+        wanted = v.astype(np.float32) * s
+    made = soft["times"](v.astype(np.int32), s)
+    assert np.array_equal(made.view(np.uint32)[~np.isnan(wanted)], wanted.view(np.uint32)[~np.isnan(wanted)])
+
+
+def test_an_integer_of_one_bit_times_a_float(soft: Inlines) -> None:
+    v = np.array([s * 2**k for k in range(17) for s in (1, -1)], np.int32)
+    assert np.array_equal(soft["times"](v, np.full(len(v), 0.3, np.float32)), v.astype(np.float32) * np.float32(0.3))
