@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +48,13 @@ class Footprint:
     origin: str
     compiler: str = ""
     kernels: Mapping[str, int] = field(default_factory=dict)
+    #: what was predicted of a linked program
+    predicted: Footprint | None = None
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static RAM and stack."""
+        return self.static_ram_bytes + self.stack_bytes
 
     @property
     def flash_bytes(self) -> int:
@@ -62,7 +69,8 @@ def measure(folder: Path, board: Board) -> Footprint:
         DiagnosticError: MQ602 if the folder does not compile for the board.
     """
     compiler = shutil.which(f"{board.compiler.triple}-gcc")
-    return linked(folder, board, compiler) if compiler else estimated(folder, board)
+    predicted = estimated(folder, board)
+    return replace(linked(folder, board, compiler), predicted=predicted) if compiler else predicted
 
 
 # --- linked --------------------------------------------------------------------------------------------------------

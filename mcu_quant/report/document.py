@@ -116,6 +116,7 @@ def _flash(facts: Facts) -> Document:
     footprint, region = facts.footprint, facts.fit.regions[0]
     return {
         "total_bytes": footprint.flash_bytes,
+        "predicted_bytes": footprint.predicted.flash_bytes if footprint.predicted else None,
         "weights_bytes": footprint.weights_bytes,
         "code_bytes": footprint.code_bytes,
         "library_bytes": footprint.library_bytes,
@@ -133,6 +134,7 @@ def _ram(facts: Facts) -> Document:
     copied = sum(facts.placement.bytes.values()) if facts.placement else 0
     return {
         "total_bytes": footprint.static_ram_bytes + footprint.stack_bytes + copied,
+        "predicted_bytes": footprint.predicted.ram_bytes + copied if footprint.predicted else None,
         "copied_bytes": copied,
         "arena_bytes": memory.arena_bytes,
         "state_bytes": memory.state_bytes,

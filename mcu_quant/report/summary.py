@@ -102,12 +102,23 @@ def of_available(region: Any) -> str:
 def _flash(flash: Any) -> str:
     parts = ", ".join(f"{n} {kib(flash[f'{n}_bytes'])}" for n in ("weights", "code", "library"))
     how = f"linked with {flash['compiler']}" if flash["origin"] == "linked" else "estimated: no compiler for this board"
-    return f"{of_available(flash)}: {parts}; {how}"
+    return f"{of_available(flash)}: {parts}; {how}{_predicted(flash)}"
 
 
 def _ram(ram: Any) -> str:
     names = {"arena": "arena", "state": "state", "io": "inputs and outputs", "stack": "stack"}
-    return f"{of_available(ram)}: " + ", ".join(f"{words} {kib(ram[f'{n}_bytes'])}" for n, words in names.items())
+    if ram["copied_bytes"]:
+        names = {**names, "copied": "copied weights"}
+    parts = ", ".join(f"{words} {kib(ram[f'{n}_bytes'])}" for n, words in names.items())
+    return f"{of_available(ram)}: {parts}{_predicted(ram)}"
+
+
+def _predicted(region: Any) -> str:
+    """What was predicted before linking, and by how much that is off."""
+    predicted = region["predicted_bytes"]
+    if predicted is None:
+        return ""
+    return f"; predicted {kib(predicted)} ({100 * (predicted / region['total_bytes'] - 1):+.1f} %)"
 
 
 def time(latency: Any) -> str:
