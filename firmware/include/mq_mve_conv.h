@@ -210,18 +210,41 @@ static inline void mq_windows_left_s8(const mq_patch *n, uint32_t columns, const
     }
 }
 
+/* A vector at a time of `runs` >= 1 runs, of which the lanes in `some` are copied. In assembly where there is Helium:
+ * compilers set the predicate anew for each load and store. */
+#if defined(__ARM_FEATURE_MVE)
+
+#define MQ_PUT_COLUMN(name, value, load, store, vector_load, vector_store)                                             \
+    static inline void name(value *to, const value *from, uint32_t runs, uint32_t x_step, uint32_t step,               \
+                            mve_pred16_t some) {                                                                       \
+        __asm__ volatile(                                                                                              \
+            "vmsr p0, %[some]\n\tdls lr, %[runs]\n1:\n\tvpstt\n\t" load " q0, [%[from]]\n\t" store                     \
+            " q0, [%[to]]\n\tadd %[from], %[from], %[x_step]\n\tadd %[to], %[to], %[step]\n\tle lr, 1b"                \
+            : [from] "+r"(from), [to] "+r"(to)                                                                         \
+            : [runs] "r"(runs), [x_step] "r"(x_step * sizeof *to), [step] "r"(step * sizeof *to), [some] "r"(some)     \
+            : "q0", "lr", "memory");                                                                                   \
+    }
+
+#else
+
+#define MQ_PUT_COLUMN(name, value, load, store, vector_load, vector_store)                                             \
+    static inline void name(value *to, const value *from, uint32_t runs, uint32_t x_step, uint32_t step,               \
+                            mve_pred16_t some) {                                                                       \
+        for (; runs; runs--, from += x_step, to += step) {                                                             \
+            vector_store(to, vector_load(from, some), some);                                                           \
+        }                                                                                                              \
+    }
+
+#endif
+
+MQ_PUT_COLUMN(mq_put_column_s8, int8_t, "vldrbt.u8", "vstrbt.8", vldrbq_z_s8, vstrbq_p_s8)
+MQ_PUT_COLUMN(mq_put_column_s16, int16_t, "vldrht.u16", "vstrht.16", vldrhq_z_s16, vstrhq_p_s16)
+
 /* `runs` runs of `length` values side by side; `x_step` and `step` from one run to the next. */
 static inline void mq_put_runs_s8(int8_t *to, const int8_t *x, uint32_t runs, uint32_t length, uint32_t x_step,
                                   uint32_t step) {
-    for (uint32_t k = 0; k < length; k += 16u) {
-        const mve_pred16_t some = vctp8q(length - k);
-        const int8_t *from = x + k;
-        int8_t *into = to + k;
-        for (uint32_t r = runs; r; r--) {
-            vstrbq_p_s8(into, vldrbq_z_s8(from, some), some);
-            from += x_step;
-            into += step;
-        }
+    for (uint32_t k = 0; k < length && runs; k += 16u) {
+        mq_put_column_s8(to + k, x + k, runs, x_step, step, vctp8q(length - k));
     }
 }
 
@@ -306,18 +329,10 @@ static inline void mq_windows_left_s16(const mq_patch *n, uint32_t columns, cons
     }
 }
 
-/* `runs` runs of `length` values side by side; `x_step` and `step` from one run to the next. */
 static inline void mq_put_runs_s16(int16_t *to, const int16_t *x, uint32_t runs, uint32_t length, uint32_t x_step,
                                    uint32_t step) {
-    for (uint32_t k = 0; k < length; k += 8u) {
-        const mve_pred16_t some = vctp16q(length - k);
-        const int16_t *from = x + k;
-        int16_t *into = to + k;
-        for (uint32_t r = runs; r; r--) {
-            vstrhq_p_s16(into, vldrhq_z_s16(from, some), some);
-            from += x_step;
-            into += step;
-        }
+    for (uint32_t k = 0; k < length && runs; k += 8u) {
+        mq_put_column_s16(to + k, x + k, runs, x_step, step, vctp16q(length - k));
     }
 }
 

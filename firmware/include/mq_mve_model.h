@@ -86,6 +86,7 @@ static inline int mq_lane_in(mve_pred16_t p, uint32_t i, uint32_t bytes) {
 MQ_LOAD(int8x16_t, 16u, vldrbq_s8, int8_t)
 MQ_LOAD(uint8x16_t, 16u, vldrbq_u8, uint8_t)
 MQ_LOAD(int16x8_t, 8u, vldrbq_s16, int8_t)
+MQ_LOAD(uint16x8_t, 8u, vldrbq_u16, uint8_t)
 MQ_LOAD(int32x4_t, 4u, vldrbq_s32, int8_t)
 MQ_LOAD(int16x8_t, 8u, vldrhq_s16, int16_t)
 MQ_LOAD(int32x4_t, 4u, vldrhq_s32, int16_t)
@@ -105,6 +106,10 @@ MQ_LOAD_SOME(int32x4_t, 4u, vldrwq_z_s32, int32_t)
 MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_s32, (const int16_t *p, uint32x4_t offset), p[offset.lane[i]])
 
 MQ_LANES(int8x16_t, 16u, vldrbq_gather_offset_s8, (const int8_t *p, uint8x16_t offset), p[offset.lane[i]])
+MQ_LANES(int8x16_t, 16u, vldrbq_gather_offset_z_s8, (const int8_t *p, uint8x16_t offset, mve_pred16_t m),
+         (int8_t)(mq_lane_in(m, i, 1u) ? p[offset.lane[i]] : 0))
+MQ_LANES(int16x8_t, 8u, vldrbq_gather_offset_z_s16, (const int8_t *p, uint16x8_t offset, mve_pred16_t m),
+         (int16_t)(mq_lane_in(m, i, 2u) ? p[offset.lane[i]] : 0))
 MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_s32, (const int8_t *p, uint32x4_t offset), p[offset.lane[i]])
 MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_z_s32, (const int8_t *p, uint32x4_t offset, mve_pred16_t m),
          mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0)
@@ -132,6 +137,7 @@ MQ_LANES(uint32x4_t, 4u, vldrwq_gather_shifted_offset_z_u32, (const uint32_t *p,
 
 MQ_STORE(int8x16_t, 16u, vstrbq_s8, int8_t, mq_low_s8)
 MQ_STORE(int32x4_t, 4u, vstrbq_s32, int8_t, mq_low_s8)
+MQ_STORE(int16x8_t, 8u, vstrbq_s16, int8_t, mq_low_s8)
 MQ_STORE(int16x8_t, 8u, vstrhq_s16, int16_t, mq_low_s16)
 MQ_STORE(int32x4_t, 4u, vstrhq_s32, int16_t, mq_low_s16)
 MQ_STORE(int32x4_t, 4u, vstrwq_s32, int32_t, mq_low_s32)

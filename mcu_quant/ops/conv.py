@@ -370,7 +370,7 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
         ]
         # as far as Helium's vectors reach beyond the last window; elsewhere one value, and a channel's widened weights
         taps = f["kernel_height"] * (f["kernel_width"] + f["kernel_width"] % 2)
-        beyond = 16 if lo.isa(kernel) == "mve" else 1 + taps
+        beyond = 16 + f["pad_left"] if lo.isa(kernel) == "mve" else 1 + taps
         if lo.isa(kernel) == "scalar" and kernel != "mq_depthwise_s16":
             # words: two values of the map each; two for each tap, and as many for taps that stand alone
             each = f["kernel_height"] * f["kernel_width"]
