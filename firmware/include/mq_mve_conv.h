@@ -1,34 +1,19 @@
-/* Convolutions on Helium: windows are laid out one behind the other, then multiplied with packed blocks of four rows.
- *
- *   sums[window][k] = bias[k] + sum_i patch[window][i] w[k, i], modulo 2^32, for the rows k of a block
- *
- * The rows lie in memory as mq_mve_rows.h has them. A window takes as much room as a row; where the row is filled up
- * with zeros, anything may stand in the window. SPDX-License-Identifier: Apache-2.0 */
+/* Convolutions on Helium: windows are laid out one behind the other, then multiplied with packed blocks of four rows
+ * (mq_mve_blocks.h). SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_MVE_CONV_H
 #define MQ_MVE_CONV_H
 
 #include "mq_conv.h"
-#include "mq_mve_rows.h"
+#include "mq_mve_blocks.h"
 #include "mq_mve_scale.h"
 #include "mq_window.h"
 
-/* Windows that are laid out at a time, at most. */
+/* Windows that are laid out at a time, at most; mcu_quant/ops/conv.py has the same rule. */
 #define MQ_WINDOWS 16u
 
-/* Where the windows and rows of a layer lie: the lengths of a row in chunks by four, chunks and columns; elements of a
- * row; how many windows are laid out at a time. mcu_quant/ops/conv.py has the same rule for the latter. */
-typedef struct {
-    uint32_t fours;
-    uint32_t ones;
-    uint32_t rest;
-    uint32_t row;
-    uint32_t windows;
-} mq_patch;
-
 static inline mq_patch mq_patch_of(const mq_conv_shape *s, uint32_t chunk) {
-    const uint32_t columns = (uint32_t)(s->kernel_height * s->kernel_width * s->channels);
-    const uint32_t row = mq_row_bytes(columns, chunk);
-    return (mq_patch){row / chunk / 4u, row / chunk % 4u, row % chunk, row, row > 128u ? 4u : MQ_WINDOWS};
+    const uint32_t row = mq_row_bytes((uint32_t)(s->kernel_height * s->kernel_width * s->channels), chunk);
+    return mq_patch_of_row(row, chunk, row > 128u ? 4u : MQ_WINDOWS);
 }
 
 /* Has a window a single tap, and is the map of outputs that of inputs? */
@@ -40,6 +25,7 @@ static inline int mq_side_by_side(const mq_conv_shape *s) {
 
 /* How sums of a block of rows become outputs, and where the outputs of a window lie. */
 typedef struct {
+    int32x4_t bias;
     int32x4_t left;
     int32x4_t multiplier;
     int32x4_t right;
@@ -54,6 +40,7 @@ static inline mq_finish mq_finish_of(const mq_conv_params *p, uint32_t o, uint32
     const int32x4_t none = vdupq_n_s32(0);
     const uint32_t at[4] = {0, map, 2u * map, 3u * map};
     mq_finish f;
+    f.bias = vldrwq_z_s32(p->bias + o, some);
     f.left = vmaxq_s32(shift, none);
     f.multiplier = vldrwq_z_s32(p->multiplier + o, some);
     f.right = vsubq_n_s32(vminq_s32(shift, none), 1);
@@ -63,7 +50,7 @@ static inline mq_finish mq_finish_of(const mq_conv_params *p, uint32_t o, uint32
 }
 
 static inline int32x4_t mq_finished(int32x4_t sums, const mq_finish *f) {
-    const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(sums, f->left), f->multiplier);
+    const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(vaddq_s32(sums, f->bias), f->left), f->multiplier);
     return mq_limited(vrshlq_s32(wide, f->right), &f->limits);
 }
 
@@ -92,121 +79,6 @@ MQ_OUT_OF_LINE void mq_finish_s16(const int32_t *sums, uint32_t count, uint32_t 
     }
     for (; count; count--, sums += 4) {
         vstrhq_scatter_shifted_offset_s32(y++, c.at, mq_finished(vldrwq_s32(sums), &c));
-    }
-}
-
-/* mq_windows_s8, mq_windows_s16: sums of `count` >= 1 windows with a block of four rows. In assembly where there is
- * Helium, for the reason that mq_mve_rows.h has; the same in intrinsics for the host. */
-#if defined(__ARM_FEATURE_MVE)
-
-static inline void mq_windows_s8(const mq_patch *n, const int8_t *x, const int8_t *block, const int32_t *bias,
-                                 uint32_t count, int32_t *sums) {
-    const int8_t *w;
-    int32_t a;
-    int32_t b;
-    int32_t c;
-    int32_t d;
-    __asm__ volatile(
-        "7:\n\tmov %[w], %[block]\n\tldrd %[a], %[b], [%[bias]]\n\tldrd %[c], %[d], [%[bias], #8]\n\t"
-        "ldr lr, [%[n], %[fours]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8
-        "le lr, 1b\n2:\n\t"
-        "ldr lr, [%[n], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S8 "le lr, 3b\n4:\n\t"
-        "ldr lr, [%[n], %[rest]]\n\twlstp.8 lr, lr, 6f\n5:\n\t"
-        "vldrb.8 q0, [%[x]]\n\tadd %[x], %[x], lr\n\t"
-        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[a], q0, q1\n\t"
-        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[b], q0, q1\n\t"
-        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[c], q0, q1\n\t"
-        "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[d], q0, q1\n\t"
-        "letp lr, 5b\n6:\n\t"
-        "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8\n\t"
-        "subs %[count], #1\n\tbne 7b"
-        : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "+r"(x), [w] "=&l"(w), [sums] "+r"(sums),
-          [count] "+r"(count)
-        : [n] "r"(n), [block] "r"(block), [bias] "r"(bias), [fours] "i"(offsetof(mq_patch, fours)),
-          [ones] "i"(offsetof(mq_patch, ones)), [rest] "i"(offsetof(mq_patch, rest))
-        : "q0", "q1", "lr", "cc", "memory");
-}
-
-static inline void mq_windows_s16(const mq_patch *n, const int16_t *x, const int8_t *block, const int32_t *bias,
-                                  uint32_t count, int32_t *sums) {
-    const int8_t *w;
-    int32_t a;
-    int32_t b;
-    int32_t c;
-    int32_t d;
-    __asm__ volatile(
-        "7:\n\tmov %[w], %[block]\n\tldrd %[a], %[b], [%[bias]]\n\tldrd %[c], %[d], [%[bias], #8]\n\t"
-        "ldr lr, [%[n], %[fours]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16
-        "le lr, 1b\n2:\n\t"
-        "ldr lr, [%[n], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S16 "le lr, 3b\n4:\n\t"
-        "ldr lr, [%[n], %[rest]]\n\twlstp.16 lr, lr, 6f\n5:\n\t"
-        "vldrh.16 q0, [%[x]]\n\tadd %[x], %[x], lr, lsl #1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[a], q0, q1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[b], q0, q1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[c], q0, q1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[d], q0, q1\n\t"
-        "letp lr, 5b\n6:\n\t"
-        "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8\n\t"
-        "subs %[count], #1\n\tbne 7b"
-        : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "+r"(x), [w] "=&l"(w), [sums] "+r"(sums),
-          [count] "+r"(count)
-        : [n] "r"(n), [block] "r"(block), [bias] "r"(bias), [fours] "i"(offsetof(mq_patch, fours)),
-          [ones] "i"(offsetof(mq_patch, ones)), [rest] "i"(offsetof(mq_patch, rest))
-        : "q0", "q1", "lr", "cc", "memory");
-}
-
-#else
-
-static inline void mq_windows_s8(const mq_patch *n, const int8_t *x, const int8_t *block, const int32_t *bias,
-                                 uint32_t count, int32_t *sums) {
-    const mve_pred16_t some = vctp8q(n->rest);
-    for (; count; count--, sums += 4) {
-        const int8_t *w = block;
-        memcpy(sums, bias, 4u * sizeof *sums);
-        for (uint32_t chunks = 4u * n->fours + n->ones; chunks; chunks--) {
-            const int8x16_t columns = mq_next_s8(&x);
-            for (uint32_t k = 0; k < 4u; k++) {
-                sums[k] = vmladavaq_s8(sums[k], columns, mq_next_s8(&w));
-            }
-        }
-        for (uint32_t k = 0; k < 4u; k++, w += n->rest) {
-            sums[k] = vmladavaq_s8(sums[k], vldrbq_z_s8(x, some), vldrbq_z_s8(w, some));
-        }
-        x += n->rest;
-    }
-}
-
-static inline void mq_windows_s16(const mq_patch *n, const int16_t *x, const int8_t *block, const int32_t *bias,
-                                  uint32_t count, int32_t *sums) {
-    const mve_pred16_t some = vctp16q(n->rest);
-    for (; count; count--, sums += 4) {
-        const int8_t *w = block;
-        memcpy(sums, bias, 4u * sizeof *sums);
-        for (uint32_t chunks = 4u * n->fours + n->ones; chunks; chunks--) {
-            const int16x8_t columns = mq_next_s16(&x);
-            for (uint32_t k = 0; k < 4u; k++) {
-                sums[k] = vmladavaq_s16(sums[k], columns, mq_next_s8_s16(&w));
-            }
-        }
-        for (uint32_t k = 0; k < 4u; k++, w += n->rest) {
-            sums[k] = vmladavaq_s16(sums[k], vldrhq_z_s16(x, some), vldrbq_z_s16(w, some));
-        }
-        x += n->rest;
-    }
-}
-
-#endif
-
-/* Sums of the rows behind the last block, `rows` of them. */
-static inline void mq_windows_left_s8(const mq_patch *n, uint32_t columns, const int8_t *x, const int8_t *w,
-                                      const int32_t *bias, uint32_t rows, uint32_t count, int32_t *sums) {
-    for (; count; count--, sums += 4, x += n->row) {
-        mq_vector_s8 v;
-        v.x = x;
-        v.columns = columns;
-        for (uint32_t k = 0; k < rows; k++) {
-            sums[k] = mq_row_s8(&v, w + k * n->row, bias[k]);
-        }
     }
 }
 
@@ -313,19 +185,6 @@ MQ_OUT_OF_LINE void mq_lay_out_s8(int8_t *patch, const int8_t *x, const mq_conv_
         }
         patch += s->kernel_width * s->channels;
         x += down;
-    }
-}
-
-/* Sums of the rows behind the last block, `rows` of them. */
-static inline void mq_windows_left_s16(const mq_patch *n, uint32_t columns, const int16_t *x, const int8_t *w,
-                                       const int32_t *bias, uint32_t rows, uint32_t count, int32_t *sums) {
-    for (; count; count--, sums += 4, x += n->row) {
-        mq_vector_s16 v;
-        v.x = x;
-        v.columns = columns;
-        for (uint32_t k = 0; k < rows; k++) {
-            sums[k] = mq_row_s16(&v, w + k * n->row, bias[k]);
-        }
     }
 }
 

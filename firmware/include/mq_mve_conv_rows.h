@@ -15,9 +15,9 @@ static void multiply(const MQ_X(mq_value) * patch, const int8_t *w, const mq_pat
         const uint32_t rows = outputs - o < 4u ? outputs - o : 4u;
         const mq_finish f = mq_finish_of(p, first + o, rows, map);
         if (rows == 4u) {
-            MQ_X(mq_windows)(n, patch, w, p->bias + first + o, count, sums);
+            MQ_X(mq_windows)(n, patch, w, count, sums);
         } else {
-            MQ_X(mq_windows_left)(n, columns, patch, w, p->bias + first + o, rows, count, sums);
+            MQ_X(mq_windows_left)(n, columns, patch, w, rows, count, sums);
         }
         MQ_Y(mq_finish)(sums, count, rows, &f, y);
         w += 4u * n->row;

@@ -19,11 +19,11 @@
 /* Kernels work on the sums of so many rows at a time, which lie on the stack. */
 #define MQ_SUMS 64u
 
-/* A vector: whole chunks by four and one by one; behind them `quad` (0 or 1) times up to four columns, at each place
+/* A vector: whole chunks by eight and one by one; behind them `quad` (0 or 1) times up to four columns, at each place
  * that a row can have, or `rest` columns. */
 typedef struct {
     const int8_t *x;
-    uint32_t fours;
+    uint32_t eights;
     uint32_t ones;
     uint32_t quad;
     uint32_t rest;
@@ -34,7 +34,7 @@ typedef struct {
 
 typedef struct {
     const int16_t *x;
-    uint32_t fours;
+    uint32_t eights;
     uint32_t ones;
     uint32_t quad;
     uint32_t rest;
@@ -54,8 +54,8 @@ static inline void mq_vector_of_s8(mq_vector_s8 *v, const int8_t *x, uint32_t co
     v->columns = columns;
     v->row = mq_row_bytes(columns, 16);
     v->x = x;
-    v->fours = columns >> 6;
-    v->ones = (columns >> 4) & 3u;
+    v->eights = columns >> 7;
+    v->ones = (columns >> 4) & 7u;
     v->quad = left && left <= 4u;
     v->rest = left > 4u ? left : 0u;
     if (v->quad) {
@@ -74,8 +74,8 @@ static inline void mq_vector_of_s16(mq_vector_s16 *v, const int16_t *x, uint32_t
     v->columns = columns;
     v->row = mq_row_bytes(columns, 8);
     v->x = x;
-    v->fours = columns >> 5;
-    v->ones = (columns >> 3) & 3u;
+    v->eights = columns >> 6;
+    v->ones = (columns >> 3) & 7u;
     v->quad = left && left <= 4u;
     v->rest = left > 4u ? left : 0u;
     if (v->quad) {
@@ -111,14 +111,14 @@ static inline void mq_block_s8(const mq_vector_s8 *v, const int8x16_t *last, con
     int32_t d;
     __asm__ volatile(
         "ldr %[x], [%[v]]\n\tldrd %[a], %[b], [%[start]], #8\n\tldrd %[c], %[d], [%[start]], #8\n\t"
-        "ldr lr, [%[v], %[fours]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8
-        "le lr, 1b\n2:\n\t"
+        "ldr lr, [%[v], %[eights]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8
+            MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8 MQ_CHUNK_S8 "le lr, 1b\n2:\n\t"
         "ldr lr, [%[v], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S8 "le lr, 3b\n4:\n\t"
-        "ldr lr, [%[v], %[quad]]\n\twls lr, lr, 6f\n5:\n\t"
+        "ldr lr, [%[v], %[quad]]\n\twls lr, lr, 6f\n\t"
         "vldrb.8 q1, [%[w]], #16\n\t"
         "vmladava.s8 %[a], %q[l0], q1\n\tvmladava.s8 %[b], %q[l1], q1\n\t"
         "vmladava.s8 %[c], %q[l2], q1\n\tvmladava.s8 %[d], %q[l3], q1\n\t"
-        "le lr, 5b\n6:\n\t"
+        "b 8f\n6:\n\t"
         "ldr lr, [%[v], %[rest]]\n\twlstp.8 lr, lr, 8f\n7:\n\t"
         "vldrb.8 q0, [%[x]]\n\t"
         "vldrb.8 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s8 %[a], q0, q1\n\t"
@@ -129,7 +129,7 @@ static inline void mq_block_s8(const mq_vector_s8 *v, const int8x16_t *last, con
         "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8"
         : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "=&r"(x), [w] "+l"(*w), [start] "+r"(*start),
           [sums] "+r"(*sums)
-        : [v] "r"(v), [fours] "i"(offsetof(mq_vector_s8, fours)), [ones] "i"(offsetof(mq_vector_s8, ones)),
+        : [v] "r"(v), [eights] "i"(offsetof(mq_vector_s8, eights)), [ones] "i"(offsetof(mq_vector_s8, ones)),
           [quad] "i"(offsetof(mq_vector_s8, quad)), [rest] "i"(offsetof(mq_vector_s8, rest)), [l0] "w"(last[0]),
           [l1] "w"(last[1]), [l2] "w"(last[2]), [l3] "w"(last[3])
         : "q0", "q1", "lr", "memory");
@@ -160,29 +160,28 @@ static inline void mq_block_s16(const mq_vector_s16 *v, const int16x8_t *last, c
     int32_t b;
     int32_t c;
     int32_t d;
-    __asm__ volatile(
-        "ldr %[x], [%[v]]\n\tldrd %[a], %[b], [%[start]], #8\n\tldrd %[c], %[d], [%[start]], #8\n\t"
-        "ldr lr, [%[v], %[fours]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16
-        "le lr, 1b\n2:\n\t"
-        "ldr lr, [%[v], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S16 "le lr, 3b\n4:\n\t"
-        "ldr lr, [%[v], %[quad]]\n\twls lr, lr, 6f\n5:\n\t"
-        "vldrb.s16 q1, [%[w]], #8\n\tvmladava.s16 %[a], %q[l0], q1\n\tvmladava.s16 %[b], %q[l1], q1\n\t"
-        "vldrb.s16 q1, [%[w]], #8\n\tvmladava.s16 %[c], %q[l0], q1\n\tvmladava.s16 %[d], %q[l1], q1\n\t"
-        "le lr, 5b\n6:\n\t"
-        "ldr lr, [%[v], %[rest]]\n\twlstp.16 lr, lr, 8f\n7:\n\t"
-        "vldrh.16 q0, [%[x]]\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[a], q0, q1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[b], q0, q1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[c], q0, q1\n\t"
-        "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[d], q0, q1\n\t"
-        "letp lr, 7b\n8:\n\t"
-        "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8"
-        : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "=&r"(x), [w] "+l"(*w), [start] "+r"(*start),
-          [sums] "+r"(*sums)
-        : [v] "r"(v), [fours] "i"(offsetof(mq_vector_s16, fours)), [ones] "i"(offsetof(mq_vector_s16, ones)),
-          [quad] "i"(offsetof(mq_vector_s16, quad)), [rest] "i"(offsetof(mq_vector_s16, rest)), [l0] "w"(last[0]),
-          [l1] "w"(last[1])
-        : "q0", "q1", "lr", "memory");
+    __asm__ volatile("ldr %[x], [%[v]]\n\tldrd %[a], %[b], [%[start]], #8\n\tldrd %[c], %[d], [%[start]], #8\n\t"
+                     "ldr lr, [%[v], %[eights]]\n\twls lr, lr, 2f\n1:\n\t" MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16
+                         MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16 MQ_CHUNK_S16 "le lr, 1b\n2:\n\t"
+                     "ldr lr, [%[v], %[ones]]\n\twls lr, lr, 4f\n3:\n\t" MQ_CHUNK_S16 "le lr, 3b\n4:\n\t"
+                     "ldr lr, [%[v], %[quad]]\n\twls lr, lr, 6f\n\t"
+                     "vldrb.s16 q1, [%[w]], #8\n\tvmladava.s16 %[a], %q[l0], q1\n\tvmladava.s16 %[b], %q[l1], q1\n\t"
+                     "vldrb.s16 q1, [%[w]], #8\n\tvmladava.s16 %[c], %q[l0], q1\n\tvmladava.s16 %[d], %q[l1], q1\n\t"
+                     "b 8f\n6:\n\t"
+                     "ldr lr, [%[v], %[rest]]\n\twlstp.16 lr, lr, 8f\n7:\n\t"
+                     "vldrh.16 q0, [%[x]]\n\t"
+                     "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[a], q0, q1\n\t"
+                     "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[b], q0, q1\n\t"
+                     "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[c], q0, q1\n\t"
+                     "vldrb.s16 q1, [%[w]]\n\tadd %[w], %[w], lr\n\tvmladava.s16 %[d], q0, q1\n\t"
+                     "letp lr, 7b\n8:\n\t"
+                     "strd %[a], %[b], [%[sums]], #8\n\tstrd %[c], %[d], [%[sums]], #8"
+                     : [a] "=&Te"(a), [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d), [x] "=&r"(x), [w] "+l"(*w),
+                       [start] "+r"(*start), [sums] "+r"(*sums)
+                     : [v] "r"(v), [eights] "i"(offsetof(mq_vector_s16, eights)),
+                       [ones] "i"(offsetof(mq_vector_s16, ones)), [quad] "i"(offsetof(mq_vector_s16, quad)),
+                       [rest] "i"(offsetof(mq_vector_s16, rest)), [l0] "w"(last[0]), [l1] "w"(last[1])
+                     : "q0", "q1", "lr", "memory");
 }
 
 /* One row of those behind the last block. */
@@ -203,7 +202,7 @@ static inline void mq_block_s8(const mq_vector_s8 *v, const int8x16_t *last, con
     const int8_t *x = v->x;
     int32_t *sum = *sums;
     memmove(sum, *start, 4u * sizeof *sum);
-    for (uint32_t chunks = 4u * v->fours + v->ones; chunks; chunks--) {
+    for (uint32_t chunks = 8u * v->eights + v->ones; chunks; chunks--) {
         const int8x16_t columns = mq_next_s8(&x);
         for (uint32_t k = 0; k < 4u; k++) {
             sum[k] = vmladavaq_s8(sum[k], columns, mq_next_s8(w));
@@ -240,7 +239,7 @@ static inline void mq_block_s16(const mq_vector_s16 *v, const int16x8_t *last, c
     const int16_t *x = v->x;
     int32_t *sum = *sums;
     memmove(sum, *start, 4u * sizeof *sum);
-    for (uint32_t chunks = 4u * v->fours + v->ones; chunks; chunks--) {
+    for (uint32_t chunks = 8u * v->eights + v->ones; chunks; chunks--) {
         const int16x8_t columns = mq_next_s16(&x);
         for (uint32_t k = 0; k < 4u; k++) {
             sum[k] = vmladavaq_s16(sum[k], columns, mq_next_s8_s16(w));

@@ -385,7 +385,8 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
         fmt = "s16" if kernel == "mq_conv_s16" else "s8"
         row = packing.chunked_width(columns, CHUNKS[fmt])
         windows = min(4 if row > 128 else 16, f["out_height"] * f["out_width"])
-        return {"patch": lo.scratch(-(-windows * row // (1 if fmt == "s16" else 2)), "s16", "patch")}
+        # a vector is read at the end of the last window, too
+        return {"patch": lo.scratch(-(-windows * row // (1 if fmt == "s16" else 2)) + 8, "s16", "patch")}
     return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch")}
 
 

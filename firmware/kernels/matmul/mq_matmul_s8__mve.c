@@ -38,16 +38,16 @@ static void offsets_of(const int8_t *a, uint32_t count, const mq_matmul_shape *s
     }
 }
 
-/* Requantised sums of `rows` rows of a with `count` columns, next to one another in y. */
-static void finish(const int32_t *sums, const int32_t *offsets, uint32_t rows, uint32_t count, int8_t *y,
-                   const mq_matmul_shape *s, const mq_matmul_params *p) {
+/* Requantised sums, with `start` added, of `rows` rows of a with `count` columns, next to one another in y. */
+static void finish(const int32_t *sums, int32x4_t start, const int32_t *offsets, uint32_t rows, uint32_t count,
+                   int8_t *y, const mq_matmul_shape *s, const mq_matmul_params *p) {
     const mve_pred16_t some = vctp32q(count);
     const int32x4_t left = vdupq_n_s32(p->shift > 0 ? p->shift : 0);
     const int32x4_t right = vdupq_n_s32(p->shift < 0 ? p->shift - 1 : -1);
     const int32x4_t multiplier = vdupq_n_s32(p->multiplier);
     const mq_limits limits = mq_limits_of(p->y_zero, -128, 127);
     for (; rows; rows--, sums += 4, offsets++) {
-        const int32x4_t acc = vsubq_n_s32(vldrwq_s32(sums), *offsets);
+        const int32x4_t acc = vaddq_s32(vsubq_n_s32(vldrwq_s32(sums), *offsets), start);
         const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(acc, left), multiplier);
         vstrbq_p_s32(y, mq_limited(vrshlq_s32(wide, right), &limits), some);
         y += s->columns;
@@ -59,19 +59,19 @@ static void product(const int8_t *a, const int8_t *b, int8_t *y, int8_t *block, 
                     const mq_matmul_params *p) {
     const uint32_t depth = (uint32_t)s->depth;
     const uint32_t columns = (uint32_t)s->columns;
-    const mq_patch n = {depth >> 6, (depth >> 4) & 3u, depth & 15u, depth, MQ_WINDOWS};
+    mq_patch n = mq_patch_of_row(depth, 16, MQ_WINDOWS);
+    n.resident = n.rest ? 0u : n.resident; /* rows of a are read where they lie */
     int32_t offsets[MQ_SUMS];
     offsets_of(a, rows, s, p->b_zero, offsets);
     for (uint32_t j = 0; j < columns; j += 4u) {
         const uint32_t count = columns - j < 4u ? columns - j : 4u;
         const int32x4_t sum = pack(block, b + j, count, s);
-        int32_t start[4];
+        const int32x4_t start = vaddq_n_s32(vmulq_s32(sum, vdupq_n_s32(-p->a_zero)), p->a_zero * p->b_zero * s->depth);
         int32_t sums[4u * MQ_WINDOWS];
-        vstrwq_s32(start, vaddq_n_s32(vmulq_s32(sum, vdupq_n_s32(-p->a_zero)), p->a_zero * p->b_zero * s->depth));
         for (uint32_t m = 0; m < rows; m += MQ_WINDOWS) {
             const uint32_t together = rows - m < MQ_WINDOWS ? rows - m : MQ_WINDOWS;
-            mq_windows_s8(&n, a + m * depth, block, start, together, sums);
-            finish(sums, offsets + m, together, count, y + m * columns + j, s, p);
+            mq_windows_s8(&n, a + m * depth, block, together, sums);
+            finish(sums, start, offsets + m, together, count, y + m * columns + j, s, p);
         }
     }
 }
