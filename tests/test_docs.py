@@ -73,7 +73,7 @@ def runnable(line: str) -> str:
 def test_commands_of_the_pages_work(page: Path, tmp_path: Path) -> None:
     workplace(tmp_path)
     lines = commands(page)
-    assert len(lines) >= 4
+    assert len(lines) >= 2
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     emulated = [line for line in lines if "qemu" in line and not shutil.which("qemu-system-arm")]
     if page.stem == "on-the-board":

@@ -23,6 +23,7 @@ from mcu_quant.version import VERSION
 from tests.test_audio_pipelines import SPECTRAL, source, speech
 from tests.test_audio_pipelines import dense as mask
 from tests.test_codegen import program
+from tests.test_selftest import on_host, the_run
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
@@ -71,6 +72,12 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     precision = api.PrecisionRequest("f32")
     api.build(api.BuildRequest(made, "nucleo_f446re", folder / "m", precision, speech(folder)))
     return folder / "m"
+
+
+def test_the_self_test_of_a_model_of_samples_passes(spoken: Path, tmp_path: Path) -> None:
+    shutil.copytree(spoken, tmp_path / "m")
+    status, log = on_host(tmp_path / "m")
+    assert status == 0 and the_run(log).passed and the_run(log).outputs[0].of > 0
 
 
 TWO = """
