@@ -47,7 +47,7 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if line.startswith("mcu-quant ")]
 
 
-def workplace(folder: Path) -> None:
+def prepare(folder: Path) -> None:
     """What the pages assume: a model, the file that says how audio becomes its inputs, recordings."""
     for name in ("model", "vad"):
         mask_lstm(folder / f"{name}.onnx")
@@ -68,21 +68,39 @@ def runnable(line: str) -> str:
     return f"{line} --dry-run{tool}" if flashes else line
 
 
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One place for all pages: who reads on has the folders of the page before."""
+    folder = tmp_path_factory.mktemp("reader")
+    prepare(folder)
+    return folder
+
+
+#: Command lines that worked already, which the next page need not repeat.
+WORKED: set[str] = set()
+
+
+def works(line: str, folder: Path) -> None:
+    if line in WORKED:
+        return
+    command = [sys.executable, "-m", "mcu_quant", *shlex.split(runnable(line))[1:]]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert done.stdout.strip(), line
+    WORKED.add(line)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_commands_of_the_pages_work(page: Path, tmp_path: Path) -> None:
-    workplace(tmp_path)
+def test_commands_of_the_pages_work(page: Path, workplace: Path) -> None:
     lines = commands(page)
     assert len(lines) >= 2
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    emulated = [line for line in lines if "qemu" in line and not shutil.which("qemu-system-arm")]
-    if page.stem == "on-the-board":
+    if page.stem == "on-the-board" and not (workplace / "firmware").exists():
         lines.insert(0, "mcu-quant build vad.onnx --board nucleo_h743zi2 --data my_recordings/ --preset s8 -o firmware")
+    emulated = [line for line in lines if "qemu" in line and not shutil.which("qemu-system-arm")]
     for line in (line for line in lines if line not in emulated):
-        command = [sys.executable, "-m", "mcu_quant", *shlex.split(runnable(line))[1:]]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout.strip(), line
+        works(line, workplace)
     if emulated:
         pytest.skip(f"no qemu-system-arm here: NOT run: {'; '.join(emulated)}")
 
