@@ -154,7 +154,7 @@ def test_a_program_for_the_board_lies_where_its_file_says(tmp_path: Path) -> Non
     with elf.open("rb") as stream:
         found = ELFFile(stream)
         segments = [s.header for s in found.iter_segments() if s.header.p_type == "PT_LOAD" and s.header.p_filesz]
-        vectors = found.get_section_by_name(".text").data()[:8]
+        vectors = found.get_section_by_name(".vectors").data()[:8]
     assert all(board.program_memory.address <= s.p_paddr < board.program_memory.end for s in segments)
     stack, reset = np.frombuffer(vectors, np.uint32)
     assert stack == board.arena_memory.end and reset & 1 and board.program_memory.address < reset
