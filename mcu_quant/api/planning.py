@@ -16,7 +16,7 @@ from mcu_quant.boards import Board
 from mcu_quant.calibrate import calibrate_ranges, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
-from mcu_quant.precision import planner, presets, reasons
+from mcu_quant.precision import metrics, planner, presets, reasons
 from mcu_quant.precision.candidates import ways
 from mcu_quant.precision.cluster import cluster
 from mcu_quant.precision.goal import Goal, in_words
@@ -58,6 +58,8 @@ class Planning:
             "--max-ram": goal.ram_bytes,
             "--max-latency": None if goal.ms is None else f"{goal.ms:g}ms",
             "--min-snr": None if goal.min_snr_db is None else f"{goal.min_snr_db:g}",
+            "--max-loss": None if goal.max_loss is None else f"{goal.max_loss[0]}={goal.max_loss[1]:g}",
+            "--min-8x8": None if goal.narrow is None else f"{100 * goal.narrow:g}",
             "--minimize": goal.minimise,
             "--sensitivity": self.sensitivity,
             "--solver": self.solver,
@@ -119,11 +121,16 @@ def choose(
     if board is None or not asked or instead:
         made = stages.choose(model, stages.target(board), request, data, progress, editable=editable)
         return Chosen(replace(made, diagnostics=(*made.diagnostics, *([instead] if instead else []))))
+    if planning.goal and planning.goal.max_loss:
+        metrics.check(metrics.metric(planning.goal.max_loss[0]), model.graph)
     start = begin(model, board, request, data, progress)
     with cluster(planning.cluster) as processors:
         planning = replace(planning, jobs=planning.jobs or processors)
         found = survey(model, board, start, planning, progress)
-        outcome, notes = _solved(found, model, planning.goal)
+        if planning.goal and planning.goal.max_loss:
+            outcome, notes = _heard(found, model, planning.goal, start.clips, data)
+        else:
+            outcome, notes = _solved(found, model, planning.goal)
     plan = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
     return Chosen(Planned(plan, start.clips, (*start.diagnostics, *notes)), outcome)
 
@@ -190,6 +197,35 @@ def survey(model: Model, board: Board, start: Start, planning: Planning, progres
     return planner.survey(task)
 
 
+#: Error of the outputs that is allowed at first, and asked for where a metric loses too much, in dB.
+LADDER_DB = (20.0, 26.0, 32.0, 38.0, 44.0, 50.0, 56.0, 64.0)
+
+
+def _heard(
+    found: Map, model: Model, goal: Goal, clips: Clips, data: Path | None
+) -> tuple[Outcome, tuple[Diagnostic, ...]]:
+    """The first plan on the ladder that keeps a metric on whole recordings.
+
+    Raises:
+        DiagnosticError: MQ306 if none does; MQ900 if the metric cannot be measured.
+    """
+    assert goal.max_loss is not None
+    one, most = metrics.metric(goal.max_loss[0]), goal.max_loss[1]
+    metrics.check(one, model.graph)
+    rate_hz = model.pipeline.rate_hz if model.pipeline else 0
+    steps = [db for db in LADDER_DB if goal.min_snr_db is None or db > goal.min_snr_db]
+    lost = inf
+    for db in ([] if goal.min_snr_db is None else [goal.min_snr_db]) + steps:
+        outcome, notes = _solved(found, model, replace(goal, min_snr_db=db))
+        lost = metrics.lost(one, found.trial, found.plan(outcome.choice), clips, data, rate_hz)
+        found.task.progress(f"{db:g} dB: {one.name} lost {lost:.3g}")
+        if lost <= most:
+            return replace(outcome, goal=replace(outcome.goal, min_snr_db=goal.min_snr_db), heard=lost), notes
+    message = f"no plan loses as little as {most:g} of {one.name}; with {steps[-1]:g} dB it is {lost:.3g}"
+    help_ = "give up some of it, or of the other limits"
+    raise DiagnosticError(Diagnostic("MQ306", found.task.board.id, message, help=help_))
+
+
 def _solved(found: Map, model: Model, asked: Goal | None) -> tuple[Outcome, tuple[Diagnostic, ...]]:
     """The plan for a goal within what the board has; where only the board is too small, the goal by itself.
 
@@ -233,6 +269,8 @@ def summary(outcome: Outcome) -> str:
     said = [str(outcome.goal), f"for {outcome.map.task.board.id}"]
     for name, amounts in (("predicted", outcome.predicted), ("measured", outcome.measured)):
         said.append(f"{name} " + ", ".join(in_words(n, amounts[n], clock) for n in (LOSS, FLASH, RAM, CYCLES)))
+    if outcome.heard is not None and outcome.goal.max_loss is not None:
+        said.append(f"{outcome.goal.max_loss[0]} lost {outcome.heard:.3g} on the recordings")
     if outcome.map.correlation is not None:
         ranks = f"Spearman {outcome.map.correlation:.2f} with what single operators were measured to lose"
         said.append(f"scores by {outcome.map.task.sensitivity}: {ranks}")

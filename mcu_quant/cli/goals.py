@@ -43,6 +43,17 @@ _OPTIONS = (
     ),
     click.option("--min-snr", metavar="DB", help="Quality of the worst output against f32 at least.  [default: 30]"),
     click.option(
+        "--max-loss",
+        metavar="METRIC=LOSS",
+        help="Loss on whole recordings at most: pesq=0.05 and si-sdr=0.1 (of audio), change=0.05 (of any output).",
+    ),
+    click.option(
+        "--min-8x8",
+        "narrow",
+        metavar="PERCENT",
+        help="Share of multiplications in 8 x 8 bits at least: what vector units and accelerators are fastest at.",
+    ),
+    click.option(
         "--minimize",
         "minimise",
         metavar="WHAT",
@@ -78,6 +89,8 @@ def planning(
     max_latency: str | None = None,
     min_snr: str | None = None,
     minimise: str | None = None,
+    max_loss: str | None = None,
+    narrow: str | None = None,
     sensitivity: str | None = None,
     solver: str | None = None,
     jobs: int | None = None,
@@ -90,15 +103,22 @@ def planning(
     """
     from mcu_quant.api.planning import Planning
 
-    return Planning(_goal(max_flash, max_ram, max_latency, min_snr, minimise), sensitivity, solver, jobs, cluster)
+    asked = _goal(max_flash, max_ram, max_latency, min_snr, minimise, max_loss, narrow)
+    return Planning(asked, sensitivity, solver, jobs, cluster)
 
 
 def _goal(
-    max_flash: str | None, max_ram: str | None, max_latency: str | None, min_snr: str | None, minimise: str | None
+    max_flash: str | None,
+    max_ram: str | None,
+    max_latency: str | None,
+    min_snr: str | None,
+    minimise: str | None,
+    max_loss: str | None = None,
+    narrow: str | None = None,
 ) -> Goal | None:
     from mcu_quant.precision.goal import Goal
 
-    if not any((max_flash, max_ram, max_latency, min_snr, minimise)):
+    if not any((max_flash, max_ram, max_latency, min_snr, minimise, max_loss, narrow)):
         return None
     problems: list[Diagnostic] = []
 
@@ -116,8 +136,28 @@ def _goal(
         problems.append(
             Diagnostic("MQ900", f"--minimize {minimise}", "is unknown", help=did_you_mean(minimise, MINIMISE))
         )
+    percent = number("--min-8x8", narrow, {"": 1.0}, "percent: 75")
+    loss = _loss(max_loss, problems) if max_loss else None
     raise_errors(problems)
-    return Goal(None if flash is None else int(flash), None if ram is None else int(ram), ms, snr, minimise)
+    share = None if percent is None else min(percent, 100.0) / 100.0
+    flash_bytes, ram_bytes = (None if size is None else int(size) for size in (flash, ram))
+    return Goal(flash_bytes, ram_bytes, ms, snr, minimise, loss, share)
+
+
+def _loss(text: str, problems: list[Diagnostic]) -> tuple[str, float] | None:
+    """A metric and how much of it may be lost."""
+    from mcu_quant.precision.metrics import metric
+
+    name, _, amount = text.partition("=")
+    bound = _number(amount, {"": 1.0, "db": 1.0})
+    if bound is None:
+        problems.append(Diagnostic("MQ900", f"--max-loss {text}", "is not understood", help="write pesq=0.05"))
+        return None
+    try:
+        return metric(name.strip()).name, bound
+    except DiagnosticError as error:
+        problems += error.diagnostics
+        return None
 
 
 def _number(text: str, units: Mapping[str, float]) -> float | None:

@@ -29,6 +29,20 @@ class Way:
     bits: float
 
 
+def wide_macs(op: Operator, graph: Graph, way: Way) -> float:
+    """Multiplications of one run that are not of 8 bits with 8 bits."""
+    macs = ops.spec(op).macs(op, graph)
+    line = way.line
+    if not macs or line.format != "s8" or line.weights not in (None, "s8"):
+        return float(macs)
+    if way.reads.startswith("s8"):
+        return 0.0
+    if ops.spec(op).family != "recurrent":
+        return float(macs)
+    inputs, units = graph.shape(op.inputs[1])[-1], graph.shape(op.inputs[2])[-1]
+    return macs * inputs / (inputs + units)
+
+
 def ways(op: Operator, graph: Graph, target: Target) -> tuple[Way, ...]:
     """All ways to compute an operator, each lowering and kind of scale once, in the order of its specification."""
     return tuple(_ways(op, graph, target))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from math import inf
 from types import MappingProxyType
 
-from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, WIDE
 from mcu_quant.precision.trial import decibels, loss_of
 
-#: What may be minimised. "balanced": flash and latency, each as a share of what everything in f32 takes.
+#: What may be minimised. "balanced": flash, latency and RAM, each as a share of what everything in f32 takes.
 MINIMISE = ("flash", "latency", "energy", "loss", "balanced")
 
 #: Boards state no currents, so that on one board the energy of a frame is proportional to its time.
@@ -20,7 +20,7 @@ _RESOURCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "latency": (CYCLES,),
         "energy": (CYCLES,),
         "loss": (LOSS,),
-        "balanced": (FLASH, CYCLES),
+        "balanced": (FLASH, CYCLES, RAM),
     }
 )
 
@@ -34,7 +34,7 @@ class Goal:
 
     `ms` limits the estimated time of one frame, `ram_bytes` arena, state, ports and stack together. `min_snr_db` is
     the signal-to-noise ratio of the worst output against f32. Without `minimise`, a plan with a quality to keep is
-    balanced between flash and latency, and one without loses as little as possible.
+    balanced between flash, latency and RAM, and one without loses as little as possible.
     """
 
     flash_bytes: int | None = None
@@ -42,11 +42,15 @@ class Goal:
     ms: float | None = None
     min_snr_db: float | None = None
     minimise: str | None = None
+    #: a metric of precision/metrics.py and how much of it may be lost, measured on whole recordings
+    max_loss: tuple[str, float] | None = None
+    #: share of the multiplications that are of 8 bits with 8 bits, at least
+    narrow: float | None = None
 
     @property
     def objective(self) -> str:
         """What is minimised."""
-        return self.minimise or ("loss" if self.min_snr_db is None else "balanced")
+        return self.minimise or ("loss" if self.min_snr_db is None and self.max_loss is None else "balanced")
 
     def limits(self, clock_hz: int) -> dict[str, float]:
         """Limits by resource of the problem."""
@@ -55,6 +59,7 @@ class Goal:
             RAM: self.ram_bytes,
             CYCLES: None if self.ms is None else self.ms * clock_hz / 1e3,
             LOSS: None if self.min_snr_db is None else loss_of(self.min_snr_db),
+            WIDE: None if self.narrow is None else 1.0 - self.narrow,
         }
         return {name: float(limit) for name, limit in found.items() if limit is not None}
 
@@ -82,7 +87,9 @@ class Goal:
         limits = [f"{w} at most" for w in limits]
         limits += [] if self.ms is None else [f"{self.ms:g} ms a frame at most"]
         limits += [] if self.min_snr_db is None else [f"{self.min_snr_db:g} dB at least"]
-        aim = "flash and latency balanced" if self.objective == "balanced" else f"least {self.objective}"
+        limits += [] if self.narrow is None else [f"{100 * self.narrow:g} % of products in 8 x 8 bits at least"]
+        limits += [] if self.max_loss is None else [f"{self.max_loss[0]} lost {self.max_loss[1]:g} at most"]
+        aim = "flash, latency and RAM balanced" if self.objective == "balanced" else f"least {self.objective}"
         return ", ".join([aim, *limits])
 
 
@@ -95,6 +102,8 @@ def in_words(resource: str, amount: float, clock_hz: int) -> str:
     """An amount of a resource of the problem, for people."""
     if amount == inf:
         return {LOSS: "no quality", CYCLES: "no time"}.get(resource, f"no {resource}") + " is enough"
+    if resource == WIDE:
+        return f"{100 * (1 - amount):.0f} % of products in 8 x 8 bits"
     if resource == LOSS:
         return f"{decibels(amount):.1f} dB"
     if resource == CYCLES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from mcu_quant import ops
 from mcu_quant.compare import excerpts
 from mcu_quant.data import Clips
-from mcu_quant.interpret import Stream
+from mcu_quant.emulator.floats import float_stream
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.ops.common.window import Window, as_maps, patches
 
@@ -33,9 +34,10 @@ class Inputs:
 def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
     """Of every weight matrix that is rounded row by row and reads something, by the name of the matrix."""
     sums = _Sums(graph)
+    stream = float_stream(graph)
     for clip, count in excerpts(clips, FRAMES):
-        stream = Stream(graph)
-        for _, frame in zip(range(count), clip, strict=False):
+        stream.reset()
+        for frame in islice(clip, count):
             stream.run(frame, watch=sums.see)
     return {
         name: Inputs(h, sums.low[name].astype(np.float32), sums.high[name].astype(np.float32))
@@ -60,7 +62,9 @@ class _Sums:
         for op in self.graph.operators:
             if op.op in _INPUTS and (outputs := [o for o in op.outputs if o]):
                 self._last.setdefault(outputs[-1], []).append(op)
-                self._wanted |= {i for i in op.inputs if i and i not in self.graph.constants}
+                self._wanted |= {i for i in op.inputs if i and i not in self.graph.constants} | {
+                    _hidden(op, self.graph)
+                }
 
     def see(self, edge: str, value: Array) -> None:
         """Keep what an operator will read; when its last output is there, add what it read."""
@@ -68,7 +72,7 @@ class _Sums:
             self._values[edge] = np.array(value)
         for op in self._last.get(edge, ()):
             inputs = [self.graph.constants.get(i, self._values.get(i)) if i else None for i in op.inputs]
-            for name, x in _INPUTS[op.op](op, inputs):
+            for name, x in _INPUTS[op.op](op, inputs, self._values.get(_hidden(op, self.graph))):
                 rows = np.asarray(x, np.float64)
                 if rows.shape[1] <= MOST_INPUTS:
                     self.of[name] = self.of.get(name, 0.0) + rows.T @ rows
@@ -85,13 +89,20 @@ def _channels(op: Operator, graph: Graph) -> int | None:
     return graph.shape(op.inputs[1])[1] if op.op == "Conv" else None
 
 
-def _dense(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
+def _hidden(op: Operator, graph: Graph) -> str:
+    """The edge that holds the hidden state of every step of a recurrent layer, if there is one."""
+    if ops.spec(op).family != "recurrent":
+        return ""
+    return op.outputs[0] or (op.output(1) if graph.shape(op.inputs[0])[0] == 1 else "")
+
+
+def _dense(op: Operator, inputs: list[Array | None], _: Array | None) -> list[tuple[str, Array]]:
     x, w = inputs[0], inputs[1]
     assert x is not None and w is not None
     return [(op.inputs[1], x.reshape(-1, w.shape[-1]))] if x.shape[-1] == w.shape[-1] else []
 
 
-def _conv(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
+def _conv(op: Operator, inputs: list[Array | None], _: Array | None) -> list[tuple[str, Array]]:
     x, w = inputs[0], inputs[1]
     assert x is not None and w is not None
     if op.attributes["group"] != 1:
@@ -102,10 +113,10 @@ def _conv(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
     return [(op.inputs[1], seen.transpose(0, 4, 5, 2, 3, 1).reshape(-1, w[0].size))]
 
 
-def _recurrent(op: Operator, inputs: list[Array | None]) -> list[tuple[str, Array]]:
+def _recurrent(op: Operator, inputs: list[Array | None], known: Array | None) -> list[tuple[str, Array]]:
     x, w, r = inputs[0], inputs[1], inputs[2]
     assert x is not None and w is not None and r is not None
-    hidden = ops.spec(op).reference(op, inputs)[0]
+    hidden = ops.spec(op).reference(op, inputs)[0] if known is None else known
     return [(op.inputs[1], x.reshape(-1, w.shape[-1])), (op.inputs[2], hidden.reshape(-1, r.shape[-1]))]
 
 

@@ -34,6 +34,7 @@ from mcu_quant.precision.problem import (
     FLASH,
     LOSS,
     RAM,
+    WIDE,
     Amounts,
     Choice,
     Group,
@@ -141,7 +142,8 @@ class Map:
 
     def measured(self, choice: Choice) -> dict[str, float]:
         """What a plan takes and loses, linked and measured."""
-        return {**self.weigh(choice), LOSS: self.loss(choice)[0]}
+        wide = sum(self.prices.amounts[op, choice[op]].get(WIDE, 0.0) for op in self.ways)
+        return {**self.weigh(choice), WIDE: wide, LOSS: self.loss(choice)[0]}
 
     def uniform(self, fmt: str) -> dict[str, str]:
         """The choice with every operator in one format where it can be, and in f32 elsewhere."""
@@ -252,6 +254,8 @@ class Outcome:
     measured: Amounts
     rounds: tuple[Round, ...]
     polished: int
+    #: what it loses of the metric that the goal names
+    heard: float | None = None
 
 
 class UnreachableError(Exception):

@@ -19,9 +19,9 @@ from mcu_quant.boards import Board
 from mcu_quant.code_size import code_bytes
 from mcu_quant.ir import Graph
 from mcu_quant.lower import lower
-from mcu_quant.precision.candidates import Way
+from mcu_quant.precision.candidates import Way, wide_macs
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
-from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts, Candidate, Group, Net, Shared
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, WIDE, Amounts, Candidate, Group, Net, Shared
 from mcu_quant.precision.trial import Trial
 from mcu_quant.program import Call, Program, Purpose, Role, Scalar, Struct, Symbol
 
@@ -86,6 +86,8 @@ class _Pricer:
         self._producer, self._consumers = graph.producer(), graph.consumers()
         self._successor = {p.input: p.output for s in graph.states for p in s.pieces}
         self._uses: dict[Key, _Use] = {}
+        self._operators = {op.name: op for op in graph.operators}
+        self._macs = max(1, sum(ops.spec(op).macs(op, graph) for op in graph.operators))
         #: who has a constant, by its content
         self._users: dict[str, set[Key]] = {}
 
@@ -104,7 +106,8 @@ class _Pricer:
     def _amounts(self, op: str, way: Way, points: _Points) -> Amounts:
         use = self._uses[op, way.name]
         own = sum(size for content, size in use.constants.items() if not self._common(content))
-        fixed = {CYCLES: use.cycles, FLASH: use.flash + own, RAM: use.state}
+        wide = 0.0 if op == CALLER else wide_macs(self._operators[op], self._graph, way) / self._macs
+        fixed = {CYCLES: use.cycles, FLASH: use.flash + own, RAM: use.state, WIDE: wide}
         return {n: a for n, a in {**fixed, **points.taken(op, way, use.working)}.items() if a}
 
     def _sweep(self) -> Iterator[tuple[PrecisionPlan, dict[str, Way]]]:

@@ -15,6 +15,9 @@ from types import MappingProxyType
 #: Resources that planning a model uses; `Problem` knows no names.
 LOSS, FLASH, CYCLES, RAM = "loss", "flash", "cycles", "ram"
 
+#: Multiplications that are not of 8 bits with 8 bits, as a share of all.
+WIDE = "wide"
+
 Amounts = Mapping[str, float]
 
 

@@ -65,11 +65,53 @@ def _reason(op: str, way: Way, known: tuple[Way, ...], totals: _Totals) -> str:
         said.append(_compared(op, min(cheaper, key=lambda w: totals.loss(op, w)), totals))
     if dearer:
         said.append(_compared(op, max(dearer, key=lambda w: (totals.loss(op, w), w.name)), totals))
+    said += _parts_compared(op, way, known, totals)
     if len(known) == 1:
         said.append("the only way here")
     elif not cheaper and not dearer:
         said.append("no other way loses less or saves anything")
     return "; ".join(said)
+
+
+#: Parts of a recurrent layer, and the setting of its line that decides about each.
+_PARTS = {
+    "input": ("input", "scale"),
+    "weights": ("weights",),
+    "hidden state": ("format",),
+}
+
+
+def _parts_compared(op: str, way: Way, known: tuple[Way, ...], totals: _Totals) -> list[str]:
+    """Of layers that have such parts, what each in another format would lose and take, all else as it is."""
+    if not any(w.line.input for w in known):
+        return []
+    said = []
+    for part, settings in _PARTS.items():
+        mine, others = _settings(way), []
+        for other in known:
+            theirs = _settings(other)
+            differs = {k for k in mine if mine[k] != theirs[k]}
+            if differs and differs <= set(settings):
+                others.append(other)
+        for other in sorted(others, key=lambda w: (totals.loss(op, w), w.name)):
+            formats = f"{part} in {_part(part, other)} instead of {_part(part, way)}"
+            change = difference(totals.change(op, other), totals.clock_hz)
+            said.append(f"{formats}: {totals.alone(op, other)}, {change}")
+    return said
+
+
+def _settings(way: Way) -> dict[str, str]:
+    line = way.line
+    read = way.reads.partition("-")[0]
+    integer = line.format in ("s8", "s16")
+    weights = line.weights or ("s8" if integer else line.format)
+    return {"format": line.format, "input": read, "weights": weights, "scale": str(line.scale)}
+
+
+def _part(part: str, way: Way) -> str:
+    found = _settings(way)
+    scale = "" if way.line.scale is ScaleKind.STATIC else " with the scale of the frame"
+    return {"input": found["input"] + scale, "weights": found["weights"], "hidden state": found["format"]}[part]
 
 
 def _saves(change: Amounts) -> bool:

@@ -127,8 +127,9 @@ class Trial:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Outputs that are real numbers."""
-        return tuple(n for n in self.graph.outputs if ops.is_real(self.graph, n))
+        """Outputs that are real numbers, or samples of audio."""
+        audio = {op.outputs[0] for op in self.graph.operators if op.op == "ToPcm"}
+        return tuple(n for n in self.graph.outputs if n in audio or ops.is_real(self.graph, n))
 
     def _outputs(self, plan: PrecisionPlan) -> Iterator[tuple[Array, ...]]:
         session = ProgramSession(lower(self.graph, plan, self.target))

@@ -1,0 +1,70 @@
+"""Budgets in what users hear or see: `--max-loss`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.small_models import mask_lstm
+from mcu_quant import api
+from mcu_quant.api import PlanRequest, PrecisionRequest, Source
+from mcu_quant.api.planning import Planning
+from mcu_quant.cli import goals
+from mcu_quant.diagnostics import DiagnosticError
+from mcu_quant.precision.goal import Goal
+from mcu_quant.precision.metrics import METRICS, Played, metric
+
+
+def request_of(tmp_path, loss: tuple[str, float], **more: object) -> PlanRequest:
+    goal = Goal(max_loss=loss, minimise="flash", **more)  # type: ignore[arg-type]
+    return PlanRequest(
+        Source(mask_lstm(tmp_path / "mask.onnx")), "nucleo_h743zi2", PrecisionRequest(), None, Planning(goal)
+    )
+
+
+def lost(plan_words: str) -> float:
+    return float(plan_words.split("change lost ")[2].split(" ", maxsplit=1)[0])
+
+
+def test_a_change_is_kept_and_the_plan_says_so(tmp_path):
+    loose, tight = (api.make_plan(request_of(tmp_path, ("change", most))).plan for most in (0.05, 0.004))
+    assert lost(loose.planned) <= 0.05
+    assert lost(tight.planned) <= 0.004
+    assert lost(tight.planned) < lost(loose.planned)
+
+
+def test_what_no_plan_keeps_is_refused(tmp_path):
+    with pytest.raises(DiagnosticError, match="MQ306") as raised:
+        api.make_plan(request_of(tmp_path, ("change", 1e-9)))
+    assert "of change" in str(raised.value)
+
+
+def test_audio_metrics_want_audio(tmp_path):
+    with pytest.raises(DiagnosticError, match="MQ900") as raised:
+        api.make_plan(request_of(tmp_path, ("pesq", 0.05)))
+    assert "--audio" in str(raised.value)
+
+
+def test_the_option():
+    wanted = goals.planning(max_loss="pesq=0.05").goal
+    assert wanted is not None and wanted.max_loss == ("pesq", 0.05) and wanted.objective == "balanced"
+    assert Planning(wanted).words == ["--max-loss", "pesq=0.05"]
+    for text, said in (("pesk=0.05", "pesq"), ("pesq", "is not understood"), ("pesq=much", "is not understood")):
+        with pytest.raises(DiagnosticError, match="MQ900") as raised:
+            goals.planning(max_loss=text)
+        assert said in str(raised.value)
+
+
+def test_figures_of_known_sounds():
+    pytest.importorskip("pesq")
+    random = np.random.default_rng(1)
+    t = np.arange(32000) / 16000
+    speech = 8000 * np.sin(2 * np.pi * 200 * t) * (np.sin(2 * np.pi * 3 * t) > 0) + random.normal(0, 20, t.size)
+    same = Played(speech, speech, None, 16000)
+    noisy = Played(speech, speech + random.normal(0, 500, t.size), None, 16000)
+    assert metric("pesq").loss(same) == pytest.approx(0.0, abs=0.01)
+    assert metric("pesq").loss(noisy) > 0.3
+    clean = speech / 32768.0
+    assert metric("si-sdr").loss(Played(noisy.made, noisy.made, clean, 16000)) == 0.0
+    assert metric("si-sdr").loss(Played(speech, noisy.made, clean + 1e-4, 16000)) > 3.0
+    assert set(METRICS) == {"pesq", "si-sdr", "change"}
