@@ -69,8 +69,8 @@ class CallList:
             self._level = before
 
     def made_here(self, edge: str) -> bool:
-        """Is an edge of the graph made in the innermost loop, and in none inside that?"""
-        return self._depth.get(edge) == len(self._open)
+        """Is an edge of the graph made in the innermost loop, or in one inside that?"""
+        return self._depth.get(edge, 0) >= len(self._open)
 
     def begin(self, loop: Loop) -> None:
         """The calls that follow belong to a loop."""

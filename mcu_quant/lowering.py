@@ -338,12 +338,10 @@ class Lowering:
     def _movable(self, part: str) -> bool:
         """Is an edge a buffer of this loop's own, computed anew at each step?"""
         root = self._edges[self._edges[part].root]
-        own = {n: e for n, e in self._edges.items() if e.root == root.name}
+        own = {n for n, e in self._edges.items() if e.root == root.name}
         kept = {*self._carried, *self._carried.values(), *(loop.index for loop in self.graph.loops)}
-        # views that move belong to other loops
-        still = own.keys().isdisjoint(kept) and not any(e.strides for e in own.values())
         whole = self._edges[part].type.size == root.type.size and root.role is Role.ARENA
-        return still and whole and self._written.made_here(root.name)
+        return whole and own.isdisjoint(kept) and self._written.made_here(root.name)
 
     def _move_to(self, part: str, slot: str) -> None:
         """Let the buffer of an edge be `slot`."""
@@ -351,9 +349,9 @@ class Lowering:
         assert place
         for name, edge in self._edges.items():
             if edge.root == root:
-                self._edges[name] = replace(
-                    edge, view=replace(place, offset=place.offset + (edge.view.offset if edge.view else 0))
-                )
+                own = edge.view or View(root)
+                at = View(place.base, place.offset + own.offset, (*place.strides, *own.strides))
+                self._edges[name] = replace(edge, view=at)
 
     def part(self, edge: str, offset: int, shape: Shape) -> Buffer:
         """A part of an edge to write or read by itself, `offset` elements from its start."""

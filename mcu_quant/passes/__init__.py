@@ -15,6 +15,7 @@ from mcu_quant.passes.affine import fold_affine
 from mcu_quant.passes.affine_before import fold_affine_before
 from mcu_quant.passes.affine_moved import move_affine
 from mcu_quant.passes.arithmetic import simplify_arithmetic
+from mcu_quant.passes.attention import split_attention
 from mcu_quant.passes.constants import fold_constants, merge_constants
 from mcu_quant.passes.cse import merge_common
 from mcu_quant.passes.gru import recover_gru
@@ -72,7 +73,7 @@ def optimise(graph: Graph, packed: bool = False) -> Graph:
         for rewrite in passes:
             graph = rewrite(graph)
         if graph is before:
-            graph = inline_loops(graph)
+            graph = inline_loops(split_attention(graph))
             problems = [*check(graph), *_broken_rules(graph)]
             if problems:
                 raise AssertionError("passes made an invalid graph:\n" + "\n".join(problems))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Loop, Operator, Rewrite, TensorType
+from mcu_quant.regions import enclosing
 
 
 def inline_loops(graph: Graph) -> Graph:
@@ -28,6 +29,7 @@ def inline_loops(graph: Graph) -> Graph:
             made.loop(op)
         else:
             made.operators.append(op)
+    made.rows_of_constants()
     return replace(
         graph,
         operators=tuple(made.operators),
@@ -68,7 +70,7 @@ class _Flat:
             self._add(op, f"{before}:start", "LoopStart", source, edge[before], {})
         start = len(self.operators)
         for whole, name, back in zip(wholes, a["slices"], a["slices_backwards"], strict=True):
-            self._slice(op, whole, edge[name], back, edge, a)
+            self._add(op, f"{edge[name]}:slice", "LoopSlice", whole, edge[name], {"backwards": back})
         shift = len(self.operators)
         for inner in body.operators:
             names = tuple(edge[i] for i in inner.inputs), tuple(edge[o] for o in inner.outputs)
@@ -108,21 +110,21 @@ class _Flat:
             tuple(outer)[-1] if a["limited"] else "",
         )
 
-    def _slice(
-        self, op: Operator, whole: str, part: str, back: bool, edge: dict[str, str], a: Mapping[str, object]
-    ) -> None:
-        """The slice of a step; of a constant, the row that the number of the step picks from a table."""
-        if whole not in self.constants:
-            self._add(op, f"{part}:slice", "LoopSlice", whole, part, {"backwards": back})
-            return
-        table = self.constants[whole]
-        if back:
-            whole = self._add_constant(f"{whole}:backwards", np.ascontiguousarray(table[::-1]))
-        index = edge.setdefault(str(a["index"]), "") or self._fresh(op, str(a["index"]))
-        edge[str(a["index"])] = index
-        self.operators.append(
-            Operator(self._operator(op, f"{part}:row"), "Gather", (whole, index), (part,), {"axis": 0})
-        )
+    def rows_of_constants(self) -> None:
+        """A slice of a constant is a row that the number of the step picks from a table."""
+        for k, op in enumerate(self.operators):
+            if op.op != "LoopSlice" or op.inputs[0] not in self.constants:
+                continue
+            table = self.constants[op.inputs[0]]
+            backwards = op.attributes["backwards"]
+            whole = self._add_constant(f"{op.inputs[0]}:backwards", table[::-1].copy()) if backwards else op.inputs[0]
+            loop = enclosing(k, self.loops)[-1]
+            if not loop.index:
+                index = self._free(f"{loop.name}/step")
+                self.types[index] = TensorType((), "int64")
+                at = self.loops.index(loop)
+                loop = self.loops[at] = replace(loop, index=index)
+            self.operators[k] = replace(op, op="Gather", inputs=(whole, loop.index), attributes={"axis": 0})
 
     def _add(
         self, op: Operator, name: str, kind: str, source: str, edge: str, attributes: Mapping[str, object]
