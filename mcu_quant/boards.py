@@ -60,6 +60,13 @@ class Compiler:
     mcpu: str | None = None
     march: str | None = None
     mfpu: str | None = None
+    #: what code is optimised for: speed or size
+    optimise: str = "speed"
+
+    @property
+    def level(self) -> str:
+        """The option that says so."""
+        return "-Os" if self.optimise == "size" else "-O2"
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -69,8 +76,9 @@ class Compiler:
 
     @property
     def gcc_flags(self) -> tuple[str, ...]:
-        """`flags`, and what GCC alone needs: the format of __fp16, which clang knows without being told."""
-        return self.flags if self.float_abi == "soft" else (*self.flags, "-mfp16-format=ieee")
+        """`flags`, the level where it is not the usual one, and what GCC alone needs: the format of __fp16."""
+        flags = self.flags if self.optimise == "speed" else (*self.flags, self.level)
+        return flags if self.float_abi == "soft" else (*flags, "-mfp16-format=ieee")
 
 
 @dataclass(frozen=True)
@@ -198,7 +206,12 @@ class Board:
 
     @property
     def kernel_isa(self) -> str:
-        """The fastest instruction set of kernels that the core can run; `available_isa` says which exist."""
+        """The fastest instruction set of kernels that the core can run; `available_isa` says which exist.
+
+        Kernels for it are two and three times as large as those in portable C, which builds for size use.
+        """
+        if self.compiler.optimise == "size":
+            return "scalar"
         if self.core.mve != "none":
             return "mve"
         return "dsp" if self.core.dsp else "scalar"
@@ -266,16 +279,18 @@ class Board:
 # --- loading -------------------------------------------------------------------------------------------------------
 
 
-def load(name_or_path: str | Path, calibrated: bool = True) -> Board:
+def load(name_or_path: str | Path, calibrated: bool = True, optimise: str = "speed") -> Board:
     """A board by its id, or from a file: anything that ends in `.toml` or holds a slash is a path.
 
-    With its calibration, if somebody measured it here and it is `calibrated`.
+    With its calibration, if somebody measured it here and it is `calibrated`. `optimise` for speed or size is what its
+    compiler is told and which kernels it uses.
 
     Raises:
         DiagnosticError: MQ501 if there is no such board or file; MQ502 with everything that is wrong in the file; MQ506
             if its calibration is damaged.
     """
-    board = _uncalibrated(name_or_path)
+    read = _uncalibrated(name_or_path)
+    board = replace(read, compiler=replace(read.compiler, optimise=optimise))
     found = calibration.find(board.id, file_of(name_or_path)) if calibrated else None
     return board if found is None else replace(board, calibration=found)
 

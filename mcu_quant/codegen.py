@@ -92,6 +92,8 @@ class Context:
     vectors: Vectors
     compiler: str = "arm-none-eabi-gcc"
     board_flags: tuple[str, ...] = ()
+    #: the compiler's option for speed or size
+    level: str = "-O2"
     #: operator -> its type and format, for the headings of the schedule
     kinds: Mapping[str, str] = field(default_factory=dict)
     #: rows of the README, which may quote sizes that are known only after linking

@@ -470,7 +470,8 @@ def _assumptions(program: Program, board: Board, placed: Placement) -> Iterator[
     }
     if memory.cycles_per_byte:
         yield f"reading weights takes {memory.cycles_per_byte:.2g} cycles per byte ({how[memory.origin]})"
+    level = board.compiler.level
     if program.isa == board.kernel_isa:
-        yield f"{program.isa} kernels, compiled with -O2"
+        yield f"{program.isa} kernels, compiled with -O2" + ("" if level == "-O2" else f"; this build uses {level}")
     else:
         yield f"{program.isa} kernels, compiled with -O2; the core could run {board.kernel_isa} kernels"

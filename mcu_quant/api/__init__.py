@@ -149,9 +149,11 @@ def make_plan(request: PlanRequest, progress: Progress = quiet) -> PlanResult:
     return PlanResult(made.planned.plan, types, made.planned.diagnostics, made.outcome)
 
 
-def _model_and_board(source: Source, board: str | None, progress: Progress) -> tuple[Model, Board | None]:
+def _model_and_board(
+    source: Source, board: str | None, progress: Progress, optimise: str = "speed"
+) -> tuple[Model, Board | None]:
     problems = Problems()
-    found = problems.attempt(lambda: boards.load(board)) if board else None
+    found = problems.attempt(lambda: boards.load(board, optimise=optimise)) if board else None
     progress(f"importing {Path(source.model).name}")
     model = problems.attempt(lambda: stages.read(source))
     problems.raise_all()
@@ -214,6 +216,8 @@ class BuildRequest:
     ecosystem: str = "all"
     #: what shall lie in which memory, as `--place` takes it
     places: tuple[str, ...] = ()
+    #: speed, or size: kernels in portable C, compiled to be small
+    optimise: str = "speed"
 
     @property
     def command(self) -> str:
@@ -230,6 +234,7 @@ class BuildRequest:
         words += ["--pipeline", source.pipeline] if source.pipeline else []
         words += ["--audio"] if source.audio else []
         words += ["--ecosystem", self.ecosystem] if self.ecosystem != "all" else []
+        words += ["--optimize", self.optimise] if self.optimise != "speed" else []
         words += [w for n, v in source.bind.items() for w in ("--bind", f"{n}={v}")]
         words += [w for o, i in source.states for w in ("--state", f"{o}:{i}")]
         words += [w for n in source.stream for w in ("--stream", n)]
@@ -260,7 +265,7 @@ def build(request: BuildRequest, progress: Progress = quiet) -> BuildResult:
     problems.attempt(lambda: folder.check_target(request.output, request.precision.plan))
     around = problems.attempt(lambda: ecosystems.chosen(request.ecosystem))
     wish = problems.attempt(lambda: Wish.parse(request.places))
-    found = problems.attempt(lambda: _model_and_board(request.source, request.board, progress))
+    found = problems.attempt(lambda: _model_and_board(request.source, request.board, progress, request.optimise))
     problems.raise_all()
     assert found is not None and wish is not None
     model, board = found
@@ -304,6 +309,7 @@ def _manifest(request: BuildRequest, model: Model, target: Target, files: Mappin
         chain={f.file.name: f.sha256 for f in model.chain.fronts} if model.chain else {},
         data=relative(request.data) if request.data else None,
         board=request.board,
+        optimise=request.optimise,
         isa=target.isa,
         files={name: texts.sha256(text) for name, text in sorted(files.items())},
         versions=folder.versions(),

@@ -107,7 +107,8 @@ def prepare(request: FlashRequest, *, dry: bool = False, progress: Progress = qu
     Raises:
         DiagnosticError: MQ703, MQ501, MQ601, MQ602, MQ606.
     """
-    board = boards.load(folder.read_manifest(request.folder).board)
+    manifest = folder.read_manifest(request.folder)
+    board = boards.load(manifest.board, optimise=manifest.optimise)
     tool = _tool(request, board, dry)
     progress(f"building the self-test for {board.id}")
     elf = request.elf or _built(request, board, tool)
@@ -143,7 +144,8 @@ def flash(request: FlashRequest, progress: Progress = quiet) -> FlashResult:
         DiagnosticError: as `prepare`; MQ606 if flashing fails, MQ607 if no log comes, MQ506 if it is not whole.
     """
     prepared = prepare(request, progress=progress)
-    board = boards.load(folder.read_manifest(request.folder).board)
+    manifest = folder.read_manifest(request.folder)
+    board = boards.load(manifest.board, optimise=manifest.optimise)
     tool = tools.TOOLS[prepared.tool]
     progress(f"flashing with {tool.name}, and waiting for the self-test")
     steps = tool.steps(tools.Job(board, prepared.elf, request.probe))

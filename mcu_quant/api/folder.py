@@ -50,6 +50,8 @@ class Manifest:
     chain: Mapping[str, str]
     data: str | None
     board: str
+    #: speed or size
+    optimise: str
     isa: str
     files: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -113,7 +113,8 @@ def open_session(path: Path, on: str = HOST) -> InterfaceSession:
     """
     if on == HOST:
         return FolderSession(path, sanitize=False)
-    board = boards.load(folder.read_manifest(path).board)
+    manifest = folder.read_manifest(path)
+    board = boards.load(manifest.board, optimise=manifest.optimise)
     return QemuFolderSession(path, qemu.target_of(board))
 
 

@@ -137,7 +137,7 @@ def test_folder(request: TestRequest, progress: Progress = quiet) -> TestResult:
         DiagnosticError: MQ703 to MQ705, MQ401, MQ501, MQ601 to MQ603.
     """
     opened = open_folder(request.folder, request.model)
-    board = boards.load(opened.manifest.board) if request.on == QEMU else None
+    board = boards.load(opened.manifest.board, optimise=opened.manifest.optimise) if request.on == QEMU else None
     target = qemu.target_of(board) if board else None
     progress(f"importing {opened.source.model.name}")
     model = stages.read(opened.source)

@@ -36,6 +36,14 @@ from mcu_quant.cli import failures, goals, options, output
     metavar="NAMES",
     help="Whose build systems the folder fits into besides CMake: zephyr,arduino,..., all or none.",
 )
+@click.option(
+    "--optimize",
+    "optimise",
+    type=click.Choice(["speed", "size"]),
+    default="speed",
+    show_default=True,
+    help="For size: kernels in portable C, compiled with -Os. The report says what each kernel takes.",
+)
 @options.report_format
 @options.save_repro
 def command(
@@ -55,6 +63,7 @@ def command(
     audio: bool,
     target: Path | None,
     ecosystem: str,
+    optimise: str,
     fmt: str,
     **asked: Any,
 ) -> int:
@@ -71,7 +80,7 @@ def command(
     wanted = goals.planning(**asked)
     goals.conflicts(preset, plan, wanted)
     precision = options.precision_request(preset, plan, edits)
-    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted, ecosystem, places)
+    request = api.BuildRequest(source, board, folder, precision, data, verify, wanted, ecosystem, places, optimise)
     with output.progress() as progress:
         made = api.build(request, progress)
     click.echo(render([made.report], fmt), nl=False)
