@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.frontend import load
 from mcu_quant.passes import optimise
 from tests.onnx_models import assert_same, model, node, random, save
@@ -364,3 +365,40 @@ def test_affine_prelu(tmp_path):
 
 def test_the_models_are_valid():
     onnx.checker.check_model(model(normalised(), {"x": [1, 4, 6]}, {"y": [1, 4, 6]}, {**NORM, "axes": [-1]}, opset=17))
+
+
+@pytest.mark.parametrize("opset", [12, 15, 16])
+@pytest.mark.parametrize("kind", ["GreaterOrEqual", "LessOrEqual"])
+def test_comparisons_whose_shape_onnx_does_not_infer(kind, opset, tmp_path):
+    nodes = [node(kind, "x limits", "mask"), node("Where", "mask x low", "kept"), node("Softmax", "kept", "y", axis=-1)]
+    constants = {"limits": np.array([[0.1], [-0.2]], np.float32), "low": np.array(-9.0, np.float32)}
+    path = save(model(nodes, {"x": [2, 6]}, {"y": [2, 6]}, constants, opset=opset), tmp_path)
+    assert_same(path, load(path).graph, [{"x": random(np.random.default_rng(2), 2, 6)}])
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_position_that_comes_out_again_is_a_state_and_no_choice(paired, tmp_path):
+    """A counter of frames selects a row of a table; nothing has to be bound."""
+    nodes = [
+        node("Mod", "position size", "row"),
+        node("Gather", "table row", "added", axis=0),
+        node("Add", "x added", "y"),
+        node("Add", "position one", "position_out"),
+    ]
+    constants = {"size": [4], "one": [1], "table": random(np.random.default_rng(3), 4, 5)}
+    types = {"position": onnx.TensorProto.INT64, "position_out": onnx.TensorProto.INT64}
+    shapes = {"x": [1, 5], "position": [1]}, {"y": [1, 5], "position_out": [1]}
+    path = save(model(nodes, *shapes, constants, types=types), tmp_path)
+    graph = load(path, states=[("position_out", "position")] if paired else []).graph
+    assert [s.input for s in graph.states] == (["position"] if paired else [])
+    frames = [{"x": random(np.random.default_rng(k), 1, 5)} for k in range(6)]
+    if not paired:
+        frames = [{**f, "position": np.array([k + 1], np.int64)} for k, f in enumerate(frames)]
+    assert_same(path, graph, frames)
+
+
+def test_a_sampling_rate_must_be_bound(tmp_path):
+    nodes = [node("Cast", "sr", "rate", to=1), node("Mul", "x rate", "y")]
+    made = model(nodes, {"x": [1, 5], "sr": []}, {"y": [1, 5]}, types={"sr": onnx.TensorProto.INT64})
+    with pytest.raises(DiagnosticError, match="--bind sr=N"):
+        load(save(made, tmp_path))

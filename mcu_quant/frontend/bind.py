@@ -21,7 +21,7 @@ import numpy as np
 import onnx_ir
 
 from mcu_quant.diagnostics import Diagnostic, did_you_mean, raise_errors
-from mcu_quant.frontend.states import speaks_of_state
+from mcu_quant.frontend.states import of_one_name, speaks_of_state
 
 _BATCH = re.compile(r"^(n|bs|unk__\d+|.*batch.*)$", re.IGNORECASE)
 _TIME = re.compile(r"(seq|time|len|frame|sample|step|chunk|window|^t$|^l$)", re.IGNORECASE)
@@ -103,9 +103,14 @@ def _open(model: onnx_ir.Model) -> Iterator[tuple[str, tuple[str, ...], bool]]:
 
 
 def _is_scalar_choice(value: onnx_ir.Value) -> bool:
-    """A sampling rate, a switch: one integer or truth value, which control flow can hang on."""
+    """A sampling rate, a switch: one integer or truth value, which control flow can hang on.
+
+    Not a position or a count, which comes out again under nearly the same name: that is a state.
+    """
     whole = value.dtype is not None and (value.dtype.is_integer() or value.dtype == onnx_ir.DataType.BOOL)
-    return whole and value.shape is not None and all(d == 1 for d in value.shape) and len(value.shape) <= 1
+    one = whole and value.shape is not None and all(d == 1 for d in value.shape) and len(value.shape) <= 1
+    outputs = value.graph.outputs if one and value.graph is not None else ()
+    return one and not any(o.dtype == value.dtype and of_one_name(str(value.name), str(o.name)) for o in outputs)
 
 
 def _dimension(value: onnx_ir.Value, axis: int) -> str:

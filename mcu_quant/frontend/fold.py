@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.shape_inference
@@ -25,6 +26,8 @@ _INFERENCE_ERROR = re.compile(r"\(op_type:\w+, node name: (.*?)\): (.*)")
 _ROUNDS = 20
 #: Elements of a constant that may say how large something is.
 _MOST_SIZES = 1024
+#: Of these ONNX infers no shape in opsets 12 to 15.
+_COMPARISONS = ("GreaterOrEqual", "LessOrEqual")
 #: Elements of a folded constant: weights are folded however large they are.
 _NO_LIMIT = sys.maxsize
 
@@ -80,15 +83,35 @@ def fold(model: onnx_ir.Model) -> int:
 
 
 def _keep_shapes(model: onnx_ir.Model) -> bool:
-    """Give results the type of the input where ONNX infers none (GroupNormalization) though it is that; was any?"""
+    """Give results their shape where ONNX infers none though it is known; was any?
+
+    It is the type of the input (GroupNormalization), or the shapes of both broadcast (GreaterOrEqual before opset 16).
+    """
     found = False
     for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
         spec = ops.by_onnx().get(node.op_type)
         given = node.inputs[0] if node.inputs else None
-        if spec and spec.infer is ops.same_as_input and given and given.shape and node.outputs[0].shape is None:
+        if spec is None or given is None or given.shape is None or node.outputs[0].shape is not None:
+            continue
+        if spec.infer is ops.same_as_input:
             node.outputs[0].shape, node.outputs[0].type = given.shape, given.type
             found = True
+        elif node.op_type in _COMPARISONS and (shape := _broadcast(node)) is not None:
+            node.outputs[0].shape, node.outputs[0].dtype = shape, onnx_ir.DataType.BOOL
+            found = True
     return found
+
+
+def _broadcast(node: onnx_ir.Node) -> onnx_ir.Shape | None:
+    """The shapes of all inputs, broadcast; None if one is not known."""
+    sizes = [[d for d in v.shape if isinstance(d, int)] for v in node.inputs if v is not None and v.shape is not None]
+    known = [v for v in node.inputs if v is not None and v.shape is not None]
+    if len(known) != len(node.inputs) or any(len(s) != len(v.shape or ()) for s, v in zip(sizes, known, strict=True)):
+        return None
+    try:
+        return onnx_ir.Shape(np.broadcast_shapes(*map(tuple, sizes)))
+    except ValueError:  # shapes that contradict each other are reported later
+        return None
 
 
 def _forgets_nothing(node: onnx_ir.Node) -> bool:

@@ -150,9 +150,13 @@ def speaks_of_state(name: str, words: frozenset[str] = _STATE_WORDS) -> bool:
     return not words.isdisjoint(_words(name))
 
 
+def of_one_name(input_: str, output: str) -> bool:
+    """Are two names the same but for words for before and after?"""
+    return bool(_stem(input_)) and _stem(input_) == _stem(output)
+
+
 def _names_match(graph: Graph, input_: str, output: str) -> bool:
-    stem = _stem(input_)
-    if not stem or stem != _stem(output):
+    if not of_one_name(input_, output):
         return False
     said = {*_words(input_), *_words(output)}
     return not said.isdisjoint(_STATE_WORDS | _TIME_WORDS)
