@@ -1,6 +1,6 @@
-/* A PC as a board: each sleep is one interrupt, which brings the next samples of standard input in blocks of uneven sizes,
- * as they come from USB or a network, and takes as many for standard output.
- * SPDX-License-Identifier: Apache-2.0 */
+/* A PC as a board: each sleep is one interrupt, which brings the next samples of standard input in blocks of uneven
+ * sizes, as they come from USB or a network, and takes as many for standard output. SPDX-License-Identifier: Apache-2.0
+ */
 #include <stdio.h>
 
 #include "board.h"
