@@ -21,6 +21,8 @@ WORTH_COPYING = 0.05
 
 #: Below this SNR of the worst output the weakest operator is named.
 MODEST_SNR_DB = 30.0
+#: Below this, noise comes from everywhere.
+FAR_SNR_DB = 15.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def _quality(report: Report) -> Iterator[Advice]:
     remedy = f"{weak['name']} adds most noise: try --set {weak['name']}={wider}"
     if weak["format"] != "s8":
         remedy = f"{weak['name']} adds most noise: try --set {weak['name']}=f32"
+    if outputs[worst] < FAR_SNR_DB:
+        remedy += f"; one operator will hardly do: --min-snr {MODEST_SNR_DB:g} chooses formats by measuring them"
     yield Advice(f"quality: {worst} is {decibels(outputs[worst])} from the reference", remedy, False)
 
 
