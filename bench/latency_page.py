@@ -107,14 +107,13 @@ def _cores() -> str:
 
 
 def _boards() -> str:
-    rows = [
-        (b.id, b.core.name, cost.status(timing.table().cores[b.core.name], b), _memory(b)) for b in boards.all_boards()
-    ]
+    cores = timing.table().cores
+    rows = [(b.id, b.core.name, cost.status(cores[b.timing_core], b), _memory(b)) for b in boards.all_boards()]
     return _table(("board", "core", "status", "weights, cycles per byte"), rows)
 
 
 def _memory(board: boards.Board) -> str:
-    found = cost.Memory.of(timing.table().cores[board.core.name], board)
+    found = cost.Memory.of(timing.table().cores[board.timing_core], board)
     words = {"measured": "measured", "modelled": "from wait states and lines", "table": "of such a memory"}
     return f"{found.cycles_per_byte:.2g} ({words[found.origin]})"
 

@@ -11,6 +11,9 @@ from mcu_quant.boards import Board
 #: Keys whose values read best in hexadecimal.
 _HEXADECIMAL = ("address",)
 
+#: What was measured on one board says nothing of another.
+MEASURED = ("read_cycles_per_byte", "cycles_factor")
+
 #: Tables of a board file, in the order in which they are written.
 _TABLES = ("core", "compiler", "clock", "memory", "cache", "power", "debug")
 
@@ -51,7 +54,8 @@ def _table(name: str, values: Mapping[str, Any] | None, schema: Mapping[str, Any
         yield about + "".join(f"# {line.removeprefix('# ')}\n" for line in text.splitlines())
         return
     for i, (key, fields) in enumerate(values.items()):
-        yield (about if i == 0 else "") + f"[{name}.{key}]\n" + _lines(fields, inner["properties"])
+        kept = {k: v for k, v in fields.items() if k not in MEASURED}
+        yield (about if i == 0 else "") + f"[{name}.{key}]\n" + _lines(kept, inner["properties"])
 
 
 def _lines(values: Mapping[str, Any], schema: Mapping[str, Any]) -> str:

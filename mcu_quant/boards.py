@@ -30,6 +30,10 @@ READ_ONLY = ("flash", "xip")
 NOT_FOR_ARENA = (*READ_ONLY, "itcm", "backup", "psram")
 
 
+#: Cores that never have a floating-point unit.
+INTEGER_CORES = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m23")
+
+
 class HalfPrecision(StrEnum):
     """What a core does with f16: compute in it, only convert it to and from f32, or nothing in hardware."""
 
@@ -215,6 +219,11 @@ class Board:
         if self.core.mve != "none":
             return "mve"
         return "dsp" if self.core.dsp else "scalar"
+
+    @property
+    def timing_core(self) -> str:
+        """The core whose timing is taken: without a floating-point unit, one that never has one."""
+        return self.core.name if self.core.fpu != "none" or self.core.name in INTEGER_CORES else "cortex-m3"
 
     @property
     def half_precision(self) -> HalfPrecision:

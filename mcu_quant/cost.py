@@ -225,7 +225,7 @@ def estimate(
         KeyError: if the program calls a kernel that is not registered.
     """
     known = ops.kernels() if kernels is None else kernels
-    core = table().cores[board.core.name]
+    core = table().cores[board.timing_core]
     memory = Memory.of(core, board)
     fitted = None if board.calibration is None else board.calibration.fitted
     core = replace(core, factor=core.factor * board.clock.cycles_factor) if fitted is None else core
@@ -462,7 +462,7 @@ def _assumptions(program: Program, board: Board, placed: Placement) -> Iterator[
             yield f"the loop {loop.name} runs all of its {loop.count} steps: data may end it earlier"
     yield f"weights in {board.program_memory.name}, working memory in {placed.memory}"
     yield from placed.why
-    memory = Memory.of(table().cores[board.core.name], board)
+    memory = Memory.of(table().cores[board.timing_core], board)
     how = {
         "measured": "measured",
         "modelled": "from its wait states and lines",

@@ -213,7 +213,7 @@ def estimated(folder: Path, board: Board) -> Footprint:
     """Sizes before anything is compiled, from the text of the folder and the table of functions (`size_table.py`)."""
     interface = read_interface(folder)
     prefix = interface["prefix"]
-    core = size_table.core(board.core.name)
+    core = size_table.core(board.timing_core)
     files = [p.stem for p in sorted((folder / "mq").glob("mq_*__*.c"))]
     schedule = size_table.Schedule.read(folder)
     kernels = {f.split("__")[0]: int(core.about(f)["flash_bytes"]) for f in files}

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mcu_quant.boards import INTEGER_CORES
 from mcu_quant.emulator.folder import read_interface
 from mcu_quant.paths import PACKAGE
 from mcu_quant.variants import ISAS
@@ -69,9 +70,9 @@ class Core:
 
 @cache
 def core(name: str) -> Core:
-    """The figures of a core; those of the Cortex-M4 where it was not compiled for."""
+    """The figures of a core; of one that was not compiled for, those of a larger-coded one of its kind."""
     cores = json.loads(TABLE.read_text(encoding="utf-8"))["cores"]
-    found = cores.get(name) or cores["cortex-m4"]
+    found = cores.get(name) or cores["cortex-m0plus" if name in INTEGER_CORES else "cortex-m4"]
     return Core(
         found["functions"],
         found["library"]["functions"],

@@ -134,7 +134,7 @@ def test_counted_kernels_add_little_to_the_range_of_core_and_memory() -> None:
     for board in boards.all_boards():
         for fmt in ("s8", "s16", "f32"):
             report = cost.estimate(dense(fmt, 256, 256), board)
-            parts = [table.cores[board.core.name].error_pct]
+            parts = [table.cores[board.timing_core].error_pct]
             parts += [table.transferred_error_pct] if report.status is cost.Status.TRANSFERRED else []
             parts += [table.xip_error_pct] if board.program_memory.kind == "xip" else []
             for side in (0, 1):

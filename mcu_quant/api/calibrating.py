@@ -210,9 +210,9 @@ def _report_calls(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _fitted(board: Board, logs: Sequence[_Log], calls: Sequence[MeasuredCall], day: str) -> Calibration:
-    prior = cost.Memory.of(table().cores[board.core.name], board).cycles_per_byte
+    prior = cost.Memory.of(table().cores[board.timing_core], board).cycles_per_byte
     try:
-        fitted = refit(calls, board.core.name, prior)
+        fitted = refit(calls, board.timing_core, prior)
     except ValueError as error:
         help_ = "measure a build of this version of mcu-quant"
         raise DiagnosticError(Diagnostic("MQ506", str(logs[0].path), str(error), help=help_)) from error
@@ -225,7 +225,7 @@ def _fitted(board: Board, logs: Sequence[_Log], calls: Sequence[MeasuredCall], d
         measured.append(Provenance(path.name, log.sha256, run.day or day, model, run.clock_hz, run.frames, len(mine)))
     return Calibration(
         board=board.id,
-        core=board.core.name,
+        core=board.timing_core,
         clock_hz=used[0][1].clock_hz,
         tables=calibration.tables(),
         measured=tuple(measured),
@@ -235,14 +235,14 @@ def _fitted(board: Board, logs: Sequence[_Log], calls: Sequence[MeasuredCall], d
 
 
 def _models(board: Board, made: Calibration) -> Iterator[ModelBefore]:
-    core = table().cores[board.core.name]
+    core = table().cores[board.timing_core]
     rate = cost.Memory.of(core, board).cycles_per_byte
     names = dict.fromkeys(c.call.rpartition("/")[0] for c in made.calls)
     for name in names:
         mine = [c for c in made.calls if c.call.rpartition("/")[0] == name]
         known = [c for c in mine if (c.kernel, c.isa, core.coefficients_of) in table().kernels]
         runs = len(mine) / len({c.call for c in mine})
-        base = {c: base_cycles(c, board.core.name) for c in dict.fromkeys(known)}
+        base = {c: base_cycles(c, board.timing_core) for c in dict.fromkeys(known)}
         factors = {c: made.fitted.kernels[c.key].factor for c in known}
         read = made.fitted.read_cycles_per_byte
         yield ModelBefore(

@@ -145,7 +145,7 @@ def _row(board: Board) -> dict[str, str | int]:
         "ram_bytes": board.arena_memory.usable_bytes,
         "f16": str(board.half_precision),
         "kernels": board.kernel_isa,
-        "timing": str(status(table().cores[board.core.name], board)),
+        "timing": str(status(table().cores[board.timing_core], board)),
         "unverified": len(board.unverified),
     }
 
