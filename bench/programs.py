@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,6 +27,11 @@ from mcu_quant.program import Program
 FORMATS = ("f32", "f16", "s16", "s8")
 
 
+def attributes(sample: Sample) -> dict[str, Any]:
+    """The sample's attributes as ONNX's helpers take them: a body, which samples give as text, as a graph."""
+    return {k: onnx.parser.parse_graph(v) if k == "body" else v for k, v in sample.attributes.items()}
+
+
 def model(sample: Sample) -> onnx.ModelProto:
     """The sample as a model of one node with seeded weights."""
     random = np.random.default_rng(1)
@@ -40,7 +46,7 @@ def model(sample: Sample) -> onnx.ModelProto:
                 drawn = random.normal(0, std, shape).astype(np.float32) if array is None else array
                 constants.append(onnx.numpy_helper.from_array(drawn, names[-1]))
     outputs = [f"y{i}" for i in range(sample.outputs)]
-    node = onnx.helper.make_node(sample.onnx, names, outputs, name="node", **sample.attributes)
+    node = onnx.helper.make_node(sample.onnx, names, outputs, name="node", **attributes(sample))
     results = [onnx.helper.make_empty_tensor_value_info(name) for name in outputs]
     graph = onnx.helper.make_graph([node], "sample", inputs, results, constants)
     opset = onnx.helper.make_opsetid("", sample.opset)

@@ -15,6 +15,7 @@ import pycparser
 from onnx import TensorProto, helper, numpy_helper
 from pycparser import c_ast
 
+from bench.programs import attributes
 from mcu_quant import frontend, ops
 from mcu_quant.calibrate import calibrate
 from mcu_quant.compare import Reference
@@ -62,9 +63,7 @@ def onnx_model(sample: Sample, stored: bool = False) -> onnx.ModelProto:
         constants += [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("low", -1e3), ("high", 1e3))]
         names = [f"{n}_stored" if n in reals else n for n in names]
     outputs = [f"y{i}" for i in range(sample.outputs)]
-    # bodies are graphs, which samples give in ONNX's own textual form
-    parsed = {k: onnx.parser.parse_graph(v) if k == "body" else v for k, v in sample.attributes.items()}
-    nodes.append(helper.make_node(sample.onnx, names, outputs, name="node", **parsed))
+    nodes.append(helper.make_node(sample.onnx, names, outputs, name="node", **attributes(sample)))
     graph = helper.make_graph(nodes, "sample", inputs, [onnx.ValueInfoProto(name=o) for o in outputs], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", sample.opset)], ir_version=9)
     inferred = {v.name: v for v in onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output}

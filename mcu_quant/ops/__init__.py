@@ -150,6 +150,7 @@ class Sample:
 
     onnx: str
     inputs: tuple[Given | Fixed | None, ...]
+    #: as ONNX has them, but a body as text
     attributes: Mapping[str, Any] = field(default_factory=dict)
     outputs: int = 1
     opset: int = 18
