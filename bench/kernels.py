@@ -24,11 +24,11 @@ from elftools.elf.elffile import ELFFile
 from bench import cmsis_nn, programs
 from mcu_quant import boards, ops
 from mcu_quant.boards import available_isa
-from mcu_quant.codegen import library_functions
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu import RV32, QemuTarget
 from mcu_quant.emulator.qemu_program import QemuProgramSession, kernel_objects, machine_for
+from mcu_quant.library_sources import library_functions
 from mcu_quant.ops import Sample, given, weight
 from mcu_quant.program import Program, Purpose
 from mcu_quant.variants import variant

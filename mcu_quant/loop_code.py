@@ -19,7 +19,7 @@ from mcu_quant.program import Call, CallLoop, Edge, Program, Role
 from mcu_quant.regions import Region, tree
 
 if TYPE_CHECKING:
-    from mcu_quant.codegen import _Writer
+    from mcu_quant.code_rows import Writer
 
 _LINE = {"index": None, "heading": "", "note": ""}
 
@@ -27,7 +27,7 @@ _LINE = {"index": None, "heading": "", "note": ""}
 class LoopCode:
     """Rows of text for the loops of a program; `kinds` as for the calls around them."""
 
-    def __init__(self, writer: _Writer, kinds: Mapping[str, str]) -> None:
+    def __init__(self, writer: Writer, kinds: Mapping[str, str]) -> None:
         self._writer = writer
         self._kinds = kinds
         self._program: Program = writer.program

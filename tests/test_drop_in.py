@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from mcu_quant import api, codegen, ecosystems, memory, texts
+from mcu_quant import api, codegen, ecosystems, library_sources, memory, texts
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.program import Program
 from mcu_quant.version import VERSION
@@ -145,7 +145,7 @@ def test_a_kernel_of_another_version_has_another_name(dense: Path) -> None:
     assert names and all(shared.startswith(name) for name, shared in names.items())
     assert len({shared[-8:] for shared in names.values()}) == len(names)
     function = next(iter(names))
-    assert names[function].endswith(codegen.text_hash(function, "scalar"))
+    assert names[function].endswith(library_sources.text_hash(function, "scalar"))
 
 
 @pytest.mark.slow

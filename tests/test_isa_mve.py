@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from cffi import FFI
 
-from mcu_quant.codegen import library_functions
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.library import WARNINGS, compile_shared, headers, host_compiler
 from mcu_quant.emulator.qemu import Machine
 from mcu_quant.footprint import C_FLAGS
+from mcu_quant.library_sources import library_functions
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.ops import Sample, given, weight

@@ -14,7 +14,6 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from mcu_quant import boards, ops
-from mcu_quant.codegen import library_functions
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.folder import FolderSession, read_interface
@@ -22,6 +21,7 @@ from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.emulator.qemu import RV32, Machine, QemuTarget
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
 from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
+from mcu_quant.library_sources import library_functions
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.ops import Sample, given, weight
