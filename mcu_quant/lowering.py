@@ -15,7 +15,6 @@ import numpy as np
 
 from mcu_quant import fixed, formats
 from mcu_quant.call_list import CallList
-from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.formats import QuantParams, ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, StatePiece
 from mcu_quant.precision.plan import Columns, OperatorPlan, PrecisionPlan, Range
@@ -36,6 +35,7 @@ from mcu_quant.program import (
     View,
     scale_edge,
 )
+from mcu_quant.scales import Scales
 from mcu_quant.variants import variant_isa
 
 if TYPE_CHECKING:
@@ -88,10 +88,9 @@ class Lowering:
         self._constant_quant: dict[str, QuantParams | None] = {}
         self._pieces: dict[str, StatePiece] = {p.input: p for s in graph.states for p in s.pieces}
         self._carried = {before: after for loop in graph.loops for before, after in loop.carried}
-        self._alike = _alike(self._carried)
         self._pieces |= {b: StatePiece(b, a, np.arange(graph.types[b].size)) for b, a in self._carried.items()}
         self._written = CallList(graph)
-        self._own_scales = own_scales
+        self.scales = Scales(graph, plan, own_scales)
         for loop in graph.loops:
             if loop.index:
                 self._edges[loop.index] = Edge(loop.index, EdgeType((), "i64"))
@@ -144,43 +143,11 @@ class Lowering:
         """Is the value of an edge known before a frame arrives?"""
         return edge in self.graph.constants
 
-    def range(self, tensor: str) -> Range:
-        """Calibrated range of an edge, or of a tensor inside an operator ("operator:tensor").
-
-        Raises:
-            DiagnosticError: MQ402 if the plan has none, because it was made without calibration.
-        """
-        found = self.plan.ranges.get(tensor)
-        if found is None:
-            raise DiagnosticError(
-                Diagnostic("MQ402", tensor, "the plan has no calibrated range for it", help="build with --data CLIPS")
-            )
-        ranges = [found, *(self.plan.ranges.get(other, found) for other in self._alike.get(tensor, ()))]
-        return Range(min(r.low for r in ranges), max(r.high for r in ranges))
-
-    def quant(self, edge: str, fmt: str) -> QuantParams | None:
-        """The scale of an edge in a format: the model's own, else the one that calibration gives."""
-        if not formats.get(fmt).integer:
-            return None
-        if (own := self.own_scale(edge, fmt)) is not None:
-            return own
-        r = self.range(edge)
-        return self.params(r.low, r.high, fmt)
-
-    def params(self, low: float, high: float, fmt: str) -> QuantParams | None:
-        """The scale that covers a calibrated range in a format, with the plan's headroom where it has 16 bits."""
-        more = self.plan.headroom if fmt == "s16" else 1.0
-        return formats.get(fmt).params(more * low, more * high)
-
-    def own_scale(self, edge: str, fmt: str) -> QuantParams | None:
-        """The scale that the model itself gives an edge in a format."""
-        return self._own_scales.get(edge) if fmt == "s8" else None
-
     def stored(self, edge: str) -> EdgeType:
         """How an edge is stored at this point."""
         if edge in self._pieces and edge not in self._edges:
             fmt = self._state_format(self._pieces[edge])
-            self.claim_state(edge, fmt, self._state_quant(edge, fmt))
+            self.claim_state(edge, fmt, self.scales.of_state(self._pieces[edge], fmt))
         return self._edges[edge].type
 
     def type_of(self, operand: Operand) -> EdgeType:
@@ -205,11 +172,11 @@ class Lowering:
         if self.is_constant(edge):
             return self._constant_operand(edge, fmt, quant)
         if edge in self._pieces and edge not in self._edges:
-            self.claim_state(edge, fmt, quant or self._state_quant(edge, fmt))
+            self.claim_state(edge, fmt, quant or self.scales.of_state(self._pieces[edge], fmt))
         have = self._edges[edge].type
         if have.format == fmt and quant in (None, have.quant):
             return Buffer(edge, Access.READ)
-        want = EdgeType(have.shape, fmt, quant or self.quant(edge, fmt))
+        want = EdgeType(have.shape, fmt, quant or self.scales.of(edge, fmt))
         key = (edge, fmt, want.quant)
         if key not in self._converted:
             name = self._fresh(f"{edge}@{fmt}")
@@ -229,7 +196,7 @@ class Lowering:
         """
         source = self.read(edge, "f32") if self.stored(edge).storage.integer else Buffer(edge, Access.READ)
         assert isinstance(source, Buffer)
-        known = self.range(edge) if low is None else Range(low, max(1.0, -low))
+        known = self.scales.range(edge) if low is None else Range(low, max(1.0, -low))
         positive = known.low >= 0.0 and not signed and fmt == "s8"
         scale = known.magnitude / (255 if positive else formats.get(fmt).maximum)
         kind = ScaleKind.FRAME if fmt == "s8" else ScaleKind.FRAME_POW2
@@ -267,7 +234,7 @@ class Lowering:
         if fmt is None and not self.is_real(edge):
             fmt = self.natural(edge)
         fmt = fmt or (self.formats.output if self.formats else "f32")
-        quant = quant or self.quant(edge, fmt)
+        quant = quant or self.scales.of(edge, fmt)
         self._edges[edge] = Edge(edge, EdgeType(shape or self.shape(edge), fmt, quant))
         return Buffer(edge, Access.WRITE)
 
@@ -489,22 +456,6 @@ class Lowering:
             self._edges[edge] = Edge(edge, EdgeType(self.shape(edge), fmt, quant), role)
         return self._edges[edge].type
 
-    def _state_quant(self, edge: str, fmt: str) -> QuantParams | None:
-        """The scale of what will be written to a state: nothing is converted. It must also hold the initial value."""
-        if not formats.get(fmt).integer:
-            return None
-        piece = self._pieces[edge]
-        if edge in self._carried:
-            after = self.range(piece.output)
-            return formats.get(fmt).params(after.low, after.high)
-        state = next(s for s in self.graph.states if any(p is piece for p in s.pieces))
-        initial = np.ravel(state.initial)[np.ravel(piece.index)]
-        own = self.own_scale(piece.output, fmt) or self.own_scale(edge, fmt)
-        if own is not None and _holds(own, fmt, initial):
-            return own
-        after = self.range(piece.output)
-        return self.params(min(after.low, initial.min()), max(after.high, initial.max()), fmt)
-
     def _state_format(self, piece: StatePiece) -> str:
         """The format in which the first computing reader or, without one, the writer of a state works."""
         if not self.is_real(piece.input):
@@ -520,21 +471,6 @@ class Lowering:
             real = [i for i in producer.inputs if self.is_real(i)]
             producer = self._producer.get(real[0]) if real else None
         return self.plan.operators[producer.name].format if producer else "f32"
-
-
-def _alike(carried: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """Edges that loops carry into each other: they have one range, so that nothing is rescaled from step to step."""
-    found: dict[str, frozenset[str]] = {}
-    for before, after in carried.items():
-        group = found.get(before, frozenset({before})) | found.get(after, frozenset({after}))
-        found |= dict.fromkeys(group, group)
-    return found
-
-
-def _holds(quant: QuantParams, fmt: str, values: Array) -> bool:
-    """Do values lie within the range of a scale?"""
-    stored = formats.get(fmt).quantise(values, quant)
-    return bool(np.all(np.abs(formats.get(fmt).dequantise(stored, quant) - values) <= quant.scale))
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -262,7 +262,7 @@ def _lower_table(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt = lo.formats.input
     x = lo.read(op.inputs[0])
-    x_type, y_quant = lo.type_of(x), lo.quant(op.outputs[0], fmt)
+    x_type, y_quant = lo.type_of(x), lo.scales.of(op.outputs[0], fmt)
     assert x_type.quant and y_quant
 
     def f(real: Array) -> Array:

@@ -274,9 +274,9 @@ def common_type(lo: Lowering, inputs: Sequence[str], output: str) -> EdgeType:
     fits = first and all(covers(first, fmt, float(c.min()), float(c.max())) for c in constants)
     if fits and all((t.format, t.quant) == (fmt, first) for t in types):
         return EdgeType(shape, fmt, first)
-    if (own := lo.own_scale(output, fmt)) is not None:
+    if (own := lo.scales.own(output, fmt)) is not None:
         return EdgeType(shape, fmt, own)
-    calibrated, range_ = lo.quant(output, fmt), lo.range(output)
+    calibrated, range_ = lo.scales.of(output, fmt), lo.scales.range(output)
     assert calibrated
     for type_ in sorted((t for t in types if t.format == fmt), key=lambda t: -t.size):
         assert type_.quant

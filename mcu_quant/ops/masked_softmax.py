@@ -122,7 +122,7 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt = lo.formats.output
     x = lo.read(op.inputs[0])
-    have, made = lo.type_of(x).quant, lo.own_scale(op.outputs[0], fmt) or PROBABILITY[fmt]
+    have, made = lo.type_of(x).quant, lo.scales.own(op.outputs[0], fmt) or PROBABILITY[fmt]
     assert have
     multiplier, shift = fixed.multiplier(have.scale / log(2.0) * 2.0**24)
     y_multiplier, y_shift = fixed.multiplier(1.0 / made.scale)

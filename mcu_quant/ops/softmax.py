@@ -150,7 +150,7 @@ def _lower_softmax(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt = lo.formats.output
     x = lo.read(op.inputs[0])
-    y_quant = lo.own_scale(op.outputs[0], fmt) or PROBABILITY[fmt]
+    y_quant = lo.scales.own(op.outputs[0], fmt) or PROBABILITY[fmt]
     y = lo.write(op.outputs[0], quant=y_quant)
     quant = lo.type_of(x).quant
     assert quant

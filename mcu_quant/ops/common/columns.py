@@ -65,7 +65,7 @@ def read(lo: Lowering, edge: str, weights: str, matrix: Array, fmt: str, inner: 
         return Read(lo.read(edge, fmt))
     source = _source(lo, edge)
     scaled, s = _scaled(lo, edge, source, factors(columns, matrix), columns, inner)
-    quant = lo.params(float(np.min(columns.low / s)), float(np.max(columns.high / s)), fmt)
+    quant = lo.scales.covering(float(np.min(columns.low / s)), float(np.max(columns.high / s)), fmt)
     taps = matrix.shape[1] // len(s)
     return Read(lo.read(scaled, fmt, quant), np.tile(s, taps))
 
@@ -103,7 +103,7 @@ def _scaled(
     def make() -> str:
         x = lo.read(edge, fmt)
         shape = lo.shape(edge)
-        made = lo.params(float(np.min(columns.low / s)), float(np.max(columns.high / s)), fmt)
+        made = lo.scales.covering(float(np.min(columns.low / s)), float(np.max(columns.high / s)), fmt)
         name = lo.temporary(shape, fmt, made, "evened")
         over = loops((prod(shape) // (len(s) * inner), len(s), inner), (len(s), 1)).padded()
         b = lo.constant(inverse, fmt, hint=f"{lo.op.name}:inverse", comment="1 / s of each input", kind="table")
