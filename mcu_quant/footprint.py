@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from mcu_quant import size_table
+from mcu_quant import formats, size_table
 from mcu_quant.boards import Board
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.emulator.folder import read_interface
@@ -238,10 +238,8 @@ def _product(shape: Sequence[int]) -> int:
     return total
 
 
-_C_SIZES = {"int8_t": 1, "mq_f16": 2, "int16_t": 2, "float": 4, "int32_t": 4, "int64_t": 8, "uint8_t": 1, "uint32_t": 4}
-
-
 def _weights_bytes(header: Path) -> int:
     """Sum of the declared arrays, each padded to the 8 bytes of MQ_ALIGNED."""
     arrays = re.findall(r"extern const (\w+) \w+\[(\d+)\];", header.read_text())
-    return sum(-(-_C_SIZES[c_type] * int(n) // 8) * 8 for c_type, n in arrays)
+    sizes = {f.c_type: f.bytes for f in formats.formats().values()}
+    return sum(-(-sizes[c_type] * int(n) // 8) * 8 for c_type, n in arrays)

@@ -15,6 +15,7 @@ from mcu_quant.api import stages
 from mcu_quant.api.stages import Model, PrecisionRequest
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
+from tests.test_audio_pipelines import FRONTS, dense, source
 
 BOARDS = ("nucleo_g0b1re", "nucleo_l4r5zi", "nucleo_h743zi2", "raspberry_pi_pico2", "mps3_an547")
 COMPILER = shutil.which("arm-none-eabi-gcc")
@@ -133,3 +134,16 @@ def test_members_of_the_c_library_are_counted_once() -> None:
     one, _ = core.library_bytes(["mq_conv_f32__scalar"], schedule)
     both, _ = core.library_bytes(["mq_conv_f32__scalar", "mq_conv_f16__scalar"], schedule)
     assert 1000 < one <= both < 1.5 * one
+
+
+@linker
+def test_the_constants_of_a_front_end_are_counted(tmp_path: Path) -> None:
+    """Mel bands are tables of unsigned numbers, which no model has."""
+    text = "[block]\nlength = 256\nhop = 64\n[inputs.x]\nshape = [1, 7, 6]\n"
+    text += f'stft = {{ window = "hann", length = 64, hop = 32 }}\n{FRONTS["mfcc"]}\n'
+    board = boards.load("nucleo_l4r5zi")
+    folder = folder_of(stages.read(source(tmp_path, dense(42, [1, 7, 6]), text)), "s8", board, tmp_path / "made")
+    assert COMPILER
+    linked = footprint.linked(folder, board, COMPILER)
+    # every array is padded to 8 bytes, the last one by no linker
+    assert 0 <= footprint.estimated(folder, board).weights_bytes - linked.weights_bytes < 8 < linked.weights_bytes
