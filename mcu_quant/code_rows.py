@@ -10,10 +10,9 @@ import numpy as np
 
 from mcu_quant import ecosystems, formats
 from mcu_quant.c_text import Lines, Names, comment, float_literal
-from mcu_quant.loop_code import LoopCode
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.program import Buffer, Call, Constant, Edge, Program, Purpose, Role, Scalar, Struct, Symbol
-from mcu_quant.regions import Region, enclosing, tree
+from mcu_quant.regions import enclosing
 
 
 @dataclass(frozen=True)
@@ -122,20 +121,6 @@ class Writer:
                 return float_literal(value)
             case _:
                 return str(value)
-
-    def steps(self, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
-        """One row per call or loop; the first of each operator has a heading with its name and what `kinds` says."""
-        rows = []
-        previous = ""
-        for part in tree(len(self.program.calls), self.program.loops):
-            if isinstance(part, Region):
-                heading = comment("" if previous == part.loop.name else part.loop.name)
-                rows.append({**LoopCode(self, kinds).call(part.loop), "heading": heading})
-                previous = part.loop.name
-            else:
-                rows.append(self.row(part, kinds, previous, ""))
-                previous = self.program.calls[part].operator
-        return rows
 
     def row(self, index: int, kinds: Mapping[str, str], previous: str, indent: str) -> dict[str, Any]:
         """The row of a call; with a heading where its operator is not the `previous` one."""

@@ -23,11 +23,11 @@ from mcu_quant.code_rows import Writer
 from mcu_quant.interface import interface
 from mcu_quant.ir import Array
 from mcu_quant.library_sources import header_files, header_of, library_files, library_functions, text_hash
-from mcu_quant.loop_code import LoopCode
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.paths import firmware, templates
 from mcu_quant.placement import Placement
 from mcu_quant.program import Program
+from mcu_quant.schedule_code import ScheduleCode
 from mcu_quant.selftest_log import SCHEDULE_DIGITS
 from mcu_quant.texts import LargeText, Text
 
@@ -202,6 +202,7 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
     placed = context.placement.weights if context.placement else {}
     writer = Writer(program, memory, context.prefix, Names(c.operator for c in program.calls), placed)
     inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
+    schedule = ScheduleCode(writer, context.kinds)
     functions = library_functions(program)
     library = [f"mq/{name}" for name in library_files(functions, program.isa) if name.endswith(".c")]
     copied = context.placement is not None and bool(context.placement.weights)
@@ -216,9 +217,9 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "outputs": outputs,
         "edges": [writer.declaration(e) for e in writer.edges()],
         "structs": writer.structs(),
-        "steps": writer.steps(context.kinds),
+        "steps": schedule.steps(),
         "last_step": len(program.calls),
-        "loops": LoopCode(writer, context.kinds).functions(),
+        "loops": schedule.functions(),
         "constants": writer.constants(),
         "weights_crc32": weights_crc32(program),
         **_placed(context),

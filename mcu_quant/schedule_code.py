@@ -1,4 +1,4 @@
-"""The C of loops: a function per loop, named after it, with loops inside it as loops of its body.
+"""The C of a schedule: a line per call, and a function per loop, with loops inside it as loops of its body.
 
 static void model_cells(uint8_t *arena, const float *x, float *all) {
     int8_t *const h = ...;
@@ -12,27 +12,39 @@ static void model_cells(uint8_t *arena, const float *x, float *all) {
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcu_quant.c_text import comment
+from mcu_quant.code_rows import Writer
 from mcu_quant.program import Call, CallLoop, Edge, Program, Role
 from mcu_quant.regions import Region, tree
-
-if TYPE_CHECKING:
-    from mcu_quant.code_rows import Writer
 
 _LINE = {"index": None, "heading": "", "note": ""}
 
 
-class LoopCode:
-    """Rows of text for the loops of a program; `kinds` as for the calls around them."""
+class ScheduleCode:
+    """Rows of text for the calls and loops of a program; `kinds` is what a heading says of an operator."""
 
     def __init__(self, writer: Writer, kinds: Mapping[str, str]) -> None:
         self._writer = writer
         self._kinds = kinds
         self._program: Program = writer.program
 
-    def call(self, loop: CallLoop) -> dict[str, Any]:
+    def steps(self) -> list[dict[str, Any]]:
+        """One row per call or loop; the first of each operator has a heading with its name and what `kinds` says."""
+        rows = []
+        previous = ""
+        for part in tree(len(self._program.calls), self._program.loops):
+            if isinstance(part, Region):
+                heading = comment("" if previous == part.loop.name else part.loop.name)
+                rows.append({**self._call(part.loop), "heading": heading})
+                previous = part.loop.name
+            else:
+                rows.append(self._writer.row(part, self._kinds, previous, ""))
+                previous = self._program.calls[part].operator
+        return rows
+
+    def _call(self, loop: CallLoop) -> dict[str, Any]:
         """The row that calls the function of a loop."""
         arguments = ", ".join(name for _, name in self._parameters(loop))
         return {**_LINE, "indent": "", "call": f"{self._name(loop)}({arguments});", "note": _often(loop)}
