@@ -154,6 +154,12 @@ SAMPLES = {
     ),
     "matmul": Sample("MatMul", (given(19, 37), given(37, 7))),
     "softmax": Sample("Softmax", (given(3, 23, low=-4.0, high=4.0),)),
+    "columns": Sample("Softmax", (given(2, 5, 7, low=-4.0, high=4.0),), {"axis": 1}),
+    "layer": Sample("LayerNormalization", (given(3, 21), weight(21), weight(21))),
+    "instance": Sample("InstanceNormalization", (given(1, 3, 11), weight(3), weight(3))),
+    "sum": Sample("Add", (given(2, 21), given(21))),
+    "product": Sample("Mul", (given(2, 21), given(2, 1))),
+    "largest": Sample("Max", (given(2, 21), given(2, 21))),
     "sigmoid": Sample("Sigmoid", (given(1, 37, low=-4.0, high=4.0),)),
 }
 

@@ -186,6 +186,9 @@ MQ_LANES(int32x4_t, 4u, vminq_s32, (int32x4_t a, int32x4_t b), a.lane[i] < b.lan
 
 MQ_LANES(int32x4_t, 4u, vsubq_s32, (int32x4_t a, int32x4_t b), mq_low_s32((int64_t)a.lane[i] - b.lane[i]))
 MQ_LANES(int32x4_t, 4u, vmulq_s32, (int32x4_t a, int32x4_t b), mq_low_s32((int64_t)a.lane[i] * b.lane[i]))
+MQ_LANES(int32x4_t, 4u, vmulq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64_t)a.lane[i] * b))
+MQ_LANES(int32x4_t, 4u, vmlaq_n_s32, (int32x4_t a, int32x4_t b, int32_t c),
+         mq_low_s32((int64_t)mq_low_s32((int64_t)b.lane[i] * c) + a.lane[i]))
 MQ_LANES(int32x4_t, 4u, vandq_s32, (int32x4_t a, int32x4_t b), a.lane[i] & b.lane[i])
 MQ_LANES(int32x4_t, 4u, vshlq_n_s32, (int32x4_t a, const int imm), mq_low_s32((int64_t)a.lane[i] * ((int64_t)1 << imm)))
 MQ_LANES(int32x4_t, 4u, vshrq_n_s32, (int32x4_t a, const int imm), a.lane[i] >> imm)
@@ -193,7 +196,10 @@ MQ_LANES(int32x4_t, 4u, vrshrq_n_s32, (int32x4_t a, const int imm),
          (int32_t)(((int64_t)a.lane[i] + ((int64_t)1 << (imm - 1))) >> imm))
 MQ_LANES(uint32x4_t, 4u, vreinterpretq_u32_s32, (int32x4_t a), (uint32_t)a.lane[i])
 
-/* High word of the product, rounded. */
+/* High word of the product. */
+MQ_LANES(int32x4_t, 4u, vmulhq_s32, (int32x4_t a, int32x4_t b), (int32_t)(((int64_t)a.lane[i] * b.lane[i]) >> 32))
+
+/* The same, rounded. */
 MQ_LANES(int32x4_t, 4u, vrmulhq_s32, (int32x4_t a, int32x4_t b),
          (int32_t)(((int64_t)a.lane[i] * b.lane[i] + ((int64_t)1 << 31)) >> 32))
 
@@ -259,6 +265,22 @@ static inline int32_t vaddvaq_s8(int32_t a, int8x16_t x) {
         sum += x.lane[i];
     }
     return mq_low_s32(sum);
+}
+
+static inline int32_t vaddvaq_s16(int32_t a, int16x8_t x) {
+    int64_t sum = a;
+    for (uint32_t i = 0; i < 8u; i++) {
+        sum += x.lane[i];
+    }
+    return mq_low_s32(sum);
+}
+
+static inline int64_t vmlaldavaq_s16(int64_t a, int16x8_t x, int16x8_t y) {
+    uint64_t sum = (uint64_t)a;
+    for (uint32_t i = 0; i < 8u; i++) {
+        sum += (uint64_t)((int64_t)x.lane[i] * y.lane[i]);
+    }
+    return (int64_t)sum;
 }
 
 #define MQ_SUM(vector, lanes, name)                                                                                    \

@@ -122,6 +122,8 @@ static inline uint32_t mq_lanes_where(uint32_t lane, uint32_t bytes, int conditi
 
 MQ_LOAD(float32x4_t, 4u, vldrwq_f32, float)
 MQ_LOAD_SOME(float32x4_t, 4u, vldrwq_z_f32, float)
+MQ_LOAD(uint32x4_t, 4u, vldrhq_u32, uint16_t)
+MQ_LOAD_SOME(uint32x4_t, 4u, vldrhq_z_u32, uint16_t)
 MQ_LOAD_SOME(uint16x8_t, 8u, vldrhq_z_u16, uint16_t)
 MQ_LANES(float32x4_t, 4u, vldrwq_gather_shifted_offset_z_f32, (const float *p, uint32x4_t offset, mve_pred16_t m),
          mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0.0f)
@@ -129,12 +131,18 @@ MQ_LANES(float32x4_t, 4u, vldrwq_gather_shifted_offset_f32, (const float *p, uin
 MQ_LANES(uint16x8_t, 8u, vldrhq_gather_shifted_offset_z_u16, (const uint16_t *p, uint16x8_t offset, mve_pred16_t m),
          (uint16_t)(mq_lane_in(m, i, 2u) ? p[offset.lane[i]] : 0))
 
+MQ_LANES(uint32x4_t, 4u, vldrhq_gather_shifted_offset_z_u32, (const uint16_t *p, uint32x4_t offset, mve_pred16_t m),
+         mq_lane_in(m, i, 4u) ? p[offset.lane[i]] : 0u)
+
 #define MQ_AS_IT_IS(x) (x)
 MQ_STORE(float32x4_t, 4u, vstrwq_f32, float, MQ_AS_IT_IS)
 MQ_STORE(uint16x8_t, 8u, vstrhq_u16, uint16_t, MQ_AS_IT_IS)
+MQ_STORE(uint32x4_t, 4u, vstrhq_u32, uint16_t, (uint16_t))
+MQ_STORE_SOME(uint32x4_t, 4u, vstrhq_p_u32, uint16_t, (uint16_t))
 MQ_STORE_SOME(float32x4_t, 4u, vstrwq_p_f32, float, MQ_AS_IT_IS)
 MQ_STORE_SOME(uint16x8_t, 8u, vstrhq_p_u16, uint16_t, MQ_AS_IT_IS)
 MQ_SCATTER_SOME(float32x4_t, 4u, uint32x4_t, vstrwq_scatter_shifted_offset_p_f32, float, MQ_AS_IT_IS)
+MQ_SCATTER_SOME(uint32x4_t, 4u, uint32x4_t, vstrhq_scatter_shifted_offset_p_u32, uint16_t, (uint16_t))
 MQ_SCATTER_SOME(uint16x8_t, 8u, uint16x8_t, vstrhq_scatter_shifted_offset_p_u16, uint16_t, MQ_AS_IT_IS)
 
 MQ_LANES(float32x4_t, 4u, vdupq_n_f32, (float a), a)
@@ -149,6 +157,8 @@ MQ_LANES(uint16x8_t, 8u, vdupq_n_u16, (uint16_t a), a)
 
 MQ_REINTERPRET(float16x8_t, vreinterpretq_f16_u16, uint16x8_t)
 MQ_REINTERPRET(uint16x8_t, vreinterpretq_u16_f16, float16x8_t)
+MQ_REINTERPRET(float16x8_t, vreinterpretq_f16_u32, uint32x4_t)
+MQ_REINTERPRET(uint32x4_t, vreinterpretq_u32_f16, float16x8_t)
 MQ_REINTERPRET(float32x4_t, vreinterpretq_f32_s32, int32x4_t)
 MQ_REINTERPRET(int32x4_t, vreinterpretq_s32_f32, float32x4_t)
 

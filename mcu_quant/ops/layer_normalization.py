@@ -19,6 +19,7 @@ from mcu_quant import fixed, fixed_functions, formats
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
+    HALF_ON_HELIUM,
     Canonical,
     Counts,
     Formats,
@@ -110,6 +111,7 @@ for _fmt in ("f32", "f16", "s8", "s16"):
             counts=_counts,
             exact=_exact(_fmt) if formats.get(_fmt).integer else None,
             inplace=(("x", "y"),),
+            near=HALF_ON_HELIUM if _fmt == "f16" else {},
         )
     )
 

@@ -17,6 +17,7 @@ from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
+    HALF_ON_HELIUM,
     Canonical,
     Formats,
     Kernel,
@@ -125,7 +126,8 @@ def _exact_log_softmax(fmt: str) -> Callable[..., Array]:
 
 for _fmt in ("f32", "f16"):
     for _name in ("softmax", "log_softmax"):
-        register_kernel(Kernel(f"mq_{_name}_{_fmt}", "softmax", counts=counts, inplace=(("x", "y"),)))
+        _near = HALF_ON_HELIUM if (_name, _fmt) == ("softmax", "f16") else {}
+        register_kernel(Kernel(f"mq_{_name}_{_fmt}", "softmax", counts=counts, inplace=(("x", "y"),), near=_near))
 for _name, _exact in (
     ("mq_softmax_s8", _exact_softmax_s8),
     ("mq_softmax_s16", _exact_softmax_s16),

@@ -1,0 +1,5 @@
+/* Eight values at a time; mq_mve_half_elementwise.h has the arithmetic.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "mq_mve_half_elementwise.h"
+
+MQ_ELEMENTWISE_F16(mq_add_f16, vaddq_f16)
