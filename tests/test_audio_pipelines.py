@@ -128,7 +128,7 @@ def test_models_in_a_chain_and_blocks_of_samples(tmp_path: Path) -> None:
     for found in compared(made, speech(tmp_path)):
         assert found.outputs["audio_out"].snr_db > 75.0
     (tmp_path / "first.onnx").unlink()
-    with pytest.raises(DiagnosticError, match=r"MQ401.*first.onnx, whose mask is laid over the block first"):
+    with pytest.raises(DiagnosticError, match=r"MQ401.*first.onnx, which runs first, is not beside"):
         stages.read(made)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from mcu_quant import frontend
 from mcu_quant.audio import AudioReference, Stage
-from mcu_quant.audio.compose import source_of
+from mcu_quant.audio.compose import source_of, split
 from mcu_quant.compare import Reference, Runs
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.frontend import Imported
@@ -55,25 +55,32 @@ class Chain:
             DiagnosticError: MQ101 if onnxruntime does not take one of them.
         """
         before = [Reference(f.file, f.imported.graph, _scalars(f.imported)) for f in self.fronts]
-        models = [*before, own(self.last.graph)]
-        stored = [{**stored_inputs(s.graph), **_stored_output(s)} for s in self.stages]
-        return AudioReference(models, [s.pipeline for s in self.stages], self.source, stored)
-
-    @property
-    def source(self) -> str:
-        """The output of the last model that the back end reads; none without a back end."""
-        return source_of(self.last.graph, self.pipeline) if self.pipeline.output else ""
+        return _reference([*zip(self.stages, [*before, own(self.last.graph)], strict=True)])
 
 
 def _scalars(imported: Imported) -> Mapping[str, int]:
     return {b.name: b.value for b in imported.bindings}
 
 
-def _stored_output(stage: Stage) -> dict[str, Callable[[Any], Any]]:
-    """What turns the output that the back end reads into reals, where it is whole numbers on the model's scale."""
-    source = source_of(stage.graph, stage.pipeline) if stage.pipeline.output else ""
-    maker = stage.graph.producer().get(source)
-    return {"": partial(dequantised, maker)} if maker is not None and maker.op == "QuantizeLinear" else {}
+def _reference(models: Sequence[tuple[Stage, Reference]]) -> AudioReference:
+    """The models of a chain, those that run on their own as a chain of their own."""
+    before, group = split(models, lambda m: m[0].pipeline)
+    stages, runs = zip(*group, strict=True)
+    last = stages[-1]
+    return AudioReference(
+        runs,
+        [s.pipeline for s in stages],
+        source_of(last.graph, last.pipeline) if last.pipeline.output else "",
+        [stored_inputs(s.graph) for s in stages],
+        _real_outputs(last.graph),
+        _reference(before) if before else None,
+    )
+
+
+def _real_outputs(graph: Graph) -> dict[str, Callable[[Any], Any]]:
+    """What turns outputs into reals that are whole numbers on the model's scale."""
+    makers = {n: op for n, op in graph.producer().items() if n in graph.outputs and op.op == "QuantizeLinear"}
+    return {n: partial(dequantised, op) for n, op in makers.items()}
 
 
 def around(file: Path, graph: Graph, pipeline: Pipeline | None) -> Chain:
@@ -95,7 +102,7 @@ def _fronts(folder: Path, pipeline: Pipeline) -> list[Front]:
         return []
     path, made = folder / upstream.model, upstream.fed
     if not path.is_file():
-        message = f"{upstream.model}, whose mask is laid over the block first, is not beside the model"
+        message = f"{upstream.model}, which runs first, is not beside the model"
         help_ = f"put it into {folder}"
         raise DiagnosticError(Diagnostic("MQ401", f"pipeline {pipeline.name}", message, help=help_))
     imported = frontend.load(path, None, tuple(upstream.state.items()), made.bind)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mcu_quant import ops
 from mcu_quant.ir import Array, Graph, Loop, Operator, Shape, State, StatePiece, TensorType, check, eliminate_dead
+from mcu_quant.precision.presets import PIPELINE_ENDS
 
 
 class Builder:
@@ -83,25 +84,62 @@ class Builder:
     def include(self, graph: Graph, inputs: dict[str, str], prefix: str = "") -> dict[str, str]:
         """All of a graph, with `inputs` in the place of its own; where each of its outputs is.
 
-        `prefix` comes before every name, so that two models do not share one.
+        `prefix` comes before every name (`inside`), so that two models do not share one.
         """
-        rename = {n: inputs.get(n) or prefix + n for n in graph.types}
+        rename = {n: inputs.get(n) or inside(prefix, n) for n in graph.types}
         rename[""] = ""
         first = len(self._operators)
         moved = {p: p + first for loop in graph.loops for p in (loop.start, loop.stop)}
-        self._loops += [replace(s, name=prefix + s.name).moved(moved).renamed(rename) for s in graph.loops]
+        self._loops += [replace(s, name=inside(prefix, s.name)).moved(moved).renamed(rename) for s in graph.loops]
         for op in graph.operators:
             ins, outs = (tuple(rename[n] for n in names) for names in (op.inputs, op.outputs))
-            self._operators.append(Operator(prefix + op.name, op.op, ins, outs, op.attributes))
+            self._operators.append(Operator(inside(prefix, op.name), op.op, ins, outs, op.attributes))
         self._types |= {rename[n]: t for n, t in graph.types.items() if n not in inputs}
         self._constants |= {rename[n]: a for n, a in graph.constants.items()}
         self._steps |= {rename[n]: a for n, a in graph.steps.items()}
         self._rewrites += graph.rewrites
         for state in graph.states:
             pieces = tuple(StatePiece(rename[p.input], rename[p.output], p.index) for p in state.pieces)
-            names = rename.get(state.input, prefix + state.input), rename.get(state.output, prefix + state.output)
-            self._states.append(State(*names, state.type, state.initial, pieces))
+            before, after = (rename.get(n, inside(prefix, n)) for n in (state.input, state.output))
+            self._states.append(State(before, after, state.type, state.initial, pieces))
         return {n: rename[n] for n in graph.outputs}
+
+    def repeat(self, graph: Graph, count: int, inputs: dict[str, str], prefix: str = "") -> dict[str, str]:
+        """A graph `count` times, what it carries carried on from step to step and from call to call.
+
+        `inputs` are edges [count, ...], whose rows its own inputs are one after the other. Returned is where each of
+        its outputs is, [count, ...] likewise.
+        """
+        step = Builder(graph.name)
+        heard = {n: step.input(inside(prefix, n), graph.shape(n), graph.types[n].dtype) for n in graph.inputs}
+        stacks = step.include(graph, heard, prefix)
+        body = step.graph(tuple(stacks.values()))
+        name = inside(prefix, "steps")
+        after = {p.output: f"{name}:{p.output}:after" for s in body.states for p in s.pieces}
+        before = {p.input: f"{name}:{p.input}" for s in body.states for p in s.pieces}
+        for state in body.states:
+            pieces = tuple(StatePiece(before[p.input], after[p.output], p.index) for p in state.pieces)
+            self._states.append(replace(state, pieces=pieces))
+        self._types |= {before[n]: body.types[n] for n in before}
+        made = {own: f"{outer}:steps" for own, outer in stacks.items()}
+        self.add(
+            "Loop",
+            name,
+            (*before.values(), *(inputs[n] for n in heard)),
+            (*(after[p.output] for s in body.states for p in s.pieces), *made.values()),
+            body=body,
+            before=tuple(before),
+            slices=tuple(heard.values()),
+            slices_backwards=(False,) * len(heard),
+            outer=(),
+            stacks=tuple(stacks.values()),
+            stacks_backwards=(False,) * len(stacks),
+            count=count,
+            index="",
+            condition="",
+            limited=False,
+        )
+        return made
 
     def graph(self, outputs: Sequence[str]) -> Graph:
         """The graph, without what no output and no state needs.
@@ -127,3 +165,9 @@ class Builder:
         if problems:
             raise AssertionError("composing made an invalid graph:\n" + "\n".join(problems))
         return made
+
+
+def inside(prefix: str, name: str) -> str:
+    """A name of a graph in another one. Those of front and back ends still begin as such: they decide on formats."""
+    end = next((e for e in PIPELINE_ENDS if name.startswith(e)), "")
+    return f"{end}{prefix}{name.removeprefix(end)}" if name else ""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
+from operator import attrgetter
+from types import MappingProxyType
+from typing import TypeVar
 
 from mcu_quant.audio import back
-from mcu_quant.audio.builder import Builder
-from mcu_quant.audio.front import Front
+from mcu_quant.audio.builder import Builder, inside
+from mcu_quant.audio.front import Front, remembered
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
 from mcu_quant.ir import Graph
-from mcu_quant.pipelines import Input, Pipeline, Upstream
+from mcu_quant.passes import optimise
+from mcu_quant.pipelines import Behind, Input, Pipeline
 from mcu_quant.pipelines.outputs import ActivityOutput, AudioOutput, KeywordOutput
 
 #: The input of every composed graph, and the output of those that make audio.
 AUDIO_IN, AUDIO_OUT = "audio_in", "audio_out"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,36 +35,105 @@ class Stage:
 
 
 def compose(stages: Sequence[Stage]) -> Graph:
-    """The graph of a chain of models; the last one is the model itself, those before are laid over its block as masks.
+    """The graph of a chain of models; the last one is the model itself.
 
     Raises:
         DiagnosticError: MQ403 where pipeline and model do not fit each other.
     """
+    return _composed(stages, ())
+
+
+def _composed(stages: Sequence[Stage], wanted: Sequence[str]) -> Graph:
+    """The graph of a chain that gives outputs of its last model as they are, or what its back end makes of them."""
     last = stages[-1]
-    pipeline = last.pipeline
     b = Builder(last.graph.name)
-    audio = b.input(AUDIO_IN, (pipeline.stream_hop,), "int16")
+    audio = b.input(AUDIO_IN, (last.pipeline.stream_hop,), "int16")
+    before, group = split(stages)
+    first = group[0].pipeline
+    rows: dict[str, str] = {}
+    if before and first.behind is Behind.AUDIO:
+        audio = _heard(b, before, first, audio)
+    elif before:
+        rows = _rows(b, before, first, audio)
     block = ""
-    for stage, following in pairwise(stages):
-        upstream = following.pipeline.upstream
-        assert upstream is not None
-        front = _front(b, pipeline, audio, block, f"{stage.graph.name}/")
-        block = _masked(b, front, stage, upstream, pipeline)
-    front = _front(b, pipeline, audio, block)
-    outputs = b.include(last.graph, _inputs(b, front, last))
-    return b.graph(_outputs(b, last, outputs, front))
+    for stage, following in pairwise(group):
+        block = _masked(b, _front(b, last.pipeline, audio, block, f"{stage.graph.name}/"), stage, following.pipeline)
+    front = _front(b, last.pipeline, audio, block)
+    outputs = b.include(last.graph, _inputs(b, front, last, rows))
+    real = [_real(b, last.graph, outputs[name], name) for name in wanted]
+    return b.graph(real or _outputs(b, last, outputs, front))
+
+
+def split(stages: Sequence[T], pipeline: Callable[[T], Pipeline] = attrgetter("pipeline")) -> tuple[list[T], list[T]]:
+    """Models that run on their own, and behind them the last one, with those in front of it that mask its block."""
+    at = len(stages) - 1
+    while at and pipeline(stages[at]).behind is Behind.MASK:
+        at -= 1
+    return list(stages[:at]), list(stages[at:])
+
+
+def _ran(b: Builder, before: Sequence[Stage], following: Pipeline, audio: str, wanted: Sequence[str]) -> list[str]:
+    """The models in front, as often as a call has their samples: each of their outputs, [runs, ...]."""
+    graph, runs = _composed(before, wanted), following.upstream_runs
+    prefix, hop = f"{graph.name}/", before[-1].pipeline.stream_hop
+    if runs > 1:
+        parts = b.reshape(audio, (runs, hop), inside(prefix, "front:parts"))
+        made = b.repeat(optimise(graph), runs, {AUDIO_IN: parts}, prefix)
+    else:
+        made = b.include(graph, {AUDIO_IN: audio}, prefix)
+    shapes = [(runs, *graph.shape(n)) for n in graph.outputs]
+    return [b.reshape(made[n], s, f"{made[n]}:runs") for n, s in zip(graph.outputs, shapes, strict=True)]
+
+
+def _heard(b: Builder, before: Sequence[Stage], following: Pipeline, audio: str) -> str:
+    """The samples of a call as the models in front leave them."""
+    [made] = _ran(b, before, following, audio, ())
+    return b.reshape(made, (following.stream_hop,), f"{made}:stream")
+
+
+def _rows(b: Builder, before: Sequence[Stage], following: Pipeline, audio: str) -> dict[str, str]:
+    """The edge of every input that holds what the models in front gave, [rows, row], the newest last."""
+    entries = [e for e in following.inputs if e.source]
+    sources = list(dict.fromkeys(str(e.source) for e in entries))
+    raise_errors(_missing(before[-1].graph, sources, following))
+    made = dict(zip(sources, _ran(b, before, following, audio, sources), strict=True))
+    return {e.name: remembered(b, e, made[str(e.source)], row_size(e, before[-1].graph)) for e in entries}
+
+
+def row_size(entry: Input, graph: Graph) -> int:
+    """Values of a row of what an input takes of the model in front.
+
+    Raises:
+        DiagnosticError: MQ403 if rows of that size fill neither the output nor the input.
+    """
+    shape = graph.shape(str(entry.source))
+    row = entry.row or (shape[-1] if shape else 1)
+    if prod(shape) % row or prod(entry.shape) % row:
+        message = f"rows of {row} do not fill {entry.source!r} of shape {list(shape)} and {list(entry.shape)}"
+        help_ = "say how many values a row has: row"
+        raise DiagnosticError(Diagnostic("MQ403", f"inputs.{entry.name}", message, help=help_))
+    return row
+
+
+def _missing(graph: Graph, wanted: Sequence[str], pipeline: Pipeline) -> list[Diagnostic]:
+    where = f"pipeline {pipeline.name}"
+    return [
+        Diagnostic("MQ403", where, f"{graph.name} has no output {n!r}", help=did_you_mean(n, graph.outputs))
+        for n in wanted
+        if n not in graph.outputs
+    ]
 
 
 def _front(b: Builder, pipeline: Pipeline, audio: str, block: str, prefix: str = "") -> Front:
     return _Made(b, pipeline, audio, prefix, block) if block else Front(b, pipeline, audio, prefix)
 
 
-def _inputs(b: Builder, front: Front, stage: Stage) -> dict[str, str]:
-    """An edge for each input of a model."""
+def _inputs(b: Builder, front: Front, stage: Stage, rows: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """An edge for each input of a model; `rows` are those that come from the model in front."""
     raise_errors(_unfit(stage))
     made = {}
     for entry in stage.pipeline.inputs:
-        edge = front.features(entry)
+        edge = rows.get(entry.name) or front.features(entry)
         made[entry.name] = _stored(b, stage.graph, entry, edge)
     return made
 
@@ -92,8 +169,10 @@ def _stored(b: Builder, graph: Graph, entry: Input, edge: str) -> str:
     return b.add("QuantizeLinear", f"front:{entry.name}:stored", (edge,), **reader.attributes)
 
 
-def _masked(b: Builder, front: Front, stage: Stage, upstream: Upstream, pipeline: Pipeline) -> str:
+def _masked(b: Builder, front: Front, stage: Stage, pipeline: Pipeline) -> str:
     """The block of the next model: the inverse transform of the block's spectrum with this model's mask over it."""
+    upstream = pipeline.upstream
+    assert upstream is not None and upstream.mask is not None
     entry = back.spectral_input(stage.pipeline)
     block = pipeline.block
     stft = entry.stages.stft.resolved(block.length) if entry and entry.stages.stft else None
@@ -102,10 +181,7 @@ def _masked(b: Builder, front: Front, stage: Stage, upstream: Upstream, pipeline
         help_ = f"give pipeline {stage.pipeline.name} stft = {{ window = 'none' }}"
         raise DiagnosticError(Diagnostic("MQ403", f"pipeline {pipeline.name}", message, help=help_))
     made = b.include(stage.graph, _inputs(b, front, stage), front.prefix)
-    if upstream.mask not in made:
-        message = f"{upstream.model} has no output {upstream.mask!r}"
-        help_ = did_you_mean(upstream.mask, made)
-        raise DiagnosticError(Diagnostic("MQ403", f"pipeline {pipeline.name}: upstream.mask", message, help=help_))
+    raise_errors(_missing(stage.graph, [upstream.mask], pipeline))
     bins = block.length // 2 + 1
     mask = b.reshape(made[upstream.mask], (1, bins), f"front:{stage.graph.name}:mask")
     name = f"front:{stage.graph.name}:masked"

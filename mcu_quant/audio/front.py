@@ -10,12 +10,13 @@ state; else the block of samples is the state.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
 from mcu_quant.audio.builder import Builder
 from mcu_quant.audio.latency import slides, window_of
-from mcu_quant.data.audio import Affine, FrontEnd, Log, Stages, Stft, dct_matrix, mel_filterbank
+from mcu_quant.data.audio import Affine, FrontEnd, Log, Stages, Stft, applied, dct_matrix, mel_filterbank
 from mcu_quant.pipelines import Input, Pipeline
 
 #: The logarithm of zero is no number, and neither floor nor offset need be given: this is the smallest float.
@@ -154,6 +155,24 @@ class Front:
             rank = len(b.shape(x))
             x = b.add("Transpose", f"{name}:bins-first", (x,), perm=(1, 0, *range(2, rank)))
         return x
+
+
+def remembered(b: Builder, entry: Input, made: str, row: int) -> str:
+    """Rows of features that another model gave in this call, [runs, ...], behind those of the calls before."""
+    name = f"front:{entry.name}"
+    new = b.reshape(made, (prod(b.shape(made)) // row, row), f"{name}:new")
+    new = affine(b, new, entry.stages.affine, name)
+    count, rows = b.shape(new)[0], prod(entry.shape) // row
+    if count < rows:
+        initial = applied(entry.stages.affine, np.full((rows - count, row), entry.initial))
+        before = b.state(f"{name}:before", initial, "float32")
+        joined = b.add("Concat", f"{name}:rows", (before, new), axis=0)
+        b.carry(before, b.slice(joined, 0, count, rows, f"{name}:after"))
+    else:
+        joined = b.slice(new, 0, count - rows, count, f"{name}:rows") if count > rows else new
+    if entry.stages.bins_first:
+        joined = b.add("Transpose", f"{name}:bins-first", (joined,), perm=(1, 0))
+    return b.reshape(joined, entry.shape, f"{name}:shaped")
 
 
 def logarithm(log: Log) -> tuple[float, float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mcu_quant.data.audio import Stages, Stft, window
-from mcu_quant.pipelines import Block, Pipeline
+from mcu_quant.pipelines import Behind, Block, Pipeline
 from mcu_quant.pipelines.outputs import AudioOutput
 
 
@@ -13,9 +13,12 @@ def latency(pipeline: Pipeline) -> int:
     """Samples by which the audio that comes out is behind what goes in; 0 where none comes out.
 
     A block of audio is finished when the last block that overlaps it is, so the delay is what a block has beyond a hop.
+    Where another model's audio is heard, it comes after that of the other.
     """
-    block = pipeline.block
-    return block.length - block.hop if isinstance(pipeline.output, AudioOutput) else 0
+    if not isinstance(pipeline.output, AudioOutput):
+        return 0
+    before = latency(pipeline.upstream.fed) if pipeline.upstream and pipeline.behind is Behind.AUDIO else 0
+    return before + pipeline.block.length - pipeline.block.hop
 
 
 def slides(stages: Stages, block: Block, hop: int) -> Stft | None:

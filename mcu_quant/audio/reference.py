@@ -6,8 +6,10 @@ samples, so that it shares nothing with the firmware's way of computing the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,13 @@ from mcu_quant.audio.latency import slides, window_of
 from mcu_quant.compare import Runs
 from mcu_quant.data import normalised
 from mcu_quant.data.audio import FrontEnd, window
+from mcu_quant.data.upstream import Rows
 from mcu_quant.ir import Array
-from mcu_quant.pipelines import Pipeline
+from mcu_quant.pipelines import Behind, Input, Pipeline
 from mcu_quant.pipelines.outputs import ActivityOutput, AudioOutput, KeywordOutput, calls
 
 Floats = NDArray[np.float64]
+Convert = Callable[[Any], Any]
 
 
 @dataclass
@@ -41,8 +45,9 @@ class AudioReference:
     """A chain of models behind a front end and before a back end, call by call. The shape of `compare.Reference`.
 
     `models` run in the order of `pipelines`; all but the last are masks over the block of the next. `source` is the
-    output of the last one that the back end reads. `stored` are functions per model: of reals, that give the whole
-    numbers which an input holds, by its name; of the whole numbers of `source`, that give reals, by no name.
+    output of the last one that the back end reads. `stored` are functions per model that give the whole numbers which
+    an input holds of reals, by its name; `reals` those that give reals of what outputs of the last one hold. `before`
+    is the chain whose audio or features this one takes.
     """
 
     def __init__(
@@ -50,25 +55,31 @@ class AudioReference:
         models: Sequence[Runs],
         pipelines: Sequence[Pipeline],
         source: str = "",
-        stored: Sequence[Mapping[str, object]] = (),
+        stored: Sequence[Mapping[str, Convert]] = (),
+        reals: Mapping[str, Convert] = MappingProxyType({}),
+        before: AudioReference | None = None,
     ) -> None:
         self.version = models[-1].version
+        self._reals, self._before = reals, before
         self._models, self._pipelines = models, pipelines
         self._source = source
         self._stored = stored or [{} for _ in models]
         self._pipeline = pipelines[-1]
         block = self._pipeline.block
         self._fronts = [
-            {e.name: (FrontEnd(e.stages, p.block.length, p.rate_hz), e) for e in p.inputs} for p in pipelines
+            {e.name: (FrontEnd(e.stages, p.block.length, p.rate_hz), e) for e in p.inputs if not e.source}
+            for p in pipelines
         ]
         self._samples = np.zeros(block.length + 1)
+        self._rows: dict[str, Rows] = {}
         self._window = self._synthesis()
         self.reset()
 
     def reset(self) -> None:
         """Back to silence."""
-        for model in self._models:
+        for model in [*self._models, *([self._before] if self._before else [])]:
             model.reset()
+        self._rows = {e.name: Rows(e) for e in self._taken}
         block = self._pipeline.block
         self._samples = np.zeros(block.length + 1)
         self._back = _Back(np.zeros(block.length))
@@ -76,7 +87,7 @@ class AudioReference:
     def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
         """One call: outputs by name, and those states of the models that have one."""
         pipeline = self._pipeline
-        new = np.asarray(feeds[AUDIO_IN], np.float64) * (pipeline.full_scale / 32768.0)
+        new = self._heard(np.asarray(feeds[AUDIO_IN], np.float64)) * (pipeline.full_scale / 32768.0)
         self._samples = np.concatenate([self._samples, new])[-pipeline.block.length - 1 :]
         block, before = self._samples[1:], self._samples[0]
         block = normalised(block, pipeline.block.normalise)
@@ -85,13 +96,13 @@ class AudioReference:
             found = model.run(self._inputs(i, block, before))
             if i + 1 < len(self._models):
                 upstream = self._pipelines[i + 1].upstream
-                assert upstream is not None
+                assert upstream is not None and upstream.mask is not None
                 mask = np.asarray(found[upstream.mask], np.float64).ravel()
                 block = np.fft.irfft(np.fft.rfft(block) * mask, block.size)
         return {**found, **self._outputs(found, block)}
 
     def _inputs(self, index: int, block: Floats, before: float) -> dict[str, Array]:
-        made = {}
+        made: dict[str, Array] = {} if index else {e.name: self._laid(e) for e in self._taken}
         for name, (front, entry) in self._fronts[index].items():
             pipeline = self._pipelines[index]
             features = (
@@ -99,8 +110,38 @@ class AudioReference:
             )
             values = features.reshape(entry.shape)
             onto = self._stored[index].get(name)
-            made[name] = onto(values) if callable(onto) else values
+            made[name] = onto(values) if onto else values
         return made
+
+    # --- the chain before ------------------------------------------------------------------------------------------
+
+    @property
+    def _taken(self) -> list[Input]:
+        """Inputs that hold what the chain before gives."""
+        return [e for e in self._pipelines[0].inputs if e.source]
+
+    def _heard(self, samples: Floats) -> Floats:
+        """Samples of a call as the chain before leaves them; its features are kept."""
+        if self._before is None:
+            return samples
+        first = self._pipelines[0]
+        made = [self._before.run({AUDIO_IN: part}) for part in np.split(samples, first.upstream_runs)]
+        for entry in self._taken:
+            for found in made:
+                self._rows[entry.name].push({str(entry.source): self._before.real(str(entry.source), found)})
+        if first.behind is Behind.AUDIO:
+            return np.concatenate([m[AUDIO_OUT] for m in made]).astype(np.float64)
+        return samples
+
+    def _laid(self, entry: Input) -> Array:
+        """What an input holds of the rows that are kept."""
+        onto, values = self._stored[0].get(entry.name), self._rows[entry.name].values()
+        return onto(values) if onto else values
+
+    def real(self, name: str, found: Mapping[str, Array]) -> Floats:
+        """An output of the last model as reals."""
+        onto = self._reals.get(name)
+        return np.asarray(onto(found[name]) if onto else found[name], np.float64)
 
     # --- outputs ---------------------------------------------------------------------------------------------------
 
@@ -108,7 +149,7 @@ class AudioReference:
         output = self._pipeline.output
         if output is None:
             return {}
-        made = self._real(found[self._source])
+        made = self.real(self._source, found)
         match output:
             case AudioOutput():
                 return {AUDIO_OUT: self._audio(output, made, block)}
@@ -116,10 +157,6 @@ class AudioReference:
                 return self._activity(output, float(made.ravel()[0]))
             case KeywordOutput():
                 return self._keyword(output, made.ravel())
-
-    def _real(self, value: Array) -> Floats:
-        onto = self._stored[-1].get("")
-        return np.asarray(onto(value) if callable(onto) else value, np.float64)
 
     def _synthesis(self) -> Floats:
         pipeline, output, entry = self._pipeline, self._pipeline.output, spectral_input(self._pipeline)

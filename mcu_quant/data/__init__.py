@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 
 from mcu_quant.data import synthetic, wav
 from mcu_quant.data.audio import FrontEnd, Stages
-from mcu_quant.data.upstream import MaskingModel
+from mcu_quant.data.upstream import Rows, UpstreamModel
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
 from mcu_quant.ir import Array, TensorType
-from mcu_quant.pipelines import TEMPLATE, Block, Pipeline
+from mcu_quant.pipelines import TEMPLATE, Behind, Block, Pipeline
 
 Floats = NDArray[np.float64]
 Frame = dict[str, Array]
@@ -191,7 +192,7 @@ def _recordings(
         problems += unfit(path, recordings[path], pipeline)
     raise_errors(problems)
     upstream, note, warnings = _upstream(pipeline, folder)
-    listener = _Listener(pipeline, inputs, upstream)
+    listener = _Listener(pipeline, inputs, upstream, folder)
     root = source if source.is_dir() else source.parent
     clips = tuple(listener.clip(str(p.relative_to(root)), r.samples, len(r)) for p, r in recordings.items())
     seconds = sum(len(r) for r in recordings.values()) / pipeline.rate_hz
@@ -219,7 +220,7 @@ def _varied(
 
     def listener(overlap: int) -> _Listener:
         hop = max(1, pipeline.block.length // overlap)
-        return _Listener(replace(pipeline, block=replace(pipeline.block, hop=hop, history="none")), inputs, None)
+        return _Listener(replace(pipeline, block=replace(pipeline.block, hop=hop, history="none")), inputs, None, None)
 
     def at(level: float, samples: Samples) -> Samples:
         return lambda start, stop: np.clip(level * samples(start, stop), -1.0, 1.0)
@@ -245,21 +246,31 @@ def unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[
         yield Diagnostic("MQ401", str(path), "holds NaN or infinity", help="record or export it again")
 
 
-def _upstream(pipeline: Pipeline, folder: Path | None) -> tuple[MaskingModel | None, str, tuple[Diagnostic, ...]]:
+def _upstream(pipeline: Pipeline, folder: Path | None) -> tuple[UpstreamModel | None, str, tuple[Diagnostic, ...]]:
     """The model in front, if the pipeline names one: itself, what provenance says of it, warnings."""
-    if pipeline.upstream is None:
+    upstream = pipeline.upstream
+    if upstream is None:
         return None, "", ()
-    path = (folder or Path()) / pipeline.upstream.model
-    if path.is_file():
-        return MaskingModel(path, pipeline.upstream), f", each block masked by {path.name} first", ()
-    warning = Diagnostic(
-        "MQ401",
-        f"pipeline {pipeline.name}",
-        f"{pipeline.upstream.model} is not beside the model: the input is the audio itself, not what it leaves of it",
-        help=f"put {pipeline.upstream.model} into {folder or Path()}; the ranges are then those of real use",
-        severity=Severity.WARNING,
-    )
-    return None, f", the audio itself standing in for the output of {path.name}, which was not found", (warning,)
+    path = (folder or Path()) / upstream.model
+    taken = {Behind.MASK: f", each block masked by {path.name} first", Behind.ROWS: f", behind {path.name}"}
+    if path.is_file() and pipeline.behind in taken:
+        return UpstreamModel(path, upstream), taken[pipeline.behind], ()
+    if pipeline.behind is Behind.ROWS:
+        message, help_ = f"{upstream.model}, which runs first, is not beside the model", f"put it into {path.parent}"
+        raise DiagnosticError(Diagnostic("MQ401", f"pipeline {pipeline.name}", message, help=help_))
+    note = f", the audio itself standing in for the output of {path.name}"
+    note += "" if path.is_file() else ", which was not found"
+    return None, note, (_stands_in(pipeline, path),)
+
+
+def _stands_in(pipeline: Pipeline, path: Path) -> Diagnostic:
+    message = "the input is the audio itself, not what it leaves of it"
+    if pipeline.behind is Behind.AUDIO:
+        help_ = "build with --audio, which runs both; the ranges are then those of real use"
+    else:
+        message = f"{path.name} is not beside the model: {message}"
+        help_ = f"put {path.name} into {path.parent}; the ranges are then those of real use"
+    return Diagnostic("MQ401", f"pipeline {pipeline.name}", message, help=help_, severity=Severity.WARNING)
 
 
 @dataclass(frozen=True)
@@ -268,20 +279,45 @@ class _Listener:
 
     pipeline: Pipeline
     inputs: Mapping[str, TensorType]
-    upstream: MaskingModel | None
+    upstream: UpstreamModel | None
+    folder: Path | None
 
     def clip(self, name: str, samples: Samples, size: int) -> Clip:
         return Clip(name, block_count(size, self.pipeline.block), partial(self._frames, samples, size))
 
     def _frames(self, samples: Samples, size: int) -> Iterator[Frame]:
         pipeline = self.pipeline
-        fronts = {e.name: FrontEnd(e.stages, pipeline.block.length, pipeline.rate_hz) for e in pipeline.inputs}
-        mask = self.upstream.stream() if self.upstream else None
+        rows = {e.name: Rows(e) for e in pipeline.inputs if e.source}
+        fronts = {
+            e.name: FrontEnd(e.stages, pipeline.block.length, pipeline.rate_hz) for e in pipeline.inputs if not e.source
+        }
+        mask = self.upstream.masking() if self.upstream and pipeline.behind is Behind.MASK else None
+        ahead = self._ahead(samples, size) if rows else iter(())
         for block in blocks(samples, size, pipeline.block):
             heard = block * pipeline.full_scale
             if mask:
                 heard = mask(heard)
-            yield {name: self._laid_out(name, front(heard)) for name, front in fronts.items()}
+            for found in islice(ahead, self._runs):
+                for kept in rows.values():
+                    kept.push(found)
+            made = {name: front(heard) for name, front in fronts.items()}
+            made |= {name: kept.values() for name, kept in rows.items()}
+            yield {name: self._laid_out(name, values) for name, values in made.items()}
+
+    @property
+    def _runs(self) -> int:
+        """How often the model in front runs for a frame."""
+        upstream = self.pipeline.upstream
+        return max(1, self.pipeline.block.hop // upstream.fed.stream_hop) if upstream else 0
+
+    def _ahead(self, samples: Samples, size: int) -> Iterator[Frame]:
+        """What the model in front gives, run by run."""
+        assert self.upstream is not None and self.pipeline.upstream is not None
+        fed, run = self.pipeline.upstream.fed, self.upstream.stream()
+        fed = replace(fed, block=replace(fed.block, hop=fed.stream_hop, history="zeros"))
+        before, _, _ = _upstream(fed, self.folder)
+        for frame in _Listener(fed, self.upstream.inputs, before, self.folder)._frames(samples, size):
+            yield run(frame)
 
     def _laid_out(self, name: str, values: Array) -> Array:
         type_ = self.inputs[name]
@@ -395,7 +431,7 @@ def _synthetic(pipeline: Pipeline | None, inputs: Mapping[str, TensorType], fold
     fitting = _fitting(pipeline, inputs)
     upstream, note, warnings = _upstream(fitting, folder)
     seconds = max(synthetic.SECONDS, 2.0 * fitting.block.length / fitting.rate_hz)
-    listener, rate_hz = _Listener(fitting, inputs, upstream), fitting.rate_hz
+    listener, rate_hz = _Listener(fitting, inputs, upstream, folder), fitting.rate_hz
     clips = tuple(
         listener.clip(voice.name, _made_up(voice, rate_hz, seconds, seed), int(seconds * rate_hz))
         for seed, voice in enumerate(synthetic.VOICES)

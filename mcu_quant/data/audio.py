@@ -117,6 +117,11 @@ class Affine:
     high: float = np.inf
 
 
+def applied(how: Affine | None, x: Floats) -> Floats:
+    """What the last stage makes of values; the values themselves without one."""
+    return x if how is None else np.clip(x * how.scale + how.offset, how.low, how.high)
+
+
 @dataclass(frozen=True)
 class Stages:
     """A front end as written in a pipeline file. `mel` needs `stft`, `dct` needs `mel`."""
@@ -229,9 +234,7 @@ class FrontEnd:
             y = logarithm(y, self._stages.log)
         if self._dct is not None:
             y = y @ self._dct
-        if self._stages.affine is not None:
-            affine = self._stages.affine
-            y = np.clip(y * affine.scale + affine.offset, affine.low, affine.high)
+        y = applied(self._stages.affine, y)
         if self._stages.bins_first:
             y = y.swapaxes(0, 1)
         return np.ascontiguousarray(y, np.float32)

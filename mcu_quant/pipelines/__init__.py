@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -57,23 +58,39 @@ class Block:
 
 @dataclass(frozen=True)
 class Input:
-    """One input of the model and the front end that computes it."""
+    """One input of the model and the front end that computes it.
+
+    With a `source`, which is an output of the model in front, it holds the last rows of what that gave: `row` values
+    each (default: its last axis), `initial` before the first.
+    """
 
     name: str
     shape: Shape
     stages: Stages
+    source: str | None = None
+    row: int | None = None
+    initial: float = 0.0
+
+
+class Behind(StrEnum):
+    """What a pipeline takes from the model in front: a mask over the block's spectrum, rows of features, or audio."""
+
+    NOTHING = ""
+    MASK = "mask"
+    ROWS = "rows"
+    AUDIO = "audio"
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """A model that is run on every block first, and whose mask is laid over the block's spectrum; `fed` by a pipeline
-    of its own."""
+    """A model that runs before this one, `fed` by a pipeline of its own. With `mask`, that output is laid over the
+    spectrum of every block; else inputs say what they take of it, or its audio is what this pipeline hears."""
 
     model: str
     pipeline: str
-    mask: str
-    state: Mapping[str, str]
     fed: Pipeline
+    mask: str | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,20 @@ class Pipeline:
     def call_ms(self) -> float:
         """Time between two calls of that firmware, in milliseconds."""
         return 1e3 * self.stream_hop / self.rate_hz
+
+    @property
+    def behind(self) -> Behind:
+        """What is taken from the model in front."""
+        if self.upstream is None:
+            return Behind.NOTHING
+        if self.upstream.mask:
+            return Behind.MASK
+        return Behind.ROWS if any(e.source for e in self.inputs) else Behind.AUDIO
+
+    @property
+    def upstream_runs(self) -> int:
+        """How often the model in front runs in one call; of a mask, as often as this one."""
+        return 1 if self.upstream is None or self.upstream.mask else self.stream_hop // self.upstream.fed.stream_hop
 
     @property
     def gives(self) -> str:
@@ -186,7 +217,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path) -> Pipeline:
         title=document.get("title", name),
         rate_hz=document["rate_hz"],
         block=Block(**document["block"]),
-        inputs=tuple(Input(n, tuple(t["shape"]), _stages(t)) for n, t in document["inputs"].items()),
+        inputs=tuple(_input(n, t) for n, t in document["inputs"].items()),
         full_scale=float(document.get("full_scale", 1.0)),
         bind=MappingProxyType(dict(document.get("bind", {}))),
         match=Match(match["inputs"], match.get("outputs", {})) if match else None,
@@ -213,6 +244,11 @@ def _fed(wanted: str, folder: Path, name: str) -> Pipeline:
     raise DiagnosticError(Diagnostic("MQ403", where, message, help=did_you_mean(wanted, known)))
 
 
+def _input(name: str, table: Mapping[str, Any]) -> Input:
+    initial = float(table.get("initial", 0.0))
+    return Input(name, tuple(table["shape"]), _stages(table), table.get("from"), table.get("row"), initial)
+
+
 def _stages(table: Mapping[str, Any]) -> Stages:
     return Stages(
         emphasis=Emphasis(**table["emphasis"]) if "emphasis" in table else None,
@@ -231,8 +267,45 @@ def _conflicts(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
     if block.hop > block.length:
         yield "block.hop", f"a hop of {block.hop} skips samples of a block of {block.length}", "at most block.length"
     for entry in pipeline.inputs:
-        yield from _input_conflicts(entry, pipeline)
+        yield from _rows_conflicts(entry, pipeline) if entry.source else _input_conflicts(entry, pipeline)
+    if pipeline.upstream:
+        yield from _upstream_conflicts(pipeline, pipeline.upstream)
     yield from _output_conflicts(pipeline)
+
+
+def _rows_conflicts(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+    at, stages = f"inputs.{entry.name}", entry.stages
+    if pipeline.upstream is None:
+        yield f"{at}.from", f"there is no model in front that gives {entry.source!r}", "add [upstream]"
+    for name in ("emphasis", "stft", "mel", "log", "dct"):
+        if getattr(stages, name):
+            yield (
+                f"{at}.{name}",
+                f"works on audio, and this is what {entry.source!r} gives",
+                "only affine comes after it",
+            )
+    if entry.row and prod(entry.shape) % entry.row:
+        yield (
+            f"{at}.row",
+            f"{list(entry.shape)} does not hold whole rows of {entry.row}",
+            "row is the values of one row",
+        )
+
+
+def _upstream_conflicts(pipeline: Pipeline, upstream: Upstream) -> Iterator[tuple[str, str, str]]:
+    fed = upstream.fed
+    if fed.rate_hz != pipeline.rate_hz:
+        yield "upstream.pipeline", f"hears {fed.rate_hz} samples per second, this one {pipeline.rate_hz}", ""
+    if upstream.mask:
+        if any(e.source for e in pipeline.inputs):
+            yield "upstream.mask", "a mask changes the block, and inputs take features: one of both", ""
+        return
+    if pipeline.stream_hop % fed.stream_hop:
+        text = f"takes {fed.stream_hop} samples a call, which {pipeline.stream_hop} of this one are no multiple of"
+        yield "upstream.pipeline", text, "set stream.hop to a multiple"
+    if pipeline.behind is Behind.AUDIO and not isinstance(fed.output, AudioOutput):
+        text = f"{upstream.pipeline} gives no audio that this one could hear"
+        yield "upstream", text, "name a mask, or say `from` in an input"
 
 
 def _output_conflicts(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
