@@ -29,6 +29,7 @@ from mcu_quant.program import (
     View,
     check,
 )
+from mcu_quant.rebalance import rebalanced
 from mcu_quant.regions import Region, tree
 
 _Resolved = Mapping[str, tuple[OperatorPlan, OpLowering]]
@@ -41,9 +42,10 @@ def lower(graph: Graph, plan: PrecisionPlan, target: Target = PLAIN) -> Program:
         DiagnosticError: MQ301 to MQ305, all problems of the plan at once.
     """
     choices = resolve(graph, plan, target)
-    run = _Run(graph, plan, target, choices)
+    run = _Run(rebalanced(graph, plan.rebalanced), plan, target, choices)
     run.operators(tree(len(graph.operators), graph.loops))
     program = run.finish()
+    program = replace(program, holds={n: e for n, e in program.holds.items() if n in graph.types})
     problems = check(program)
     if problems:
         raise AssertionError("lowering made an invalid program:\n" + "\n".join(problems))
@@ -195,7 +197,7 @@ class _Run(Lowering):
         self._op = Operator("(states)", "", (), ())
         self._write_back({p.input: p.output for s in self.graph.states for p in s.pieces})
         states = tuple(self._state(s, p) for s in self.graph.states for p in s.pieces)
-        holds = {n: n for n in self.graph.types if n in self._edges}
+        holds = {n: n for n in self.graph.types if n in self._edges}  # of names that the model has: see `lower`
         used = {a for c in self._written.calls for a in c.constants}
         program = Program(
             name=self.graph.name,

@@ -125,10 +125,6 @@ class Lowering:
         """The real value of one step of each element, of constants that the model has as whole numbers."""
         return self.graph.steps.get(edge)
 
-    def moments_of(self, edge: str) -> Array | None:
-        """What the plan knows of the inputs that a weight matrix is multiplied with (see `rounding`)."""
-        return self.plan.moments.get(edge)
-
     def columns_of(self, edge: str) -> Columns | None:
         """How the plan evens out the inputs of a weight matrix, if it does."""
         return self.plan.columns.get(edge)

@@ -35,6 +35,36 @@ class Rows:
         return int(self.bound.max(initial=0)).bit_length() + 1
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What the model and the plan know of a weight matrix [rows, columns] and of what it is multiplied with.
+
+    steps: of weights that the model has as whole numbers, the real value of one step of each. Where each row has one
+    step, and its whole numbers fit the format, they are taken over as they are.
+    moments: of the inputs (see `rounding`); with them the errors of weights in s8 make up for each other.
+    means: of the inputs, [columns], or [groups, columns] where groups of rows read inputs of their own; biases make up
+    for what rounding adds on average.
+    powers_of_two: scales of rows are powers of two.
+    """
+
+    steps: Array | None = None
+    moments: Array | None = None
+    means: Array | None = None
+    powers_of_two: bool = False
+
+    def drift(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What an error of the weights [rows, columns] adds to each row on average: [rows]."""
+        if self.means is None:
+            return np.zeros(len(error))
+        means = np.asarray(self.means, np.float64).reshape(-1, error.shape[1])
+        each = error.reshape(len(means), -1, error.shape[1])
+        drift: NDArray[np.float64] = np.einsum("gri,gi->gr", each, means)
+        return drift.ravel()
+
+
+NOTHING = Known()
+
+
 def rows(
     weights: Array,
     bias: Array | None,
@@ -43,19 +73,14 @@ def rows(
     weight_format: str = "s8",
     *,
     accumulator_bits: int = 32,
-    steps: Array | None = None,
-    moments: Array | None = None,
+    known: Known = NOTHING,
 ) -> Rows:
     """Quantise a [rows, columns] matrix, symmetric, one scale per row.
 
     Where a row could overflow the accumulator on some input, its scale grows until it cannot: such rows lose weight
     resolution, never correctness. A zero row gets the scale of the largest row.
-
-    `steps`: of weights that the model has as whole numbers, the real value of one step of each. Where each row has one
-    step, and its whole numbers fit the format, they are taken over as they are.
-
-    `moments`: of the inputs (see `rounding`); with them the errors of weights in s8 make up for each other.
     """
+    steps = known.steps
     real = np.asarray(weights, np.float64)
     real_bias = np.zeros(len(real)) if bias is None else np.asarray(bias, np.float64).ravel()
     fmt, xf = formats.get(weight_format), formats.get(x_format)
@@ -70,18 +95,40 @@ def rows(
     scale = np.where(peak > 0, peak, peak.max(initial=0.0) or 1.0) / fmt.maximum
     # a bias far beyond what the weights can add (a dead row with an offset) must fit as well
     scale = np.maximum(scale, np.abs(real_bias) / (x.scale * (limit // 2)))
+    if known.powers_of_two:
+        scale = _power_of_two(real, scale, fmt.maximum)
     while True:
-        if moments is None or weight_format != "s8":
-            w = np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
-        else:
-            w = rounding.compensated(real, scale, fmt.maximum, moments)
-        b = np.rint(real_bias / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
+        w = _rounded(real, scale, fmt, known.moments)
+        exact = real_bias - known.drift(w * scale[:, None] - real)
+        b = np.rint(exact / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
         furthest = max(xf.maximum, -xf.minimum)
         bound = np.abs(b) + furthest * np.abs(w).sum(axis=1)
         over = bound > limit
         if not over.any():
             return Rows(w.astype(fmt.dtype), scale, b, bound)
-        scale = np.where(over, scale * np.maximum(bound / limit, 1.0 + 2.0**-7), scale)
+        more = 2.0 if known.powers_of_two else np.maximum(bound / limit, 1.0 + 2.0**-7)
+        scale = np.where(over, scale * more, scale)
+
+
+def _rounded(
+    real: NDArray[np.float64], scale: NDArray[np.float64], fmt: formats.Format, moments: Array | None
+) -> NDArray[np.int64]:
+    """Weights in steps of their row: to nearest or, in s8 with what is known of the inputs, so that errors cancel."""
+    if moments is None or fmt.name != "s8":
+        return np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
+    return rounding.compensated(real, scale, fmt.maximum, moments)
+
+
+def _power_of_two(real: NDArray[np.float64], scale: NDArray[np.float64], largest: int) -> NDArray[np.float64]:
+    """Of each row the power of two that loses least: the one that covers it, or half of that, which cuts it off."""
+    above = 2.0 ** np.ceil(np.log2(scale))
+
+    def lost(step: NDArray[np.float64]) -> Array:
+        made = np.clip(np.rint(real / step[:, None]), -largest, largest) * step[:, None]
+        return np.asarray(np.sum((made - real) ** 2, axis=1))
+
+    chosen: NDArray[np.float64] = np.where(lost(above / 2.0) < lost(above), above / 2.0, above)
+    return chosen
 
 
 def _whole(real: Array, bias: Array, scale: NDArray[np.float64], x: QuantParams, furthest: int) -> Rows:

@@ -43,13 +43,27 @@ class Scales:
             return None
         if (own := self.own(edge, fmt)) is not None:
             return own
-        r = self.range(edge)
-        return self.covering(r.low, r.high, fmt)
+        r = self.covered(edge, fmt)
+        return formats.get(fmt).params(r.low, r.high)
 
     def covering(self, low: float, high: float, fmt: str) -> QuantParams | None:
         """The scale that covers a calibrated range in a format, with the plan's headroom where it has 16 bits."""
-        more = self._plan.headroom if fmt == "s16" else 1.0
+        more = self._headroom(fmt)
         return formats.get(fmt).params(more * low, more * high)
+
+    def chosen(self, tensor: str, fmt: str) -> Range | None:
+        """The range that a step of the planner chose for a tensor in one format; None where calibration decides."""
+        return None if tensor in self._alike else self._plan.clipped.get(tensor, {}).get(fmt)
+
+    def covered(self, tensor: str, fmt: str) -> Range:
+        """What the scale of a tensor covers in a format: what was chosen, else its calibrated range with headroom."""
+        if (chosen := self.chosen(tensor, fmt)) is not None:
+            return chosen
+        r, more = self.range(tensor), self._headroom(fmt)
+        return Range(more * r.low, more * r.high)
+
+    def _headroom(self, fmt: str) -> float:
+        return self._plan.headroom if fmt == "s16" else 1.0
 
     def own(self, edge: str, fmt: str) -> QuantParams | None:
         """The scale that the model itself gives an edge in a format."""
@@ -67,8 +81,8 @@ class Scales:
         own = self.own(piece.output, fmt) or self.own(piece.input, fmt)
         if own is not None and _holds(own, fmt, initial):
             return own
-        after = self.range(piece.output)
-        return self.covering(min(after.low, initial.min()), max(after.high, initial.max()), fmt)
+        after = self.covered(piece.output, fmt)
+        return formats.get(fmt).params(min(after.low, initial.min()), max(after.high, initial.max()))
 
 
 def _alike(carried: Mapping[str, str]) -> dict[str, frozenset[str]]:

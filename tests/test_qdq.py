@@ -26,7 +26,7 @@ from mcu_quant.pipelines import resolve
 from mcu_quant.precision import presets
 from mcu_quant.precision.plan import Range
 from mcu_quant.program import Purpose
-from mcu_quant.quantise import rows
+from mcu_quant.quantise import Known, rows
 from tests.onnx_models import model, node, save
 
 ONNX = {np.int8: TensorProto.INT8, np.uint8: TensorProto.UINT8}
@@ -296,15 +296,17 @@ def test_weights_that_cannot_be_taken_over_are_quantised_again() -> None:
     whole = random.integers(-128, 128, (4, 9))
     steps = np.broadcast_to(np.array([0.1, 0.2, 0.3, 0.4])[:, None], (4, 9))
     x = QuantParams(0.05, 3)
-    taken = rows(whole * steps, None, x, "s8", steps=steps)
+    taken = rows(whole * steps, None, x, "s8", known=Known(steps=steps))
     assert np.array_equal(taken.weights, whole) and np.array_equal(taken.scale, steps[:, 0])
     columns = np.broadcast_to(random.uniform(0.1, 0.2, 9), (4, 9))
-    again = rows(whole * columns, None, x, "s8", steps=columns)
+    again = rows(whole * columns, None, x, "s8", known=Known(steps=columns))
     assert np.abs(again.weights).max() == 127 and np.array_equal(
         again.weights, rows(whole * columns, None, x, "s8").weights
     )
     wide = random.integers(-255, 256, (4, 9)) * steps
-    assert np.array_equal(rows(wide, None, x, "s8", steps=steps).weights, rows(wide, None, x, "s8").weights)
+    assert np.array_equal(
+        rows(wide, None, x, "s8", known=Known(steps=steps)).weights, rows(wide, None, x, "s8").weights
+    )
 
 
 # --- real models ---------------------------------------------------------------------------------------------------

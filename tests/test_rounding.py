@@ -65,10 +65,11 @@ def test_quantised_rows_use_them_for_8_bits_only(drawn):
     weights, x = drawn
     kept = rounding.moments(x.T @ x)
     unit = QuantParams(0.01)
-    plain, made = (quantise.rows(weights, None, unit, "s16", "s8", moments=m) for m in (None, kept))
+    known = [quantise.Known(moments=m) for m in (None, kept)]
+    plain, made = (quantise.rows(weights, None, unit, "s16", "s8", known=k) for k in known)
     assert np.array_equal(plain.scale, made.scale)
     assert np.count_nonzero(plain.weights != made.weights) > weights.size / 20
-    wide = [quantise.rows(weights, None, unit, "s16", "s16", accumulator_bits=62, moments=m) for m in (None, kept)]
+    wide = [quantise.rows(weights, None, unit, "s16", "s16", accumulator_bits=62, known=k) for k in known]
     assert np.array_equal(wide[0].weights, wide[1].weights)
 
 

@@ -16,14 +16,17 @@ from mcu_quant.boards import Board
 from mcu_quant.calibrate import calibrate_ranges, enough
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
-from mcu_quant.precision import metrics, planner, presets, reasons
+from mcu_quant.lowering import Target
+from mcu_quant.precision import metrics, planner, presets, reasons, steps
 from mcu_quant.precision.candidates import ways
 from mcu_quant.precision.cluster import cluster
 from mcu_quant.precision.goal import Goal, in_words
+from mcu_quant.precision.layer_inputs import collect
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts
-from mcu_quant.precision.trial import seconds_for
+from mcu_quant.precision.steps import Taken
+from mcu_quant.precision.trial import Trial, seconds_for
 
 #: What the worst output keeps against f32 where the user asks for no quality.
 DEFAULT_SNR_DB = 30.0
@@ -45,6 +48,8 @@ class Planning:
     goal: Goal | None = None
     sensitivity: str | None = None
     solver: str | None = None
+    #: what plans are improved by, beside the default steps: NAME or NAME=OPTION, NAME=off for none
+    steps: tuple[str, ...] = ()
     jobs: int | None = None
     #: address of a Dask scheduler, whose workers measure
     cluster: str | None = None
@@ -64,7 +69,8 @@ class Planning:
             "--sensitivity": self.sensitivity,
             "--solver": self.solver,
         }
-        return [word for option, value in given.items() if value is not None for word in (option, str(value))]
+        words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+        return words + [word for step in self.steps for word in ("--step", step)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +125,14 @@ def choose(
     asked = board is not None and is_asked(model, request, planning, data)
     instead = too_long(model, board, planning) if asked and board else None
     if board is None or not asked or instead:
-        made = stages.choose(model, stages.target(board), request, data, progress, editable=editable)
+        taken = steps.chosen(planning.steps, defaults=False)
+        made = stages.choose(model, stages.target(board), request, data, progress, editable=editable or bool(taken))
+        if taken:
+            made = _improved(made, model, stages.target(board), taken, planning.jobs, progress)
         return Chosen(replace(made, diagnostics=(*made.diagnostics, *([instead] if instead else []))))
     if planning.goal and planning.goal.max_loss:
         metrics.check(metrics.metric(planning.goal.max_loss[0]), model.graph)
+    steps.chosen(planning.steps)  # unknown ones are refused before anything is measured
     start = begin(model, board, request, data, progress)
     with cluster(planning.cluster) as processors:
         planning = replace(planning, jobs=planning.jobs or processors)
@@ -133,6 +143,20 @@ def choose(
             outcome, notes = _solved(found, model, planning.goal)
     plan = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
     return Chosen(Planned(plan, start.clips, (*start.diagnostics, *notes)), outcome)
+
+
+def _improved(
+    made: Planned, model: Model, target: Target, taken: tuple[Taken, ...], jobs: int | None, progress: Progress
+) -> Planned:
+    """A plan whose formats are given, after steps that were asked for."""
+    known = {op.name: ways(op, model.graph, target) for op in presets.planned(model.graph)}
+    floats = presets.make(model.graph, "f32", target).operators
+    start = replace(made.plan, operators={n: OperatorPlan(line.format) for n, line in floats.items()})
+    clips = made.clips.for_calibration
+    trial = Trial.of(model.graph, target, start, clips, sum(map(len, known.values())))
+    inputs = collect(model.graph, clips)
+    after = steps.improved(trial, steps.Given(known, inputs, jobs, progress, clips), taken).start
+    return replace(made, plan=replace(after, operators=made.plan.operators))
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +215,7 @@ def survey(model: Model, board: Board, start: Start, planning: Planning, progres
         fixed=start.fixed,
         sensitivity=planning.sensitivity,
         solver=planning.solver,
+        steps=steps.chosen(planning.steps),
         jobs=planning.jobs,
         progress=progress,
     )
@@ -213,15 +238,15 @@ def _heard(
     one, most = metrics.metric(goal.max_loss[0]), goal.max_loss[1]
     metrics.check(one, model.graph)
     rate_hz = model.pipeline.rate_hz if model.pipeline else 0
-    steps = [db for db in LADDER_DB if goal.min_snr_db is None or db > goal.min_snr_db]
+    ladder = [db for db in LADDER_DB if goal.min_snr_db is None or db > goal.min_snr_db]
     lost = inf
-    for db in ([] if goal.min_snr_db is None else [goal.min_snr_db]) + steps:
+    for db in ([] if goal.min_snr_db is None else [goal.min_snr_db]) + ladder:
         outcome, notes = _solved(found, model, replace(goal, min_snr_db=db))
         lost = metrics.lost(one, found.trial, found.plan(outcome.choice), clips, data, rate_hz)
         found.task.progress(f"{db:g} dB: {one.name} lost {lost:.3g}")
         if lost <= most:
             return replace(outcome, goal=replace(outcome.goal, min_snr_db=goal.min_snr_db), heard=lost), notes
-    message = f"no plan loses as little as {most:g} of {one.name}; with {steps[-1]:g} dB it is {lost:.3g}"
+    message = f"no plan loses as little as {most:g} of {one.name}; with {ladder[-1]:g} dB it is {lost:.3g}"
     help_ = "give up some of it, or of the other limits"
     raise DiagnosticError(Diagnostic("MQ306", found.task.board.id, message, help=help_))
 

@@ -64,6 +64,13 @@ _HOW = (
     click.option("--sensitivity", metavar="NAME", help="Method that scores formats (`mcu-quant strategies`)."),
     click.option("--solver", metavar="NAME", help="Method that chooses (`mcu-quant strategies`)."),
     click.option(
+        "--step",
+        "steps",
+        multiple=True,
+        metavar="NAME[=OPTION]",
+        help="Method that makes plans lose less (`mcu-quant strategies`): clip=mse, pow2, cross-layer; NAME=off: not.",
+    ),
+    click.option(
         "--jobs", type=click.IntRange(1), metavar="N", help="Processes at once.  [default: one per processor]"
     ),
     click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers measure: tcp://host:8786."),
@@ -93,6 +100,7 @@ def planning(
     narrow: str | None = None,
     sensitivity: str | None = None,
     solver: str | None = None,
+    steps: tuple[str, ...] = (),
     jobs: int | None = None,
     cluster: str | None = None,
 ) -> Planning:
@@ -104,7 +112,7 @@ def planning(
     from mcu_quant.api.planning import Planning
 
     asked = _goal(max_flash, max_ram, max_latency, min_snr, minimise, max_loss, narrow)
-    return Planning(asked, sensitivity, solver, jobs, cluster)
+    return Planning(asked, sensitivity, solver, steps, jobs, cluster)
 
 
 def _goal(

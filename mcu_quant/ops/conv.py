@@ -280,9 +280,9 @@ def lower_integer(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> Non
     # x - x_zero has one bit more than x: the accumulator is proven with one bit less
     bits = 62 if wide else 32 if fold_zero or not x_quant.zero_point else 31
     zero = x_quant if fold_zero else QuantParams(x_quant.scale)
-    known = {"steps": it.steps, "moments": read.moments(lo.moments_of(op.inputs[1]))}
+    known = read.known(lo, op.inputs[1], it.steps)
     real = read.matrix(it.matrix)
-    rows = quantise.rows(real, it.bias, zero, f.input, weight_format, accumulator_bits=bits, **known)
+    rows = quantise.rows(real, it.bias, zero, f.input, weight_format, accumulator_bits=bits, known=known)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -330,9 +330,9 @@ def lower_frame(op: Operator, lo: Lowering, it: Layer, fold_zero: bool) -> None:
     assert quant
     zero = QuantParams(1.0, quant.zero_point if fold_zero else 0)
     doubled = not fold_zero and quant.zero_point != 0
-    known = {"steps": it.steps, "moments": read.moments(lo.moments_of(op.inputs[1]))}
+    known = read.known(lo, op.inputs[1], it.steps, biased=False)
     real, bits = read.matrix(it.matrix), 31 if doubled else 32
-    rows = quantise.rows(real, None, zero, fmt, "s8", accumulator_bits=bits, **known)
+    rows = quantise.rows(real, None, zero, fmt, "s8", accumulator_bits=bits, known=known)
     sums = Sums.of(rows, doubled)
     multiplier, shift = quantise.factors(sums.to_stored)
     kernel = f"{'mq_depthwise' if _is_depthwise(it) else it.family}_{'s16' if fmt == 's16' else 's8_s16'}"

@@ -256,10 +256,9 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     x_quant, y_quant = lo.type_of(x).quant, lo.type_of(y).quant
     assert x_quant and y_quant
     wide = weight_format == "s16"
-    known = {"steps": lo.steps_of(op.inputs[1]), "moments": read.moments(lo.moments_of(op.inputs[1]))}
-    rows = quantise.rows(
-        read.matrix(w), b, x_quant, f.input, weight_format, accumulator_bits=62 if wide else 32, **known
-    )
+    known = read.known(lo, op.inputs[1], lo.steps_of(op.inputs[1]))
+    bits = 62 if wide else 32
+    rows = quantise.rows(read.matrix(w), b, x_quant, f.input, weight_format, accumulator_bits=bits, known=known)
     narrow = max(0, rows.accumulator_bits - 32) if wide else 0
     multiplier, shift = quantise.factors(rows.scale * x_quant.scale / y_quant.scale * 2.0**narrow)
     low, high = quantise.clamp(*limits(op), y_quant, f.output)
@@ -290,8 +289,8 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     w, b, count = _matrix(op, lo)
     x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w, signed=True)
-    steps, moments = lo.steps_of(op.inputs[1]), read.moments(lo.moments_of(op.inputs[1]))
-    rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s8", steps=steps, moments=moments)
+    known = read.known(lo, op.inputs[1], lo.steps_of(op.inputs[1]), biased=False)
+    rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s8", known=known)
     kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"
     low, high = limits(op)
     bias = np.zeros(len(w)) if b is None else b
@@ -318,8 +317,8 @@ def _lower_frame_s16(op: Operator, lo: Lowering) -> None:
     """s8 weights, input in s16 with a power of two that is found for each frame, the result in floats."""
     w, b, count = _matrix(op, lo)
     x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w, "s16")
-    steps, moments = lo.steps_of(op.inputs[1]), read.moments(lo.moments_of(op.inputs[1]))
-    rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s16", "s8", steps=steps, moments=moments)
+    known = read.known(lo, op.inputs[1], lo.steps_of(op.inputs[1]), biased=False)
+    rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s16", "s8", known=known)
     sums = Sums.of(rows, doubled=False)
     multiplier, shift = quantise.factors(sums.to_stored)
     kernel = "mq_fully_connected_s16"

@@ -191,7 +191,8 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
         x_type, suffix = lo.type_of(read.operand), "s8_frame"
     kernel = f"mq_lstm_{suffix}"
     biases = recurrent.biases(lo, op)
-    bits = cell_bits(lo.scales.range(f"{op.name}:cell").magnitude)
+    cell = f"{op.name}:cell"
+    bits = cell_bits((lo.scales.chosen(cell, "s16") or lo.scales.range(cell)).magnitude)
     made = gates.gates(
         lo,
         op,

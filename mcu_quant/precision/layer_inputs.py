@@ -1,4 +1,4 @@
-"""What weight matrices are multiplied with on the calibration clips: second moments, and the range of every input."""
+"""What weight matrices are multiplied with on the calibration clips: means, second moments, and ranges of inputs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,21 @@ MOST_INPUTS = 2048
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Of one weight matrix: sums of x x^T, [inputs, inputs]; smallest and largest x_j, [inputs / taps]."""
+    """Of one weight matrix: sums of x x^T, [inputs, inputs]; smallest and largest x_j, [inputs / taps].
 
-    second: NDArray[np.float64]
-    low: Array
-    high: Array
+    mean: [groups, inputs], of what each group of rows reads. A convolution in groups has nothing else.
+    """
+
+    mean: Array
+    second: NDArray[np.float64] | None = None
+    low: Array | None = None
+    high: Array | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Is it known, and not all zeros?"""
+        known = self.mean if self.second is None else self.second
+        return bool(np.isfinite(known).all() and known.any())
 
 
 def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
@@ -39,11 +49,8 @@ def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
         stream.reset()
         for frame in islice(clip, count):
             stream.run(frame, watch=sums.see)
-    return {
-        name: Inputs(h, sums.low[name].astype(np.float32), sums.high[name].astype(np.float32))
-        for name, h in sorted(sums.of.items())
-        if np.isfinite(h).all() and h.any()
-    }
+    found = {name: sums.inputs(name) for name in sorted(sums.total)}
+    return {name: one for name, one in found.items() if one.finite}
 
 
 @dataclass
@@ -54,6 +61,9 @@ class _Sums:
     of: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     low: dict[str, Array] = field(default_factory=dict)
     high: dict[str, Array] = field(default_factory=dict)
+    #: sums of x, [groups, inputs], and how many x there were
+    total: dict[str, Array] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
     _values: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,9 +84,23 @@ class _Sums:
             inputs = [self.graph.constants.get(i, self._values.get(i)) if i else None for i in op.inputs]
             for name, x in _INPUTS[op.op](op, inputs, self._values.get(_hidden(op, self.graph))):
                 rows = np.asarray(x, np.float64)
-                if rows.shape[1] <= MOST_INPUTS:
-                    self.of[name] = self.of.get(name, 0.0) + rows.T @ rows
-                    self._span(name, rows.reshape(-1, _channels(op, self.graph) or rows.shape[1]))
+                if rows.shape[-1] <= MOST_INPUTS:
+                    self._add(name, rows)
+                    if rows.shape[1] == 1:
+                        self.of[name] = self.of.get(name, 0.0) + rows[:, 0].T @ rows[:, 0]
+                        self._span(name, rows.reshape(-1, _channels(op, self.graph) or rows.shape[-1]))
+
+    def inputs(self, name: str) -> Inputs:
+        """All that was seen of a matrix."""
+        mean = (self.total[name] / self.count[name]).astype(np.float32)
+        if name not in self.of:
+            return Inputs(mean)
+        low, high = (ends[name].astype(np.float32) for ends in (self.low, self.high))
+        return Inputs(mean, self.of[name], low, high)
+
+    def _add(self, name: str, rows: Array) -> None:
+        self.total[name] = self.total.get(name, 0.0) + rows.sum(axis=0)
+        self.count[name] = self.count.get(name, 0) + len(rows)
 
     def _span(self, name: str, rows: Array) -> None:
         low, high = rows.min(axis=0), rows.max(axis=0)
@@ -96,28 +120,30 @@ def _hidden(op: Operator, graph: Graph) -> str:
     return op.outputs[0] or (op.output(1) if graph.shape(op.inputs[0])[0] == 1 else "")
 
 
+# What the rows of a matrix read: [values, groups, inputs], by the name of the matrix.
+
+
 def _dense(op: Operator, inputs: list[Array | None], _: Array | None) -> list[tuple[str, Array]]:
     x, w = inputs[0], inputs[1]
     assert x is not None and w is not None
-    return [(op.inputs[1], x.reshape(-1, w.shape[-1]))] if x.shape[-1] == w.shape[-1] else []
+    return [(op.inputs[1], x.reshape(-1, 1, w.shape[-1]))] if x.shape[-1] == w.shape[-1] else []
 
 
 def _conv(op: Operator, inputs: list[Array | None], _: Array | None) -> list[tuple[str, Array]]:
     x, w = inputs[0], inputs[1]
     assert x is not None and w is not None
-    if op.attributes["group"] != 1:
-        return []
-    maps, window = as_maps(x), Window.of(op)
+    maps, window, groups = as_maps(x), Window.of(op), int(op.attributes["group"])
     seen = patches(maps, window, window.output(maps.shape[2:]))
+    seen = seen.reshape(len(seen), groups, -1, *seen.shape[2:])
     # the order of a row of weights: taps in row-major order, the channels of a tap together
-    return [(op.inputs[1], seen.transpose(0, 4, 5, 2, 3, 1).reshape(-1, w[0].size))]
+    return [(op.inputs[1], seen.transpose(0, 5, 6, 1, 3, 4, 2).reshape(-1, groups, w[0].size))]
 
 
 def _recurrent(op: Operator, inputs: list[Array | None], known: Array | None) -> list[tuple[str, Array]]:
     x, w, r = inputs[0], inputs[1], inputs[2]
     assert x is not None and w is not None and r is not None
     hidden = ops.spec(op).reference(op, inputs)[0] if known is None else known
-    return [(op.inputs[1], x.reshape(-1, w.shape[-1])), (op.inputs[2], hidden.reshape(-1, r.shape[-1]))]
+    return [(op.inputs[1], x.reshape(-1, 1, w.shape[-1])), (op.inputs[2], hidden.reshape(-1, 1, r.shape[-1]))]
 
 
 _INPUTS = {"Gemm": _dense, "Conv": _conv, "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent}

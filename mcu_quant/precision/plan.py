@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -90,18 +90,111 @@ class PrecisionPlan:
     columns: Mapping[str, Columns] = field(default_factory=dict, compare=False)
     #: ranges of 16-bit edges are so many times wider than calibration saw: 16 bits have room for what is louder
     headroom: float = 1.0
+    #: by tensor, then format, ranges that are covered instead of the calibrated ones; no headroom is added
+    clipped: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    #: by name of a weight matrix, the mean of what each column is multiplied with (see `quantise.Known`)
+    means: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    #: by edge between layers, by what each of its channels is divided (see `mcu_quant/rebalance.py`)
+    rebalanced: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    #: scales of weights are powers of two
+    powers_of_two: bool = False
+    #: steps that made it, in the order they were taken
+    steps: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
-        object.__setattr__(self, "moments", MappingProxyType(dict(self.moments)))
-        object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
-        object.__setattr__(self, "ranges", MappingProxyType(dict(self.ranges)))
+        for name in ("operators", "ranges", *_TABLES):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def formats(self) -> dict[str, int]:
         """Number of operators per format, for every format a plan may choose."""
         chosen = [o.format for o in self.operators.values()]
         return {fmt: chosen.count(fmt) for fmt in CHOICES}
 
+
+# --- what steps found ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Table:
+    """How entries of one table of the file are written and read; `read` raises ValueError for what it does not take.
+
+    rule: what an entry is not, where it cannot be read. without: how the model is computed without the line.
+    """
+
+    write: Callable[[Any], str]
+    read: Callable[[Any], Any]
+    rule: str
+    without: str
+
+
+def _encoded(values: Array, dtype: str) -> str:
+    return base64.b64encode(np.asarray(values).astype(dtype).tobytes()).decode()
+
+
+def _decoded(text: str, dtype: str) -> Array:
+    values = np.frombuffer(base64.b64decode(text, validate=True), dtype)
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError("not all finite")
+    return values.astype(np.dtype(dtype).newbyteorder("="))
+
+
+def _read_columns(one: Mapping[str, Any]) -> Columns:
+    low, high = _decoded(one["f32"], "<f4").reshape(2, -1)
+    if (low > high).any():
+        raise ValueError("not in order")
+    return Columns(float(one["exponent"]), low, high)
+
+
+def _read_factors(one: Mapping[str, Any]) -> Array:
+    values = _decoded(one["f32"], "<f4")
+    if (values <= 0.0).any():
+        raise ValueError("not positive")
+    return values
+
+
+def _read_clipped(one: Mapping[str, Any]) -> Mapping[str, Range]:
+    found = {fmt: Range(float(low), float(high)) for fmt, (low, high) in one.items()}
+    if not all(isfinite(r.low) and isfinite(r.high) and r.low <= r.high for r in found.values()):
+        raise ValueError("not finite")
+    return MappingProxyType(found)
+
+
+_TABLES: Mapping[str, _Table] = MappingProxyType(
+    {
+        "clipped": _Table(
+            lambda one: "{ " + ", ".join(f"{fmt} = {_pair(r)}" for fmt, r in one.items()) + " }",
+            _read_clipped,
+            "is not FORMAT = [low, high]",
+            "the calibrated range is covered then",
+        ),
+        "columns": _Table(
+            lambda one: (
+                f'{{ exponent = {float(one.exponent)!r}, f32 = "{_encoded(np.stack([one.low, one.high]), "<f4")}" }}'
+            ),
+            _read_columns,
+            "are not two rows of finite numbers",
+            "the inputs are read as they are then",
+        ),
+        "moments": _Table(
+            lambda kept: f'{{ rows = {len(kept)}, f16 = "{_encoded(kept, "<f2")}" }}',
+            lambda one: _decoded(one["f16"], "<f2").reshape(one["rows"], -1),
+            "are not rows of finite numbers",
+            "weights are rounded to nearest then",
+        ),
+        "means": _Table(
+            lambda kept: f'{{ groups = {len(kept)}, f32 = "{_encoded(kept, "<f4")}" }}',
+            lambda one: _decoded(one["f32"], "<f4").reshape(one["groups"], -1),
+            "are not rows of finite numbers",
+            "biases stay as they are then",
+        ),
+        "rebalanced": _Table(
+            lambda kept: f'{{ f32 = "{_encoded(kept, "<f4")}" }}',
+            _read_factors,
+            "are not positive numbers",
+            "the layers stay as they are then",
+        ),
+    }
+)
 
 # --- writing -------------------------------------------------------------------------------------------------------
 
@@ -111,34 +204,33 @@ _HEAD = """\
 # and, of a recurrent layer in s8, input = "s8" | "s16".
 # [ranges] holds the smallest and largest value of each edge in calibration: no data is needed to build again.
 # headroom: how many times wider than [ranges] 16-bit edges are, for what is louder than the recordings.
-# [columns], if there, holds ranges of single inputs of layers, which are divided by factors that even them out.
-# [moments], if there, holds the main directions of the inputs of layers: 8-bit weights are rounded to suit them.
+# steps: what the methods of `mcu-quant strategies` put into the tables below, each of which may be deleted:
+# [clipped] ranges that are covered in one format instead of those in [ranges], beyond which values are cut off;
+# [columns] ranges of single inputs of layers, which are divided by factors that even them out;
+# [moments] the main directions of the inputs of layers: 8-bit weights are rounded to suit them;
+# [means] the mean inputs of layers: biases make up for what rounding of weights adds to them;
+# [rebalanced] by what the channels between two layers are divided, in the weights of both.
 """
 
 
 def to_toml(plan: PrecisionPlan) -> str:
     """The plan as its file. The same plan gives the same text, and `from_toml` gives the plan back exactly."""
-    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "planned", "calibrated_on")}
+    header = {n: getattr(plan, n) for n in ("model", "sha256", "preset", "planned", "calibrated_on", "steps")}
     lines = [f"{name} = {_quoted(value)}" for name, value in header.items() if value]
     lines += [] if plan.headroom == 1.0 else [f"headroom = {float(plan.headroom)!r}"]
+    lines += ["powers_of_two = true"] if plan.powers_of_two else []
     lines += ["", "[operators]", *(f"{_quoted(name)} = {_line(choice)}" for name, choice in plan.operators.items())]
     lines += ["", "[ranges]"]
-    lines += [f"{_quoted(name)} = [{float(r.low)!r}, {float(r.high)!r}]" for name, r in plan.ranges.items()]
-    lines += ["", "[columns]"] if plan.columns else []
-    lines += [f"{_quoted(name)} = {_columns(one)}" for name, one in plan.columns.items()]
-    lines += ["", "[moments]"] if plan.moments else []
-    lines += [f"{_quoted(name)} = {_moments(kept)}" for name, kept in plan.moments.items()]
+    lines += [f"{_quoted(name)} = {_pair(r)}" for name, r in plan.ranges.items()]
+    for table, codec in _TABLES.items():
+        entries = getattr(plan, table)
+        lines += ["", f"[{table}]"] if entries else []
+        lines += [f"{_quoted(name)} = {codec.write(entry)}" for name, entry in entries.items()]
     return "\n".join([_HEAD, *lines]) + "\n"
 
 
-def _moments(kept: Array) -> str:
-    data = base64.b64encode(kept.astype("<f2").tobytes()).decode()
-    return f'{{ rows = {len(kept)}, f16 = "{data}" }}'
-
-
-def _columns(one: Columns) -> str:
-    data = base64.b64encode(np.stack([one.low, one.high]).astype("<f4").tobytes()).decode()
-    return f'{{ exponent = {float(one.exponent)!r}, f32 = "{data}" }}'
+def _pair(r: Range) -> str:
+    return f"[{float(r.low)!r}, {float(r.high)!r}]"
 
 
 def _line(choice: OperatorPlan) -> str:
@@ -184,7 +276,7 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
     except tomllib.TOMLDecodeError as error:
         raise DiagnosticError(Diagnostic("MQ304", where, f"is not TOML: {error}")) from error
     problems = schemas.validate(document, "plan", where, "MQ304")
-    wrong = [*_wrong_ranges(document, where), *_wrong_moments(document, where), *_wrong_columns(document, where)]
+    wrong = [*_wrong_ranges(document, where), *_wrong_tables(document, where)]
     raise_errors([*problems, *_unknown_formats(document, where), *wrong])
     return PrecisionPlan(
         model=document.get("model", ""),
@@ -194,20 +286,10 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
         calibrated_on=document.get("calibrated_on", ""),
         sha256=document.get("sha256", ""),
         planned=document.get("planned", ""),
-        moments={name: _from_base64(kept) for name, kept in document.get("moments", {}).items()},
-        columns={name: _to_columns(one) for name, one in document.get("columns", {}).items()},
         headroom=float(document.get("headroom", 1.0)),
-    )
-
-
-def _to_columns(one: Mapping[str, Any]) -> Columns:
-    low, high = np.frombuffer(base64.b64decode(one["f32"], validate=True), "<f4").reshape(2, -1).astype(np.float32)
-    return Columns(float(one["exponent"]), low, high)
-
-
-def _from_base64(kept: Mapping[str, Any]) -> Array:
-    return (
-        np.frombuffer(base64.b64decode(kept["f16"], validate=True), "<f2").reshape(kept["rows"], -1).astype(np.float16)
+        powers_of_two=bool(document.get("powers_of_two", False)),
+        steps=document.get("steps", ""),
+        **{table: {n: codec.read(e) for n, e in document.get(table, {}).items()} for table, codec in _TABLES.items()},
     )
 
 
@@ -241,31 +323,17 @@ def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagno
                 yield found
 
 
-def _wrong_columns(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
-    """What a schema cannot say of columns: two rows of finite numbers, the lower ones first."""
-    found = document.get("columns")
-    for name, one in found.items() if isinstance(found, dict) else ():
-        try:
-            made = _to_columns(one)
-            whole = bool(np.isfinite([made.low, made.high]).all() and (made.low <= made.high).all())
-        except (ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
-            help_ = "delete the line: the inputs are read as they are then"
-            yield Diagnostic("MQ304", f"{where}: columns.{name}", "are not two rows of finite numbers", help=help_)
-
-
-def _wrong_moments(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
-    """What a schema cannot say of moments: whole rows of numbers, all finite."""
-    found = document.get("moments")
-    for name, kept in found.items() if isinstance(found, dict) else ():
-        try:
-            whole = bool(np.isfinite(_from_base64(kept)).all())
-        except (ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
-            help_ = "delete the line: weights are rounded to nearest then"
-            yield Diagnostic("MQ304", f"{where}: moments.{name}", "are not rows of finite numbers", help=help_)
+def _wrong_tables(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    """What a schema cannot say of what steps found."""
+    for table, codec in _TABLES.items():
+        found = document.get(table)
+        for name, entry in found.items() if isinstance(found, dict) else ():
+            try:
+                codec.read(entry)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                yield Diagnostic(
+                    "MQ304", f"{where}: {table}.{name}", codec.rule, help=f"delete the line: {codec.without}"
+                )
 
 
 def _wrong_ranges(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:

@@ -44,8 +44,8 @@ from mcu_quant.precision.problem import (
 )
 from mcu_quant.precision.sensitivity import Request, Table
 from mcu_quant.precision.solvers import milp
-from mcu_quant.precision.steps import Given
-from mcu_quant.precision.strategies import strategies, strategy
+from mcu_quant.precision.steps import Given, Taken, chosen, improved
+from mcu_quant.precision.strategies import strategy
 from mcu_quant.precision.trial import Trial, decibels
 
 #: How often the problem is corrected by what was measured, and solved again.
@@ -84,6 +84,8 @@ class Task:
     fixed: Mapping[str, OperatorPlan] = field(default_factory=dict)
     sensitivity: str | None = None
     solver: str | None = None
+    #: what the start is improved by before anything is measured
+    steps: tuple[Taken, ...] = field(default_factory=lambda: chosen(()))
     jobs: int | None = None
     progress: Progress = quiet
 
@@ -169,11 +171,7 @@ def survey(task: Task) -> Map:
     """Ways, losses and prices of every operator of a model on a board."""
     known = {op.name: _open(op, task) for op in presets.planned(task.graph)}
     plans = sum(1 for found in known.values() for w in found if w.line != OperatorPlan(FLOAT))
-    trial = Trial.of(task.graph, task.target, task.start, task.clips, plans)
-    task.progress("correlating inputs of layers")
-    given = Given(known, collect(task.graph, task.clips), task.jobs, task.progress)
-    for step in sorted(strategies("steps").values(), key=lambda s: int(s.order)):
-        trial = replace(trial, start=step.apply(trial, given))
+    trial = improve(task, Trial.of(task.graph, task.target, task.start, task.clips, plans), known)
     method = strategy("sensitivity", task.sensitivity)
     request = Request(task.graph, known, trial, task.jobs, task.progress)
     table: Table = method.score(request)
@@ -190,6 +188,15 @@ def survey(task: Task) -> Map:
     priced = _problem(made, {}, {}, {}).totals(floats)
     base = {name: linked[name] - priced.get(name, 0.0) for name in (FLASH, RAM, CYCLES)}
     return replace(made, base=base, of_f32=linked)
+
+
+def improve(task: Task, trial: Trial, known: Mapping[str, tuple[Way, ...]]) -> Trial:
+    """The trial after the steps of a task."""
+    if not task.steps:
+        return trial
+    task.progress("looking at inputs of layers")
+    inputs = collect(task.graph, task.clips)
+    return improved(trial, Given(known, inputs, task.jobs, task.progress, task.clips), task.steps)
 
 
 def _open(op: Operator, task: Task) -> tuple[Way, ...]:

@@ -40,6 +40,7 @@ def command(
     minimise: str,
     sensitivity: str | None,
     solver: str | None,
+    steps: tuple[str, ...],
     jobs: int | None,
     cluster: str | None,
     bind: tuple[str, ...],
@@ -62,7 +63,7 @@ def command(
 
     if target and target.suffix not in chart.SUFFIXES:
         raise options.usage(str(target), "is no picture", f"end it in {', '.join(chart.SUFFIXES)}")
-    wanted = goals.planning(sensitivity=sensitivity, solver=solver, jobs=jobs, cluster=cluster)
+    wanted = goals.planning(sensitivity=sensitivity, solver=solver, steps=steps, jobs=jobs, cluster=cluster)
     with output.progress() as progress:
         made = api.explore(api.ExploreRequest(source, board, data, points, minimise, wanted), progress)
     if target:

@@ -20,6 +20,7 @@ from mcu_quant.lowering import Lowering, Operand
 from mcu_quant.ops.common.broadcast import loops
 from mcu_quant.precision.plan import Columns
 from mcu_quant.program import Access, Argument, Buffer, Purpose, Struct
+from mcu_quant.quantise import Known
 
 #: Factors lie within so many powers of two of their geometric mean: beyond, an input is next to nothing.
 MOST_BITS = 8.0
@@ -36,8 +37,15 @@ class Read:
         """The weights [rows, columns] that go with the operand."""
         return real if self.factors is None else np.asarray(real, np.float64) * self.factors
 
-    def moments(self, kept: Array | None) -> Array | None:
-        """What is known of the inputs (see `rounding`), as they are after the division."""
+    def known(self, lo: Lowering, weights: str, steps: Array | None = None, *, biased: bool = True) -> Known:
+        """What is known of a weight matrix, by its name, with its inputs as they are after the division.
+
+        `steps` as the rows of the matrix have them. Not `biased`: no bias makes up for rounding.
+        """
+        means = self._divided(lo.plan.means.get(weights)) if biased else None
+        return Known(steps, self._divided(lo.plan.moments.get(weights)), means, lo.plan.powers_of_two)
+
+    def _divided(self, kept: Array | None) -> Array | None:
         return kept if kept is None or self.factors is None else np.asarray(kept, np.float64) / self.factors
 
 

@@ -143,16 +143,14 @@ def gates(
     units = op.attributes["hidden_size"]
     limit = 62 if wide else 32
 
-    def quantised(k: int, bias: Array | None, quant: QuantParams, fmt: str, by: columns.Read | None) -> quantise.Rows:
-        real, moments = matrix(lo, op, k), lo.moments_of(op.inputs[k])
-        if by is not None:
-            real, moments = by.matrix(real), by.moments(moments)
-        known = {"steps": step_matrix(lo, op, k), "moments": moments}
-        return quantise.rows(real, bias, quant, fmt, weights, accumulator_bits=limit, **known)
+    def quantised(k: int, bias: Array | None, quant: QuantParams, by: columns.Read, fmt: str) -> quantise.Rows:
+        known = by.known(lo, op.inputs[k], step_matrix(lo, op, k), biased=k == 1 and not frame)
+        real = by.matrix(matrix(lo, op, k))
+        return quantise.rows(real, bias, quant, fmt, weights, accumulator_bits=limit, known=known)
 
     rows = {
-        "x": quantised(1, None if frame else x_bias, x_quant, x.format, read),
-        "h": quantised(2, h_bias, hidden, inner, None),
+        "x": quantised(1, None if frame else x_bias, x_quant, read, x.format),
+        "h": quantised(2, h_bias, hidden, columns.Read(read.operand), inner),
     }
 
     def per_row(values: Sequence[int]) -> NDArray[np.float64]:

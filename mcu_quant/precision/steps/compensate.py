@@ -18,7 +18,7 @@ from mcu_quant.rounding import moments
 
 def apply(trial: Trial, given: Given) -> PrecisionPlan:
     """The start with the moments of those layers that lose less with them, each measured alone in 8-bit weights."""
-    found = {name: moments(one.second) for name, one in given.inputs.items()}
+    found = {name: moments(one.second) for name, one in given.inputs.items() if one.second is not None}
     weights = {op.name: [i for i in op.inputs if i in found] for op in trial.graph.operators}
     tried = {op: way for op, known in given.ways.items() if weights.get(op) and (way := narrow(known))}
     plans = [{op: way.line} for op, way in tried.items()]
@@ -39,5 +39,5 @@ STRATEGY = Step(
         default=True,
     ),
     apply,
-    order=2,
+    order=5,
 )

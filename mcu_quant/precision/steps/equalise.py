@@ -26,7 +26,8 @@ WORTH = 0.8
 
 def apply(trial: Trial, given: Given) -> PrecisionPlan:
     """The start with the columns of those layers that lose less with them, each with the best exponent."""
-    weights = {op.name: name for op in trial.graph.operators if (name := _equalised(op)) in given.inputs}
+    seen = {name: one for name, one in given.inputs.items() if one.second is not None}
+    weights = {op.name: name for op in trial.graph.operators if (name := _equalised(op)) in seen}
     tried: dict[str, Way] = {op: way for op in weights if (way := narrow(given.ways.get(op, ()))) is not None}
     plans: list[Lines] = [{op: way.line} for op, way in tried.items()]
     best = {
@@ -34,15 +35,16 @@ def apply(trial: Trial, given: Given) -> PrecisionPlan:
         for op, loss in zip(tried, losses(trial, plans, given.jobs, given.progress, "layers"), strict=True)
     }
     for exponent in EXPONENTS:
-        columns = {weights[op]: _columns(given.inputs[weights[op]], exponent) for op in tried}
+        columns = {weights[op]: _columns(seen[weights[op]], exponent) for op in tried}
         every = replace(trial, start=replace(trial.start, columns=columns))
         found = losses(every, plans, given.jobs, given.progress, f"layers with inputs evened out by {exponent:g}")
         best = {op: min(best[op], (loss, exponent)) for op, loss in zip(tried, found, strict=True)}
-    chosen = {weights[op]: _columns(given.inputs[weights[op]], a) for op, (_, a) in best.items() if a}
+    chosen = {weights[op]: _columns(seen[weights[op]], a) for op, (_, a) in best.items() if a}
     return replace(trial.start, columns=dict(sorted(chosen.items())))
 
 
 def _columns(one: Inputs, exponent: float) -> Columns:
+    assert one.low is not None and one.high is not None
     return Columns(exponent, one.low, one.high)
 
 
@@ -61,5 +63,5 @@ STRATEGY = Step(
         default=True,
     ),
     apply,
-    order=1,
+    order=4,
 )
