@@ -1,6 +1,7 @@
 """Compile every library function for every core and write what it occupies to mcu_quant/tables/code_size.json.
 
     python -m bench.code_size
+    python -m bench.code_size --core rv32imc          one core again, the others as they are
 
 The table is what sizes are predicted from before anything is compiled. Nothing in it is typed by hand: functions are
 compiled alone; what they need of the C library is asked of the linker, function by function; what a call in the
@@ -9,6 +10,7 @@ schedule costs is fitted to whole folders of the models in bench/small_models.py
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -39,7 +41,8 @@ from mcu_quant.variants import sources
 PRESETS = ("f32", "f16", "s8")
 SHF_ALLOC = 2
 #: First words of the names of sections.
-IN_FLASH, IN_RAM = ("text", "rodata", "data", "ARM.ex", "init", "fini", "eh_frame"), ("data", "bss")
+IN_FLASH = ("text", "rodata", "data", "ARM.ex", "init", "fini", "eh_frame", "srodata", "sdata")
+IN_RAM = ("data", "bss", "sdata", "sbss")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def members(tools: Tools, needed: str) -> dict[str, list[int]]:
     stem = tools.scratch / f"with-{needed}"
     source, elf, map_ = stem.with_suffix(".c"), stem.with_suffix(".elf"), stem.with_suffix(".map")
     source.write_text("int main(void) { return 0; }\n")
-    options = [*LINK_FLAGS, f"-Wl,--undefined={needed}", f"-Wl,-Map={map_}"]
+    options = [*tools.board.compiler.libraries, *LINK_FLAGS, f"-Wl,--undefined={needed}", f"-Wl,-Map={map_}"]
     command = [tools.compiler, *tools.board.compiler.gcc_flags, *options, str(source)]
     subprocess.run([*command, "-lm", "-o", str(elf)], check=True, capture_output=True)
     found: dict[str, list[int]] = {}
@@ -228,21 +231,33 @@ def rendered(document: Mapping[str, Any]) -> str:
     return json.dumps(head)[:-1] + ', "cores": {\n' + ",\n".join(cores) + "\n}}\n"
 
 
+def _version(compiler: str) -> str:
+    said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    return said.splitlines()[0]
+
+
 def main() -> int:
-    by_core = {b.core.name: b for b in boards.all_boards() if b.core.name.startswith("cortex")}
+    # of several boards one that has the very core, and not one that it stands for
+    found = sorted(boards.all_boards(), key=lambda b: b.core.name == b.size_core)
+    every = {b.size_core: b for b in found if b.size_core not in size_table.STANDS_FOR}
+    parser = argparse.ArgumentParser(description="Sizes of every library function on every core.")
+    parser.add_argument("--core", choices=sorted(every), action="append", help="only these, may be repeated")
+    chosen = parser.parse_args().core
+    by_core = {core: board for core, board in every.items() if not chosen or core in chosen}
     missing = [t for t in {f"{b.compiler.triple}-gcc" for b in by_core.values()} if not shutil.which(t)]
     if missing:
         print(f"{', '.join(missing)} is not installed: nothing was written", file=sys.stderr)
         return 1
-    compiler = f"{next(iter(by_core.values())).compiler.triple}-gcc"
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    versions = sorted({_version(f"{b.compiler.triple}-gcc") for b in every.values()})
+    cores = json.loads(size_table.TABLE.read_text())["cores"] if chosen else {}
     with tempfile.TemporaryDirectory() as name:
         made = folders(Path(name))
-        cores = {}
         for core, board in sorted(by_core.items()):
             cores[core] = measured(board, made)
             print(f"{core}: {len(cores[core]['functions'])} functions", file=sys.stderr)
-    size_table.TABLE.write_text(rendered({"compiler": version.splitlines()[0], "flags": C_FLAGS, "cores": cores}))
+    size_table.TABLE.write_text(
+        rendered({"compilers": versions, "flags": C_FLAGS, "cores": dict(sorted(cores.items()))})
+    )
     print(size_table.TABLE)
     return 0
 

@@ -1,6 +1,7 @@
 """Count what each kernel costs on the emulated cores, and fit the coefficients that the latency estimate uses.
 
     python -m bench.estimate_coefficients          writes mcu_quant/tables/latency_kernels.json, in some minutes
+    python -m bench.estimate_coefficients --core rv32          counts on one core again, keeps the rows of the others
 
 Samples of every operator and the shapes of bench/kernels.py are lowered in every format and run in QEMU, which counts
 every executed instruction; each is priced after Arm's manuals (bench/prices.py). Per kernel, instruction set and core,
@@ -37,10 +38,13 @@ TABLE = PACKAGE / "tables" / "latency_kernels.json"
 SAMPLES = 4
 #: Cores that are run, with scalar kernels and with the fastest, and the cores whose prices are put on what they did.
 PRICED: Mapping[str, Sequence[str]] = {
-    "m0plus": ("cortex-m0plus",),
+    "m0plus": ("cortex-m0", "cortex-m0plus"),
+    "m3": ("cortex-m3",),
     "m4": ("cortex-m4", "cortex-m33"),
     "m7": ("cortex-m7",),
     "m55": ("cortex-m55", "cortex-m85"),
+    "rv32": ("esp-riscv", "hazard3"),
+    "rv32f": ("gap9",),
 }
 #: Operators that stand at a boundary of two formats, for what converts between them.
 BOUNDARY = "Relu"
@@ -202,15 +206,43 @@ def collect(chosen: Iterable[Sample], cores: Iterable[str] = tuple(PRICED)) -> d
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-def rendered(rows: Mapping[Key, Sequence[Row]]) -> str:
-    """The table as JSON, a line per kernel, instruction set and core."""
-    kernels_ = [{"kernel": k, "isa": i, "core": c, **_fields(fit(rows[k, i, c]))} for k, i, c in sorted(rows)]
-    formats = [
-        {"format": fmt, "core": core, **_fields(by_format(rows, fmt, core))}
-        for fmt in programs.FORMATS
-        for core in prices.CORES
-    ]
-    parts = [f' "{name}": [\n  {_lines(found)}\n ]' for name, found in (("kernels", kernels_), ("formats", formats))]
+def entries(rows: Mapping[Key, Sequence[Row]]) -> dict[str, list[dict[str, object]]]:
+    """A row per kernel, instruction set and core, and one per format and core."""
+    cores = sorted({core for _, _, core in rows}, key=prices.CORES.index)
+    return {
+        "kernels": [{"kernel": k, "isa": i, "core": c, **_fields(fit(rows[k, i, c]))} for k, i, c in sorted(rows)],
+        "formats": [
+            {"format": fmt, "core": core, **_fields(by_format(rows, fmt, core))}
+            for fmt in programs.FORMATS
+            for core in cores
+        ],
+    }
+
+
+def joined(
+    kept: Mapping[str, Sequence[Mapping[str, object]]], counted: Mapping[str, Sequence[Mapping[str, object]]]
+) -> dict[str, list[Mapping[str, object]]]:
+    """The rows of a table with those of some cores counted again."""
+    again = {row["core"] for row in counted["kernels"]}
+    order = {"kernels": ("kernel", "isa"), "formats": ()}
+    found: dict[str, list[Mapping[str, object]]] = {}
+    for part, keys in order.items():
+        rows = [*(r for r in kept[part] if r["core"] not in again), *counted[part]]
+        found[part] = sorted(rows, key=lambda r: (*(r[k] for k in keys), *_place(r)))
+    return found
+
+
+def _place(row: Mapping[str, object]) -> tuple[int, int, str]:
+    """Where a row stands: by format, then as `prices.CORES` has the cores; kernels by the core's name."""
+    core = str(row["core"])
+    if "format" in row:
+        return programs.FORMATS.index(str(row["format"])), prices.CORES.index(core), core
+    return 0, 0, core
+
+
+def rendered(found: Mapping[str, Sequence[Mapping[str, object]]]) -> str:
+    """The table as JSON, a line per row."""
+    parts = [f' "{name}": [\n  {_lines(found[name])}\n ]' for name in ("kernels", "formats")]
     return "{\n" + ' "made_by": "python -m bench.estimate_coefficients",\n' + ",\n".join(parts) + "\n}\n"
 
 
@@ -225,13 +257,16 @@ def _lines(found: Iterable[object]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Fit the coefficients of the latency estimate.")
     parser.add_argument("--output", type=Path, default=TABLE)
+    parser.add_argument("--core", choices=list(PRICED), action="append", help="only these, may be repeated")
     options = parser.parse_args()
-    for core in PRICED:
+    chosen = options.core or list(PRICED)
+    for core in chosen:
         missing = qemu.missing(kernels.target_of(core)[0])
         if missing:
             print(f"{', '.join(missing)} is not installed: nothing was written", file=sys.stderr)
             return 1
-    options.output.write_text(rendered(collect(samples())))
+    kept = json.loads(TABLE.read_text()) if options.core else {"kernels": [], "formats": []}
+    options.output.write_text(rendered(joined(kept, entries(collect(samples(), chosen)))))
     print(options.output)
     return 0
 

@@ -26,7 +26,7 @@ from mcu_quant import boards, ops
 from mcu_quant.boards import available_isa
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
-from mcu_quant.emulator.qemu import RV32, QemuTarget
+from mcu_quant.emulator.qemu import QemuTarget
 from mcu_quant.emulator.qemu_program import QemuProgramSession, kernel_objects, machine_for
 from mcu_quant.library_sources import library_functions
 from mcu_quant.ops import Sample, given, weight
@@ -41,6 +41,8 @@ BOARDS = {
     "m33": "raspberry_pi_pico2",
     "m55": "mps3_an547",
 }
+#: And with those that are counted for estimates only.
+OTHERS = {"m3": "mps2_an385", "rv32": "esp32_c3_devkitm_1", "rv32f": "gap9_evk"}
 CORES = (*BOARDS, "rv32")
 FORMATS = ("s8", "s16", "f16", "f32")
 SHF_ALLOC = 2
@@ -172,9 +174,7 @@ def target_of(core: str, compiler: str = "") -> tuple[QemuTarget, str]:
 
     `compiler` is the name of a clang, or empty for the core's GCC.
     """
-    if core == "rv32":
-        return RV32, "scalar"
-    board = boards.load(BOARDS[core])
+    board = boards.load((BOARDS | OTHERS)[core])
     return replace(qemu.target_of(board), clang=compiler), available_isa(board)
 
 

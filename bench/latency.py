@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import coremark, latency_page
+from bench import coremark, esp_nn, latency_page
 from bench import networks as cmsis_networks
 from mcu_quant import boards, cost, timing
 from mcu_quant.ir import Array
@@ -32,6 +32,8 @@ CASES = HERE / "latency.json"
 PAGE = HERE.parent / "docs" / "latency.md"
 #: CoreMark as it was counted last, for runs without a checkout of it.
 COREMARK = HERE / "coremark.json"
+#: And ESP-NN.
+ESP_NN = esp_nn.RECORDED
 #: And CMSIS-NN on the networks of MLPerf Tiny.
 NETWORKS = HERE / "networks.json"
 CLASSES = ("conv", "depthwise", "dense")
@@ -238,6 +240,29 @@ def coremarks(counted: Mapping[str, float]) -> Iterator[Case]:
         used = FITTED if core == "cortex-m4" else HELD_OUT
         name = "CoreMark, one iteration"
         yield _case("CoreMark", name, core, truth, counted[core] * compiler, _core(core).error_pct, used, "transferred")
+    for core, per_mhz in published()["coremark"]["gcc"]["per_mhz"].items():
+        entry, name = _core(core), "CoreMark, one iteration, GCC"
+        yield _case("CoreMark", name, core, 1e6 / per_mhz, counted[core], entry.error_pct, HELD_OUT, "none")
+
+
+def esp_nn_counted() -> Iterator[Case]:
+    """ESP-NN's portable C, counted and priced: a network on the ESP32-C3, single functions on the ESP32-S3."""
+    about, counted = published()["esp_nn"], json.loads(ESP_NN.read_text())
+    network = about["person_detection"]
+    found = boards.load(network["board"], calibrated=False)
+    core = _core(found.core.name)
+    memory = cost.Memory.of(core, found)
+    read = sum(memory.bytes_read(layer.weight_bytes, layer.pixels) for layer in esp_nn.PERSON_DETECTION)
+    estimate = counted[core.coefficients_of]["person detection"] * core.factor + read * memory.cycles_per_byte
+    truth, status = network["ms"] * network["mhz"] * 1e3, str(cost.status(core, found))
+    range_ = _range_on(found.id)
+    yield _case("counted", "ESP-NN, person detection", found.id, truth, estimate, range_, HELD_OUT, status)
+    functions = dict(about["functions"])
+    found = boards.load(functions.pop("board"), calibrated=False)
+    core = _core(found.core.name)
+    for name, ticks in functions.items():
+        estimate, status = counted[core.coefficients_of][name] * core.factor, str(cost.status(core, found))
+        yield _case("counted", f"ESP-NN, {name}", found.id, ticks, estimate, core.error_pct, HELD_OUT, status)
 
 
 def weights() -> Iterator[Case]:
@@ -253,8 +278,9 @@ def weights() -> Iterator[Case]:
 
 def cases(counted: Mapping[str, float]) -> list[Case]:
     """All of them, the worst first."""
-    parts = (by_class(), recurrent(), same_loop(), library_counted(), transferred(), coremarks(counted), weights())
-    return sorted((c for part in parts for c in part), key=lambda c: -abs(c.error_pct))
+    parts = (by_class(), recurrent(), same_loop(), library_counted(), esp_nn_counted(), transferred(), weights())
+    found = [c for part in (*parts, coremarks(counted)) for c in part]
+    return sorted(found, key=lambda c: -abs(c.error_pct))
 
 
 # --- written down ---------------------------------------------------------------------------------------------------
@@ -268,10 +294,13 @@ def as_dict(case: Case) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="The latency estimate against published measurements.")
     parser.add_argument("--coremark", type=Path, metavar="DIR", help="count CoreMark again, from a checkout of it")
+    parser.add_argument("--esp-nn", type=Path, metavar="DIR", help="count ESP-NN again, from a checkout of it")
     parser.add_argument("--cmsis-nn", type=Path, metavar="DIR", help="count CMSIS-NN again, from a checkout of it")
     given = parser.parse_args()
     if given.cmsis_nn:
         NETWORKS.write_text(cmsis_networks.rendered(cmsis_networks.everything(given.cmsis_nn)))
+    if given.esp_nn:
+        ESP_NN.write_text(esp_nn.rendered(esp_nn.everything(given.esp_nn)))
     if given.coremark:
         COREMARK.write_text(json.dumps(coremark.everything(given.coremark), indent=1) + "\n")
     found = cases(json.loads(COREMARK.read_text()))

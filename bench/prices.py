@@ -4,6 +4,9 @@ A profile says how often each instruction of a call was executed, and how often 
 disassembler of the core's own toolchain says what the instruction is. A core's table says what it costs.
 
 * Cortex-M0+: technical reference manual, table 3-1, with the single-cycle multiplier.
+* Cortex-M0: its manual, table 3-1: as the Cortex-M0+, but taken branches take a cycle more.
+* Cortex-M3: its manual, table 3-1: as the Cortex-M4, but MLA and MLS take two cycles, and products of 64 bits three to
+  seven, by their operands: the middle is taken.
 * Cortex-M4: technical reference manual, tables 3-1 and 7-1; a taken branch refills the pipeline in two cycles; a load
   or store behind another begins in its shadow; a floating-point result is a cycle late.
 * Cortex-M55: technical reference manual and software optimisation guide: a vector instruction occupies its unit for two
@@ -15,6 +18,7 @@ disassembler of the core's own toolchain says what the instruction is. A core's 
   another one if the next instruction needs it, and two short (16-bit) instructions of the arithmetic-logic unit that do
   not need each other go together. Of some such rules this one comes nearest to the ratio of one library's times on a
   Cortex-M33 and a Cortex-M4 (Bosch HALE, MLPerf Tiny) and to that of CoreMark.
+* RISC-V: bench/prices_riscv.py.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from bench import prices_riscv
 from mcu_quant.ir import Array
 
 
@@ -107,6 +112,21 @@ def cortex_m4(i: Instruction) -> Price:
     if i.mnemonic.startswith(_SEVERAL):
         return Price(1 + _registers(i.operands), taken=2)
     return next(price for beginnings, price in _CORTEX_M4 if i.mnemonic.startswith(beginnings))
+
+
+def cortex_m3(i: Instruction) -> Price:
+    """What an instruction costs on a Cortex-M3."""
+    if i.mnemonic in ("mla", "mls"):
+        return Price(2)
+    if i.mnemonic in ("smull", "umull"):
+        return Price(4)
+    return Price(6) if i.mnemonic in ("smlal", "umlal") else cortex_m4(i)
+
+
+def cortex_m0(i: Instruction) -> Price:
+    """What an instruction costs on a Cortex-M0."""
+    price = cortex_m0plus(i)
+    return replace(price, taken=price.taken + 1)
 
 
 def cortex_m0plus(i: Instruction) -> Price:
@@ -199,7 +219,10 @@ def dual(i: Instruction) -> Price:
     return Price(1, taken=1, arithmetic_fp=unit(i) == "float" and not i.mnemonic.startswith(("vmov", "vmrs")))
 
 
-CORES: Mapping[str, Callable[[Instruction], Price]] = {
+#: Of Arm's cores; `prices_riscv.CORES` are the others.
+ARM: Mapping[str, Callable[[Instruction], Price]] = {
+    "cortex-m0": cortex_m0,
+    "cortex-m3": cortex_m3,
     "cortex-m0plus": cortex_m0plus,
     "cortex-m4": cortex_m4,
     "cortex-m33": cortex_m33,
@@ -207,7 +230,10 @@ CORES: Mapping[str, Callable[[Instruction], Price]] = {
     "cortex-m55": cortex_m55,
     "cortex-m85": dual,
 }
+CORES = (*ARM, *prices_riscv.CORES)
 _DUAL = ("cortex-m7", "cortex-m85")
+#: A load or store behind another begins in its shadow.
+_PIPELINED = ("cortex-m3", "cortex-m4")
 #: Cycles until the result of floating-point arithmetic can be used, beyond the first.
 _FP_LATE = 2
 
@@ -220,11 +246,13 @@ def cycles(profile: Array, program: Mapping[int, Instruction], core: str) -> flo
     """
     rows = sorted(profile.tolist())
     instructions = [program[address] for address, _, _ in rows]
+    if core in prices_riscv.CORES:
+        return prices_riscv.cycles(rows, instructions, core)
     if core == "cortex-m33":
         each = _pairs(instructions)
     else:
         each = _dual_issue(instructions) if core in _DUAL else _single_issue(instructions, core)
-    price = CORES[core]
+    price = ARM[core]
     taken = sum(price(i).taken * left for i, (_, _, left) in zip(instructions, rows, strict=True))
     return taken + sum(c * executed for c, (_, executed, _) in zip(each, rows, strict=True))
 
@@ -232,9 +260,9 @@ def cycles(profile: Array, program: Mapping[int, Instruction], core: str) -> flo
 def _single_issue(instructions: Sequence[Instruction], core: str) -> Iterator[float]:
     last, before = Price(0), Instruction("", "")
     for now in instructions:
-        price = CORES[core](now)
+        price = ARM[core](now)
         each = price.cycles
-        each -= core == "cortex-m4" and price.access and last.access and price.cycles == 2
+        each -= core in _PIPELINED and price.access and last.access and price.cycles == 2
         each += price.arithmetic_fp and last.arithmetic_fp
         each -= bool(price.vector and last.vector and price.vector != last.vector)
         each += core == "cortex-m55" and _waits(before, now)

@@ -30,8 +30,10 @@ READ_ONLY = ("flash", "xip")
 NOT_FOR_ARENA = (*READ_ONLY, "itcm", "backup", "psram")
 
 
-#: Cores that never have a floating-point unit.
-INTEGER_CORES = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m23")
+#: The core as which those of Arm's cores are timed whose floating-point unit was left out.
+WITHOUT_FPU = dict.fromkeys(("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "cortex-m85"), "cortex-m3")
+#: RISC-V's binary interfaces with registers for floats.
+HARD_FLOAT = ("ilp32f", "ilp32d")
 
 
 class HalfPrecision(StrEnum):
@@ -44,7 +46,7 @@ class HalfPrecision(StrEnum):
 
 @dataclass(frozen=True)
 class Core:
-    """The core that runs the model. `name` as Arm writes it; it selects the latency coefficients."""
+    """The core that runs the model. `name` as its vendor writes it; it selects the latency coefficients."""
 
     name: str
     architecture: str
@@ -55,15 +57,27 @@ class Core:
     fp16: bool = False
 
 
+#: Symbols that picolibc's own linker script asks for: whether a model fits we say ourselves.
+_PICOLIBC = {"__flash_size": 0x1000_0000, "__ram_size": 0x1000_0000}
+
+
 @dataclass(frozen=True)
 class Compiler:
-    """How to compile for the core. Exactly the values of GCC's options of the same names."""
+    """How to compile for the core. Exactly the values of GCC's options of the same names.
+
+    Arm's compilers are told of registers for floats with `float_abi`, those for RISC-V with `mabi`.
+    """
 
     triple: str
-    float_abi: str
+    float_abi: str | None = None
     mcpu: str | None = None
     march: str | None = None
     mfpu: str | None = None
+    mabi: str | None = None
+    #: the C library, where it is not the newlib that comes with the compiler
+    specs: str | None = None
+    #: whatever else the compiler must be told
+    options: tuple[str, ...] = ()
     #: what code is optimised for: speed or size
     optimise: str = "speed"
 
@@ -75,14 +89,33 @@ class Compiler:
     @property
     def flags(self) -> tuple[str, ...]:
         """Options that select the core; GCC and clang (with --target) take the same ones."""
-        named = {"-mcpu": self.mcpu, "-march": self.march, "-mfpu": self.mfpu, "-mfloat-abi": self.float_abi}
-        return tuple(f"{option}={value}" for option, value in named.items() if value is not None)
+        named = {
+            "-mcpu": self.mcpu,
+            "-march": self.march,
+            "-mfpu": self.mfpu,
+            "-mfloat-abi": self.float_abi,
+            "-mabi": self.mabi,
+            "--specs": self.specs,
+        }
+        return (*(f"{option}={value}" for option, value in named.items() if value is not None), *self.options)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The linker's options for the C library."""
+        if self.specs == "picolibc.specs":
+            return tuple(f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in _PICOLIBC.items())
+        return () if self.specs else ("--specs=nano.specs", "--specs=nosys.specs")
+
+    @property
+    def float_registers(self) -> bool:
+        """Whether floats are passed in registers of their own."""
+        return self.float_abi == "hard" or self.mabi in HARD_FLOAT
 
     @property
     def gcc_flags(self) -> tuple[str, ...]:
         """`flags`, the level where it is not the usual one, and what GCC alone needs: the format of __fp16."""
         flags = self.flags if self.optimise == "speed" else (*self.flags, self.level)
-        return flags if self.float_abi == "soft" else (*flags, "-mfp16-format=ieee")
+        return flags if self.float_abi in (None, "soft") else (*flags, "-mfp16-format=ieee")
 
 
 @dataclass(frozen=True)
@@ -223,7 +256,13 @@ class Board:
     @property
     def timing_core(self) -> str:
         """The core whose timing is taken: without a floating-point unit, one that never has one."""
-        return self.core.name if self.core.fpu != "none" or self.core.name in INTEGER_CORES else "cortex-m3"
+        name = self.core.name
+        return name if self.core.fpu != "none" else WITHOUT_FPU.get(name, name)
+
+    @property
+    def size_core(self) -> str:
+        """The table of code sizes: code for RISC-V depends on the instruction set, not on the core."""
+        return (self.compiler.march or self.core.name) if self.core.architecture == "rv32" else self.timing_core
 
     @property
     def half_precision(self) -> HalfPrecision:
@@ -401,10 +440,18 @@ def _check_memory(document: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_core(document: Mapping[str, Any]) -> Iterator[Problem]:
-    core, compiler = Core(**document["core"]), Compiler(**document["compiler"])
-    if (core.fpu == "none") != (compiler.float_abi == "soft"):
+    core, compiler = Core(**document["core"]), _compiler(document)
+    arm, riscv = (core.architecture.startswith(family) for family in ("armv", "rv"))
+    if arm and compiler.float_abi is None:
+        yield "compiler.float_abi", "is missing", "soft goes with no floating-point unit, hard with one"
+    elif arm and (core.fpu == "none") != (compiler.float_abi == "soft"):
         message = f"is {compiler.float_abi!r}, but core.fpu is {core.fpu!r}"
         yield "compiler.float_abi", message, "soft goes with no floating-point unit, hard with one"
+    if riscv and compiler.mabi is None:
+        yield "compiler.mabi", "is missing", "ilp32 goes with no floating-point unit, ilp32f or ilp32d with one"
+    elif riscv and (core.fpu == "none") == compiler.float_registers:
+        message = f"is {compiler.mabi!r}, but core.fpu is {core.fpu!r}"
+        yield "compiler.mabi", message, "ilp32 goes with no floating-point unit, ilp32f or ilp32d with one"
     if core.fp16 and core.fpu == "none":
         yield "core.fp16", "needs a floating-point unit", ""
 
@@ -441,6 +488,11 @@ def _regions(document: Mapping[str, Any]) -> tuple[MemoryRegion, ...]:
     )
 
 
+def _compiler(document: Mapping[str, Any]) -> Compiler:
+    fields = document["compiler"]
+    return Compiler(**{**fields, "options": tuple(fields.get("options", ()))})
+
+
 def _arena_candidates(regions: tuple[MemoryRegion, ...]) -> list[MemoryRegion]:
     return [r for r in regions if r.kind not in NOT_FOR_ARENA and "program" not in r.use]
 
@@ -452,7 +504,7 @@ def _board(document: Mapping[str, Any]) -> Board:
         vendor=document["vendor"],
         mcu=document["mcu"],
         core=Core(**document["core"]),
-        compiler=Compiler(**document["compiler"]),
+        compiler=_compiler(document),
         clocks=tuple(ClockPoint(name=name, **fields) for name, fields in document["clock"].items()),
         memory=_regions(document),
         sources=MappingProxyType(dict(document["sources"])),

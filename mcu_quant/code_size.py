@@ -29,7 +29,7 @@ def code_bytes(names: Iterable[str], board: Board, isa: str) -> Mapping[str, int
     wanted = sorted(n for n in set(names) if n in sources())
     compiler = shutil.which(f"{board.compiler.triple}-gcc")
     if compiler is None:
-        known = table_sizes(board.core.name)
+        known = table_sizes(board.size_core)
         return {n: known[n] for n in wanted if n in known}
     kept = _Kept(compiler, board)
     missing = [n for n in wanted if kept.get(variant(n, isa)) is None]

@@ -79,6 +79,7 @@ class Context:
     vectors: Vectors
     compiler: str = "arm-none-eabi-gcc"
     board_flags: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
     #: the compiler's option for speed or size
     level: str = "-O2"
     #: operator -> its type and format, for the headings of the schedule

@@ -385,10 +385,11 @@ def _error(core: CoreEntry, calls: tuple[CallCost, ...], board: Board) -> Percen
 
 def core_range(core: CoreEntry, board: Board) -> Percent:
     """The range of a core on a board, without that of the kernels."""
-    found = core.error_pct
-    if status(core, board) is Status.TRANSFERRED:
+    found, supported = core.error_pct, status(core, board)
+    if supported is Status.TRANSFERRED:
         found = _widen(found, table().transferred_error_pct)
-    return _widen(found, table().xip_error_pct) if board.program_memory.kind == "xip" else found
+    in_place = board.program_memory.kind == "xip" and supported is not Status.CALIBRATED
+    return _widen(found, table().xip_error_pct) if in_place else found
 
 
 def _of_coefficients(calls: tuple[CallCost, ...]) -> Percent:
@@ -431,7 +432,7 @@ def _reasons(core: CoreEntry, calls: tuple[CallCost, ...], board: Board, status:
         names = ", ".join(dict.fromkeys(c.kernel for c in calls if c.by_format))
         share = 100 * _share_by_format(calls)
         yield f"no coefficients for {names} ({share:.0f} % of the cycles): priced as any kernel on the same formats"
-    if board.program_memory.kind == "xip":
+    if board.program_memory.kind == "xip" and status is not Status.CALIBRATED:
         yield "weights are read in place from serial flash through a small cache; its hits depend on access order"
 
 

@@ -25,7 +25,7 @@ from mcu_quant.emulator.folder import read_interface
 #: As in templates/CMakeLists.txt.j2; tests/test_footprint.py links both ways and compares.
 C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
 PROBE_FLAGS = ("-O2",)
-LINK_FLAGS = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections", "-Wl,--entry=main")
+LINK_FLAGS = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--entry=main")
 
 #: Bytes of stack allowed for a function of the C library (memcpy, soft float), which has no call-graph record.
 #: Estimated: newlib's and libgcc's helpers for Armv6-M save at most 8 registers and use few locals.
@@ -128,7 +128,7 @@ def _link(folder: Path, prefix: str, board: Board, compiler: str, scratch: Path)
     *library, probe = map(str, objects)
     archive, elf = scratch / "model.a", scratch / "footprint.elf"
     _run([f"{board.compiler.triple}-ar", "qc", str(archive), *library], folder)
-    _run([compiler, *flags, *LINK_FLAGS, probe, str(archive), "-lm", "-o", str(elf)], folder)
+    _run([compiler, *flags, *board.compiler.libraries, *LINK_FLAGS, probe, str(archive), "-lm", "-o", str(elf)], folder)
     return elf
 
 
@@ -140,14 +140,17 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 def sections(elf: Path) -> dict[str, int]:
-    """Bytes of flash and static RAM as `size` counts them: text and data; data and bss."""
+    """Bytes of flash and static RAM as `size` counts them: text and data; data and bss.
+
+    A section .stack is what a linker script sets aside without knowing the program, whose own stack is counted.
+    """
     from elftools.elf.elffile import ELFFile
 
     found = {"flash": 0, "ram": 0}
     with elf.open("rb") as stream:
         for section in ELFFile(stream).iter_sections():
             header = section.header
-            if not header.sh_flags & 2:  # SHF_ALLOC
+            if not header.sh_flags & 2 or section.name == ".stack":  # SHF_ALLOC
                 continue
             writable, empty = bool(header.sh_flags & 1), header.sh_type == "SHT_NOBITS"
             if not empty:
@@ -213,7 +216,7 @@ def estimated(folder: Path, board: Board) -> Footprint:
     """Sizes before anything is compiled, from the text of the folder and the table of functions (`size_table.py`)."""
     interface = read_interface(folder)
     prefix = interface["prefix"]
-    core = size_table.core(board.timing_core)
+    core = size_table.core(board.size_core)
     files = [p.stem for p in sorted((folder / "mq").glob("mq_*__*.c"))]
     schedule = size_table.Schedule.read(folder)
     kernels = {f.split("__")[0]: int(core.about(f)["flash_bytes"]) for f in files}

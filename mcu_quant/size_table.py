@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mcu_quant.boards import INTEGER_CORES
 from mcu_quant.emulator.folder import read_interface
 from mcu_quant.paths import PACKAGE
 from mcu_quant.variants import ISAS
@@ -23,6 +22,8 @@ from mcu_quant.variants import ISAS
 TABLE = PACKAGE / "tables" / "code_size.json"
 #: What a schedule may take of the C library by itself.
 OF_SCHEDULE = frozenset({"memset", "memcpy"})
+#: Cores that no table was made for, by one with larger code: without a compiler for them.
+STANDS_FOR = {"cortex-m0": "cortex-m0plus", "cortex-m23": "cortex-m0plus", "xtensa-lx7": "rv32imfc"}
 #: Arguments that go in registers; floats have registers of their own on most cores, which only makes it less.
 _IN_REGISTERS = 4
 
@@ -70,9 +71,9 @@ class Core:
 
 @cache
 def core(name: str) -> Core:
-    """The figures of a core; of one that was not compiled for, those of a larger-coded one of its kind."""
+    """The figures of a core; of one that was not compiled for, those of the one that stands for it (`STANDS_FOR`)."""
     cores = json.loads(TABLE.read_text(encoding="utf-8"))["cores"]
-    found = cores.get(name) or cores["cortex-m0plus" if name in INTEGER_CORES else "cortex-m4"]
+    found = cores.get(name) or cores[STANDS_FOR.get(name) or _instruction_set(name)]
     return Core(
         found["functions"],
         found["library"]["functions"],
@@ -80,6 +81,11 @@ def core(name: str) -> Core:
         found["schedule"],
         found["schedule_stack"],
     )
+
+
+def _instruction_set(march: str) -> str:
+    """The table for a RISC-V instruction set that has none: the one with or without floating point."""
+    return "rv32imfc" if "f" in march.partition("_")[0].removeprefix("rv32") else "rv32imc"
 
 
 def table_sizes(name: str) -> dict[str, int]:

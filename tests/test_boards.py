@@ -68,7 +68,9 @@ def test_the_compiler_takes_the_flags_and_agrees_about_the_core(board_id: str) -
     command = [gcc, *board.compiler.gcc_flags, "-dM", "-E", "-x", "c", "-"]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=True)
     macros = dict((*line.split(maxsplit=2)[1:], "")[:2] for line in done.stdout.splitlines())
-    assert ("__ARM_FP" in macros) == (board.core.fpu != "none")
+    assert ("__ARM_FP" in macros or "__riscv_flen" in macros) == (board.core.fpu != "none")
+    if "__riscv" in macros:
+        return  # of what follows it has nothing
     assert ("__ARM_FEATURE_DSP" in macros) == board.core.dsp
     assert (int(macros.get("__ARM_FEATURE_MVE", "0")) == 3) == (board.core.mve == "fp")
     assert ("__ARM_FEATURE_FP16_SCALAR_ARITHMETIC" in macros) == board.core.fp16
@@ -308,6 +310,25 @@ def test_a_core_without_a_floating_point_unit_is_timed_as_one_that_never_has_one
     assert facts == ("cortex-m33", "cortex-m3", "scalar", False)
     assert boards.load("mps2_an505").timing_core == "cortex-m33"
     assert all(b.timing_core in timing.table().cores for b in boards.all_boards())
+
+
+@pytest.mark.parametrize(
+    ("like", "compiler", "complaint"),
+    [
+        ("esp32_c3_devkitm_1", {"mabi": "ilp32f"}, "compiler.mabi"),
+        ("esp32_c3_devkitm_1", {"mabi": None}, "compiler.mabi"),
+        ("gap9_evk", {"mabi": "ilp32"}, "compiler.mabi"),
+        ("nucleo_f446re", {"float_abi": None}, "compiler.float_abi"),
+    ],
+)
+def test_registers_for_floats_go_with_a_floating_point_unit(like: str, compiler: dict, complaint: str) -> None:
+    changed = document(like)
+    given = {**changed["compiler"], **compiler}
+    changed["compiler"] = {k: v for k, v in given.items() if v is not None}
+    changed["sources"] |= {"compiler": "by hand"}
+    assert list(problems(changed)) == [complaint]
+    changed["compiler"] = document(like)["compiler"]
+    assert problems(changed) == {}
 
 
 def test_a_new_file_does_not_claim_what_was_measured_elsewhere(tmp_path: Path) -> None:

@@ -39,9 +39,12 @@ KNOWN = {
     ("stm32h747i_disco", "memory"): "it gives SRAM1 to SRAM3 and the second flash bank to the Cortex-M4 alone",
 }
 
+#: The package knows the Arm cores of the RP2350 only.
 TESTED = [
-    b for b in boards.all_boards() if b.mcu.startswith(FAMILIES) and not b.mcu.startswith(MISSING)
-]  # fmt: skip
+    b
+    for b in boards.all_boards()
+    if b.mcu.startswith(FAMILIES) and not b.mcu.startswith(MISSING) and b.core.architecture.startswith("armv")
+]
 
 
 @cache

@@ -18,7 +18,7 @@ from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.folder import FolderSession, read_interface
 from mcu_quant.emulator.program import ProgramSession
-from mcu_quant.emulator.qemu import RV32, Machine, QemuTarget
+from mcu_quant.emulator.qemu import Machine, QemuTarget
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
 from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
 from mcu_quant.library_sources import library_functions
@@ -37,8 +37,10 @@ BOARDS = {
     "m7": "nucleo_h743zi2",
     "m33": "raspberry_pi_pico2",
     "m55": "mps3_an547",
+    "rv32": "esp32_c3_devkitm_1",
+    "rv32f": "gap9_evk",
 }
-CORES = {name: qemu.target_of(boards.load(board)) for name, board in BOARDS.items()} | {"rv32": RV32}
+CORES = {name: qemu.target_of(boards.load(board)) for name, board in BOARDS.items()}
 FORMATS = ("f32", "f16", "s16", "s8")
 
 pytestmark = pytest.mark.slow

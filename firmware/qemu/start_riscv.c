@@ -22,10 +22,17 @@ void mq_main(void) {
     }
 }
 
+/* mstatus.FS: whether instructions on floats trap; they do after reset. */
+#if defined(__riscv_flen)
+#define FLOATS_ON " li t0, 0x2000\n csrs mstatus, t0\n"
+#else
+#define FLOATS_ON
+#endif
+
 /* The emulator has loaded the data and cleared the rest. */
 __attribute__((naked, section(".vectors"), used)) void mq_reset(void) {
     __asm__ volatile(".option push\n .option norelax\n la gp, __global_pointer$\n .option pop\n"
-                     "la sp, mq_stack_top\n .option arch, +zicsr\n la t0, mq_fault\n csrw mtvec, t0\n"
+                     "la sp, mq_stack_top\n .option arch, +zicsr\n la t0, mq_fault\n csrw mtvec, t0\n" FLOATS_ON
                      "tail mq_main");
 }
 

@@ -230,6 +230,7 @@ def _context(
         vectors=vectors,
         compiler=f"{board.compiler.triple}-gcc",
         board_flags=board.compiler.gcc_flags,
+        libraries=board.compiler.libraries,
         level=board.compiler.level,
         kinds={op.name: _kind(op, plan) for op in model.graph.operators},
         frame=_frame(model),

@@ -68,13 +68,13 @@ def examine() -> tuple[Check, ...]:
         Check(
             "riscv64-unknown-elf-gcc",
             _first("riscv64-unknown-elf-gcc"),
-            "kernels on RISC-V, in tests and benchmarks only",
+            "the same for RISC-V boards",
             "apt install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
         ),
         Check(
             "qemu-system-riscv32",
             _first("qemu-system-riscv32"),
-            "the same",
+            "runs a RISC-V board's instructions: test --on qemu",
             "apt install qemu-system-misc",
         ),
         Check("cmake", _first("cmake"), "builds a firmware folder", "apt install cmake"),

@@ -76,17 +76,6 @@ class QemuTarget:
         return f"{self.triple}-gcc"
 
 
-#: A RISC-V core without floating point; no board of the project has one yet.
-RV32 = QemuTarget(
-    "virt",
-    "rv32imc",
-    "riscv64-unknown-elf",
-    ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs"),
-    (),
-    False,
-)
-
-
 def target_of(board: Board) -> QemuTarget:
     """The machine that runs a board's code.
 
@@ -107,8 +96,8 @@ def board_target(board: Board, machine: str = "") -> QemuTarget:
         board.core.name,
         board.compiler.triple,
         board.compiler.gcc_flags,
-        ("--specs=nano.specs", "--specs=nosys.specs"),
-        board.compiler.float_abi == "hard",
+        board.compiler.libraries,
+        board.compiler.float_registers,
     )
 
 
