@@ -139,4 +139,4 @@ def test_strategies_say_where_they_are_from(cli):
     listed = json.loads(out)["strategies"]
     assert status == 0
     assert {"direct", "milp", "greedy", "trim", "closed-form", "search"} <= {s["name"] for s in listed}
-    assert [s["name"] for s in listed if s["default"]] == ["direct", "milp", "compensate", "equalise"]
+    assert [s["name"] for s in listed if s["default"]] == ["direct", "milp", "compensate", "equalise", "states"]
