@@ -183,9 +183,11 @@ class Lowering:
         return Buffer(self._converted[key], Access.READ)
 
     def read_frame(
-        self, edge: str, fmt: str = "s8", low: float | None = None, signed: bool = False
+        self, edge: str, fmt: str = "s8", low: float | None = None, signed: bool = False, rows: int = 1
     ) -> tuple[Buffer, Buffer]:
-        """An edge in integers with the scale of this frame, and that scale (one f32), found where it is converted.
+        """An edge in integers with the scale of this frame, and that scale (f32), found where it is converted.
+
+        In s8 each of `rows` equal parts has a scale of its own: [rows].
 
         In s8 any scale, in s16 a power of two. `low`: its smallest value, where calibration does not know it. What is
         never negative gets all 256 steps, unless the reader wants a zero point of 0 (`signed`).
@@ -197,13 +199,13 @@ class Lowering:
         scale = known.magnitude / (255 if positive else formats.get(fmt).maximum)
         kind = ScaleKind.FRAME if fmt == "s8" else ScaleKind.FRAME_POW2
         quant = QuantParams(scale, -128 if positive else 0, kind)
-        key = (edge, fmt, quant)
+        key = (edge, f"{fmt}/{rows}", quant)
         if key not in self._converted:
             name = self._fresh(f"{edge}@{fmt}-frame")
             self._edges[name] = Edge(name, EdgeType(self._edges[edge].type.shape, fmt, quant))
-            self._edges[scale_edge(name)] = Edge(scale_edge(name), EdgeType((1,), "f32"))
+            self._edges[scale_edge(name)] = Edge(scale_edge(name), EdgeType((rows,), "f32"))
             with self._written.where_made(edge):
-                self._convert_frame(source, name)
+                self._convert_frame(source, name, rows)
             self._converted[key] = name
         made = self._converted[key]
         return Buffer(made, Access.READ), Buffer(scale_edge(made), Access.READ)
@@ -415,13 +417,14 @@ class Lowering:
             args |= {"scale": float(np.float32(a.quant.scale)), "zero": a.quant.zero_point}
         self.call(f"mq_convert_{a.format}_{b.format}", Purpose.CONVERT, comment, **args)
 
-    def _convert_frame(self, source: Buffer, edge: str) -> None:
-        """Bring floats to an edge with the scale of this frame, which is written beside it."""
+    def _convert_frame(self, source: Buffer, edge: str, rows: int) -> None:
+        """Bring floats to an edge with the scale of this frame, or of each row, which is written beside it."""
         a, b = self.type_of(source), self._edges[edge].type
         scale, quant = Buffer(scale_edge(edge), Access.WRITE), b.quant
         comment = f"{a} to {b.format}, scale of the frame"
         name = f"mq_convert_{a.format}_{b.format}_frame" + ("_positive" if quant and quant.zero_point else "")
-        self.call(name, Purpose.CONVERT, comment, x=source, y=Buffer(edge, Access.WRITE), scale=scale, n=a.size)
+        counts = {"n": a.size // rows, "rows": rows} if b.format == "s8" else {"n": a.size}
+        self.call(name, Purpose.CONVERT, comment, x=source, y=Buffer(edge, Access.WRITE), scale=scale, **counts)
 
     def _copy(self, source: Operand, edge: str) -> None:
         """Copy an operand to an edge of the same format and scale."""

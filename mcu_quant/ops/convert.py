@@ -32,9 +32,9 @@ def round_f32(x: Array) -> Array:
 
 
 def _counts(program: Program, call: Call) -> Counts:
-    count = call.args["n"]
-    assert isinstance(count, Scalar)
-    return Counts(elements=int(count.value))
+    count, rows = call.args["n"], call.args.get("rows", Scalar(1))
+    assert isinstance(count, Scalar) and isinstance(rows, Scalar)
+    return Counts(elements=int(count.value) * int(rows.value))
 
 
 def _float_to_integer(to: str) -> Callable[..., Array]:
@@ -74,22 +74,26 @@ def _float_to_float(to: str) -> Callable[..., Array]:
     return exact
 
 
-def _exact_frame(x: Array, n: int) -> tuple[Array, Array]:
-    """Largest magnitude of the frame to 127: stored values and their scale. All in f32, as the C."""
-    real = x.astype(np.float32)
-    largest = np.max(np.abs(real), initial=np.float32(0.0))
-    inverse = np.float32(127.0) / largest if largest > 0 else np.float32(0.0)
-    stored = fixed.saturate(round_f32(real * inverse), -128, 127).astype(np.int8)
-    return stored, np.array([largest / np.float32(127.0)], np.float32)
+def _exact_frame(x: Array, n: int, rows: int) -> tuple[Array, Array]:
+    """Largest magnitude of each row to 127: stored values and scales. All in f32, as the C."""
+    real = x.astype(np.float32).reshape(rows, n)
+    largest = np.max(np.abs(real), axis=1, initial=np.float32(0.0), keepdims=True)
+    stored = fixed.saturate(round_f32(real * _inverse(largest, 127.0)), -128, 127).astype(np.int8)
+    return stored.reshape(x.shape), np.ravel(largest / np.float32(127.0))
 
 
-def _exact_positive(x: Array, n: int) -> tuple[Array, Array]:
+def _exact_positive(x: Array, n: int, rows: int) -> tuple[Array, Array]:
     """The same of values that are not negative, on all 256 steps."""
-    real = x.astype(np.float32)
-    largest = np.max(real, initial=np.float32(0.0))
-    inverse = np.float32(255.0) / largest if largest > 0 else np.float32(0.0)
-    stored = fixed.saturate(round_f32(real * inverse) - 128, -128, 127).astype(np.int8)
-    return stored, np.array([largest / np.float32(255.0)], np.float32)
+    real = x.astype(np.float32).reshape(rows, n)
+    largest = np.max(real, axis=1, initial=np.float32(0.0), keepdims=True)
+    stored = fixed.saturate(round_f32(real * _inverse(largest, 255.0)) - 128, -128, 127).astype(np.int8)
+    return stored.reshape(x.shape), np.ravel(largest / np.float32(255.0))
+
+
+def _inverse(largest: Array, steps: float) -> Array:
+    """Steps per unit; 0 where all is silent."""
+    with np.errstate(divide="ignore"):
+        return np.where(largest > 0, np.float32(steps) / largest, np.float32(0.0))
 
 
 def _exact_frame_s16(x: Array, n: int) -> tuple[Array, Array]:

@@ -178,7 +178,7 @@ def _exact_s16s16(x: Array, w: Array, p: dict[str, Any]) -> Array:
 
 def _exact_frame(x: Array, x_scale: Array, w: Array, p: dict[str, Any], dtype: type[np.generic] = np.float32) -> Array:
     acc = quantise.dot(x.reshape(p["rows"], p["inputs"]), w.reshape(p["outputs"], p["inputs"]))
-    real = acc.astype(np.float32) * (p["scale"] * x_scale[0]) + p["bias"]
+    real = acc.astype(np.float32) * (p["scale"] * x_scale[:, None]) + p["bias"]
     bounded: Array = np.clip(real, np.float32(p["low"]), np.float32(p["high"]))
     return bounded.astype(dtype)
 
@@ -285,10 +285,10 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
 
 
 def _lower_frame(op: Operator, lo: Lowering) -> None:
-    """s8 weights and input, the input's scale found for each frame, the result in floats."""
+    """s8 weights and input, a scale found for each row of the input in each frame, the result in floats."""
     assert lo.formats
     w, b, count = _matrix(op, lo)
-    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w, signed=True)
+    x, x_scale, read = columns.read_frame(lo, op.inputs[0], op.inputs[1], w, signed=True, rows=count)
     known = read.known(lo, op.inputs[1], lo.steps_of(op.inputs[1]), biased=False)
     rows = quantise.rows(read.matrix(w), None, QuantParams(1.0), "s8", known=known)
     kernel = f"mq_fully_connected_s8_frame_{lo.formats.output}"

@@ -6,13 +6,14 @@ For two activations, or a constant that is not a matrix on the right: ONNX's Mat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from mcu_quant import fixed
+from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
 from mcu_quant.ops import (
@@ -57,6 +58,8 @@ def macs(op: Operator, graph: Graph) -> int:
     """One for each element of y and step of the sum."""
     return prod(graph.shape(op.outputs[0])) * graph.shape(op.inputs[0])[-1]
 
+
+FRAME = (ScaleKind.FRAME,)
 
 #: Leading axes that the kernels loop over.
 BATCH_AXES = 3
@@ -121,7 +124,37 @@ def _exact_s16(a: Array, b: Array, s: dict[str, Any], p: dict[str, Any], room: N
     return fixed.saturate(y, -32768, 32767).astype(np.int16)
 
 
-for _format, _spec in {"f32": None, "f16": None, "s8": _exact_s8, "s16": _exact_s16}.items():
+def _exact_frame(
+    a: Array,
+    a_scale: Array,
+    b: Array,
+    b_scale: Array,
+    s: dict[str, Any],
+    a_zero: int,
+    room: None = None,
+    dtype: type[np.generic] = np.float32,
+) -> Array:
+    acc = _sums(a, b, s, a_zero, 0).astype(np.float32)
+    pair = np.indices(s["batch"]).reshape(len(s["batch"]), -1).T
+    scale = a_scale.reshape(-1, s["rows"])[pair @ s["a_step"]] * b_scale[0]
+    y: Array = (acc * scale[..., None]).astype(dtype)
+    return y
+
+
+def _exact_frame_f16(**args: Any) -> Array:
+    with np.errstate(over="ignore"):
+        return _exact_frame(**args, dtype=np.float16)
+
+
+_SPECIFIED: dict[str, Callable[..., Array] | None] = {
+    "f32": None,
+    "f16": None,
+    "s8": _exact_s8,
+    "s8_frame_f32": _exact_frame,
+    "s8_frame_f16": _exact_frame_f16,
+    "s16": _exact_s16,
+}
+for _format, _spec in _SPECIFIED.items():
     _near = HALF_ON_HELIUM if _format == "f16" else {}
     register_kernel(Kernel(f"mq_matmul_{_format}", "matmul", counts=_counts, exact=_spec, near=_near))
 
@@ -181,6 +214,20 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
     lo.call(kernel, a=a, b=b, y=y, room=room, s=_shape(op, lo), p=params)
 
 
+def _lower_frame(op: Operator, lo: Lowering) -> None:
+    """Both in s8, a scale for each row of a and one for b, found in each frame; the product in floats."""
+    assert lo.formats
+    a_edge, b_edge = op.inputs
+    a, a_scale = lo.read_frame(a_edge, rows=prod(lo.shape(a_edge)[:-1]))
+    b, b_scale = lo.read_frame(b_edge, signed=True)
+    a_quant = lo.type_of(a).quant
+    assert a_quant
+    room = lo.scratch(2 * (-(-lo.shape(a_edge)[-1] // 4) * 4), "s16", "columns")
+    y, kernel = lo.write(op.outputs[0]), f"mq_matmul_s8_frame_{lo.formats.output}"
+    zero = a_quant.zero_point
+    lo.call(kernel, a=a, a_scale=a_scale, b=b, b_scale=b_scale, y=y, room=room, s=_shape(op, lo), a_zero=zero)
+
+
 #: 255 * 255 * depth < 2**31
 DEEPEST_S8 = 33025
 
@@ -188,6 +235,11 @@ DEEPEST_S8 = 33025
 def _sum_fits(op: Operator, graph: Graph) -> str | None:
     depth = graph.shape(op.inputs[0])[-1]
     return None if depth <= DEEPEST_S8 else f"the sum of {depth} products does not fit 32 bits"
+
+
+def _scales_fit(op: Operator, graph: Graph) -> str | None:
+    constant = [i for i in op.inputs if i in graph.constants]
+    return f"{constant[0]!r} is a constant" if constant else _sum_fits(op, graph)
 
 
 MATMUL = register(
@@ -204,6 +256,8 @@ MATMUL = register(
             OpLowering("f16", Formats("f16", "f16"), _lower_float, sample_snr_db=60.0),
             OpLowering("s16", Formats("s16", "s16"), _lower_integer, sample_snr_db=80.0),
             OpLowering("s8", Formats("s8", "s8"), _lower_integer, sample_snr_db=32.0, applies=_sum_fits),
+            OpLowering("s8", Formats("s8", "f16"), _lower_frame, sample_snr_db=36.0, applies=_scales_fit, scales=FRAME),
+            OpLowering("s8", Formats("s8", "f32"), _lower_frame, sample_snr_db=36.0, applies=_scales_fit, scales=FRAME),
         ),
         samples=(
             Sample("MatMul", (given(1, 1), given(1, 1))),

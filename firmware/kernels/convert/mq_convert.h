@@ -9,10 +9,10 @@
  *     in 16 bits        scale = 2^(e - 15) with e the least for which max |x| < 2^e, y = sat(round(x / scale)); below
  *                       2^-112 all is silence
  *   of values >= 0      scale = max x / 255, y = sat(round(x * (255 / max x)) - 128): twice as fine, smaller ones are 0
+ *   in 8 bits for each of `rows` rows of n values by itself: scale [rows]
  *
- * x, y: n values each; no alignment beyond the type's. y may be x itself where both formats have the same size.
- * A float NaN becomes the smallest integer.
- * SPDX-License-Identifier: Apache-2.0 */
+ * x, y: n values each, or `rows` times as many; no alignment beyond the type's. y may be x itself where both formats
+ * have the same size. A float NaN becomes the smallest integer. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_CONVERT_H
 #define MQ_CONVERT_H
 
@@ -40,11 +40,11 @@ void mq_convert_s16_s8(const int16_t *x, int8_t *y, uint32_t n, int32_t x_zero, 
 void mq_convert_s16_s16(const int16_t *x, int16_t *y, uint32_t n, int32_t x_zero, int32_t multiplier, int32_t shift,
                         int32_t y_zero);
 
-void mq_convert_f32_s8_frame(const float *x, int8_t *y, float *scale, uint32_t n);
-void mq_convert_f16_s8_frame(const mq_f16 *x, int8_t *y, float *scale, uint32_t n);
+void mq_convert_f32_s8_frame(const float *x, int8_t *y, float *scale, uint32_t n, uint32_t rows);
+void mq_convert_f16_s8_frame(const mq_f16 *x, int8_t *y, float *scale, uint32_t n, uint32_t rows);
 void mq_convert_f32_s16_frame(const float *x, int16_t *y, float *scale, uint32_t n);
 void mq_convert_f16_s16_frame(const mq_f16 *x, int16_t *y, float *scale, uint32_t n);
-void mq_convert_f32_s8_frame_positive(const float *x, int8_t *y, float *scale, uint32_t n);
-void mq_convert_f16_s8_frame_positive(const mq_f16 *x, int8_t *y, float *scale, uint32_t n);
+void mq_convert_f32_s8_frame_positive(const float *x, int8_t *y, float *scale, uint32_t n, uint32_t rows);
+void mq_convert_f16_s8_frame_positive(const mq_f16 *x, int8_t *y, float *scale, uint32_t n, uint32_t rows);
 
 #endif

@@ -8,8 +8,8 @@
  *              acc fits 32 bits for every input: proven when the weights were quantised. Weights are s8.
  *   s16s16     the same with s16 weights and a 64-bit acc, rounded to 32 bits by `narrow` bits before requantising.
  *   s8_s16     s8 input, s16 output.
- *   s8_frame_* s8 input whose scale was found for this frame (x_scale[0], no zero point), output in floats:
- *              y[o] = activation(acc[o] * (scale[o] * x_scale[0]) + bias[o]), in f32; acc fits 32 bits as above.
+ *   s8_frame_* s8 input whose scales were found for this frame (x_scale[r] of each row, no zero point), output in
+ *              floats: y[r, o] = activation(acc[o] * (scale[o] * x_scale[r]) + bias[o]), in f32; acc fits 32 bits.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_FULLY_CONNECTED_H
 #define MQ_FULLY_CONNECTED_H

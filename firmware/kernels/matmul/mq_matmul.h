@@ -9,6 +9,8 @@
  *   f32, f16   sums in f32, in the order of k.
  *   s8         acc = sum (a - a_zero)(b - b_zero), which fits 32 bits as depth <= 33025
  *              y = sat(y_zero + requantise(acc, multiplier, shift))
+ *   s8_frame_* scales were found for this frame, of each row of a by itself (a_scale: one per row of all its matrices)
+ *              and one of b, whose zero point is 0; output in floats: y = acc * (a_scale[m] * b_scale[0]), in f32
  *   s16        a 64-bit acc = sum a b, rounded to 32 bits by `narrow` bits before requantising: 2^30 depth < 2^(31 +
  * narrow) SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_MATMUL_H
@@ -43,6 +45,10 @@ void mq_matmul_f32(const float *a, const float *b, float *y, const mq_matmul_sha
 void mq_matmul_f16(const mq_f16 *a, const mq_f16 *b, mq_f16 *y, const mq_matmul_shape *s);
 void mq_matmul_s8(const int8_t *a, const int8_t *b, int8_t *y, int16_t *room, const mq_matmul_shape *s,
                   const mq_matmul_params *p);
+void mq_matmul_s8_frame_f32(const int8_t *a, const float *a_scale, const int8_t *b, const float *b_scale, float *y,
+                            int16_t *room, const mq_matmul_shape *s, int32_t a_zero);
+void mq_matmul_s8_frame_f16(const int8_t *a, const float *a_scale, const int8_t *b, const float *b_scale, mq_f16 *y,
+                            int16_t *room, const mq_matmul_shape *s, int32_t a_zero);
 void mq_matmul_s16(const int16_t *a, const int16_t *b, int16_t *y, int16_t *room, const mq_matmul_shape *s,
                    const mq_matmul_wide_params *p);
 

@@ -2,19 +2,9 @@
  * sum (a - a_zero)(b - b_zero) = sum a (b - b_zero) - a_zero sum (b - b_zero).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_fixed.h"
+#include "mq_matmul_columns.h"
 #include "mq_matmul_pairs.h"
 #include "mq_plain_rows.h"
-
-/* Copies a column whose values are `step` apart. Returns its sum. */
-static int32_t take(const int8_t *b, int32_t step, int32_t zero, int16_t *column, int32_t depth) {
-    int32_t sum = 0;
-    for (const int16_t *end = column + depth; column != end; b += step) {
-        const int32_t value = *b - zero;
-        *column++ = (int16_t)value;
-        sum += value;
-    }
-    return sum;
-}
 
 /* `count` values of a column of y, `step` apart. */
 MQ_OUT_OF_LINE void finish(const int32_t *sums, int32_t count, int32_t offset, int8_t *y, int32_t step,
@@ -33,7 +23,7 @@ void mq_matmul_s8(const int8_t *a, const int8_t *b, int8_t *y, int16_t *room, co
     for (int32_t pair = 0; pair < pairs; pair++) {
         const mq_matmul_pair at = mq_matmul_pair_at(s, pair);
         for (int32_t n = 0; n < s->columns; n++) {
-            const int32_t offset = p->a_zero * take(b + at.b + n, s->columns, p->b_zero, room, s->depth);
+            const int32_t offset = p->a_zero * mq_take_column(b + at.b + n, s->columns, p->b_zero, room, s->depth);
             const int8_t *row = a + at.a;
             int8_t *to = y + at.y + n;
             for (int32_t m = 0; m < s->rows; m += 4) {

@@ -79,16 +79,23 @@ def read(lo: Lowering, edge: str, weights: str, matrix: Array, fmt: str, inner: 
 
 
 def read_frame(
-    lo: Lowering, edge: str, weights: str, matrix: Array, fmt: str = "s8", inner: int = 1, signed: bool = False
+    lo: Lowering,
+    edge: str,
+    weights: str,
+    matrix: Array,
+    fmt: str = "s8",
+    inner: int = 1,
+    signed: bool = False,
+    rows: int = 1,
 ) -> tuple[Buffer, Buffer, Read]:
-    """The same with the scale of the frame: the operand and its scale."""
+    """The same with the scale of the frame, in s8 of each of so many rows: the operand and its scale."""
     columns = lo.columns_of(weights)
     if columns is None or lo.steps_of(weights) is not None:
-        x, scale = lo.read_frame(edge, fmt, signed=signed)
+        x, scale = lo.read_frame(edge, fmt, signed=signed, rows=rows)
         return x, scale, Read(x)
     source = "f32" if lo.stored(edge).storage.integer else lo.stored(edge).format
     scaled, s = _scaled(lo, edge, source, factors(columns, matrix), columns, inner)
-    x, scale = lo.read_frame(scaled, fmt, float(columns.low.min()), signed)
+    x, scale = lo.read_frame(scaled, fmt, float(columns.low.min()), signed, rows)
     return x, scale, Read(x, np.tile(s, matrix.shape[1] // len(s)))
 
 
