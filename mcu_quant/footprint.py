@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
+from math import prod
 from pathlib import Path
 
 from mcu_quant import formats, size_table
@@ -221,7 +222,7 @@ def estimated(folder: Path, board: Board) -> Footprint:
     schedule = size_table.Schedule.read(folder)
     kernels = {f.split("__")[0]: int(core.about(f)["flash_bytes"]) for f in files}
     library_flash, library_ram = core.library_bytes(files, schedule)
-    ports = sum(4 * _product(p["shape"]) for p in interface["inputs"] + interface["outputs"])
+    ports = sum(formats.get(p["format"]).bytes * prod(p["shape"]) for p in interface["inputs"] + interface["outputs"])
     memory = re.findall(r"_(?:ARENA|STATE)_BYTES (\d+)", (folder / f"{prefix}.h").read_text())
     return Footprint(
         weights_bytes=_weights_bytes(folder / f"{prefix}_weights.h"),
@@ -232,13 +233,6 @@ def estimated(folder: Path, board: Board) -> Footprint:
         origin="estimated",
         kernels=kernels,
     )
-
-
-def _product(shape: Sequence[int]) -> int:
-    total = 1
-    for d in shape:
-        total *= d
-    return total
 
 
 def _weights_bytes(header: Path) -> int:

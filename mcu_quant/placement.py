@@ -82,6 +82,13 @@ class Wish:
         raise_errors(problems)
         return Wish(found)
 
+    def on(self, board: Board) -> tuple[Wish, tuple[str, ...]]:
+        """The part of it that a board has the memory for, and a line on each that it has not."""
+        able = {AUTO, FLASH, *(r.name for r in board.memory if r.writable)}
+        kept = {subject: region for subject, region in self.regions.items() if region in able}
+        lines = (f"{s} where it usually is: there is no {r}" for s, r in self.regions.items() if r not in able)
+        return Wish(kept), tuple(lines)
+
 
 class _Room:
     """Bytes that are left in each region."""

@@ -149,5 +149,8 @@ def test_the_constants_of_a_front_end_are_counted(tmp_path: Path) -> None:
     board = boards.load("nucleo_l4r5zi")
     folder = folder_of(stages.read(source(tmp_path, dense(42, [1, 7, 6]), text)), "s8", board, tmp_path / "made")
     linked = footprint.linked(folder, board, compiler_of(board))
+    estimated = footprint.estimated(folder, board)
     # every array is padded to 8 bytes, the last one by no linker
-    assert 0 <= footprint.estimated(folder, board).weights_bytes - linked.weights_bytes < 8 < linked.weights_bytes
+    assert 0 <= estimated.weights_bytes - linked.weights_bytes < 8 < linked.weights_bytes
+    # samples have two bytes each
+    assert 0 <= estimated.static_ram_bytes - linked.static_ram_bytes <= 16

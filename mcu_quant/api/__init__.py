@@ -310,6 +310,7 @@ def _manifest(request: BuildRequest, model: Model, target: Target, files: Mappin
         data=relative(request.data) if request.data else None,
         board=request.board,
         optimise=request.optimise,
+        places=request.places,
         isa=target.isa,
         files={name: texts.sha256(text) for name, text in sorted(files.items())},
         versions=folder.versions(),

@@ -137,6 +137,8 @@ class Job:
     #: build systems of others that the folder shall fit into
     ecosystems: tuple[str, ...] = ()
     place: Wish = field(default_factory=Wish)
+    #: what of it the board has no memory for
+    unplaced: tuple[str, ...] = ()
 
 
 def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
@@ -148,6 +150,7 @@ def assemble(job: Job, sizes: Footprint | None = None) -> Assembled:
     model, board, verified = job.model, job.board, job.verified
     program, memory = verified.lowered.program, verified.lowered.memory
     placed = place(program, memory, board, cost.estimate(program, board, model.budget_ms), job.place)
+    placed = replace(placed, why=(*placed.why, *job.unplaced))
     context = _context(model, board, job.plan, job.command, verified.vectors, job.ecosystems)
     context = replace(context, placement=placed, layout=context.layout or _by_hand(board, placed))
     sources = codegen.generate(program, memory, context)

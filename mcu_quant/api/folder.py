@@ -52,6 +52,8 @@ class Manifest:
     board: str
     #: speed or size
     optimise: str
+    #: what lies in which memory, as `--place` takes it
+    places: tuple[str, ...]
     isa: str
     files: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -95,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise DiagnosticError(_other_version(folder, document, wrong))
     known = {k: v for k, v in document.items() if k not in ("tool", "version")}
     pairs = tuple((a, b) for a, b in known["states"])
-    return Manifest(**{**known, "states": pairs, "stream": tuple(known["stream"])})
+    return Manifest(**{**known, "states": pairs, "stream": tuple(known["stream"]), "places": tuple(known["places"])})
 
 
 def _other_version(folder: Path, document: Mapping[str, object], wrong: Sequence[Diagnostic]) -> Diagnostic:

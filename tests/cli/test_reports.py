@@ -78,3 +78,29 @@ def test_a_format_without_changes_says_which_have_them(built, cli):
     status, out, err = cli("report", "--diff", built, built, "--format", "model-explorer")
     assert (status, out) == (2, "")
     assert "MQ900" in err and "table" in err
+
+
+def holding(report, bank):
+    """What lies in a bank, and what the report takes for granted."""
+    (found,) = (r["holds"] for r in report["regions"] if r["name"] == bank)
+    return found, report["latency"]["assumptions"]
+
+
+def test_where_things_lie_holds_on_other_boards_as_far_as_they_have_the_memory(built, cli, failing):
+    boards = ("--board", "nucleo_h743zi2", "--board", "nucleo_f446re")
+    status, out, _ = cli("report", built, "--place", "arena=dtcm", *boards, "--format", "json")
+    assert status == 0
+    h743, f446 = json.loads(out)["reports"]
+    assert "arena" in holding(h743, "dtcm")[0]
+    held, assumed = holding(f446, "sram")
+    assert "arena" in held and "arena where it usually is: there is no dtcm" in assumed
+    codes, err = failing(2, "report", built, "--place", "arena=dtcn", *boards)
+    assert codes == ["MQ507"] and "did you mean 'dtcm'" in err
+
+
+def test_a_folder_keeps_its_placement_on_other_boards(project, tmp_path, cli):
+    where = ("--board", "nucleo_h743zi2", "--preset", "s8", "--place", "weights=dtcm", "-o", tmp_path / "placed")
+    assert cli("build", project / "tiny.onnx", *where)[0] == 0
+    status, out, _ = cli("report", tmp_path / "placed", "--board", "nucleo_h7a3zi_q", "--format", "json")
+    assert status == 0
+    assert holding(json.loads(out), "dtcm")[0]["copied"] > 0

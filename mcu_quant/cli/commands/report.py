@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sleep", type=click.FloatRange(0), default=0.0, metavar="UA", help="Microamperes while it computes nothing."
 )
+@options.place
 @options.precision
 @options.data
 @options.importing
@@ -64,6 +65,7 @@ def command(
     cell: str | None,
     duty: float,
     sleep: float,
+    places: tuple[str, ...],
     preset: str | None,
     plan: Path | None,
     edits: tuple[str, ...],
@@ -94,7 +96,7 @@ def command(
     def request(subject: Path) -> api.ReportRequest:
         source = options.source(model or subject, bind, states, pipeline, stream, audio)
         given = source if model or not subject.is_dir() else None
-        return api.ReportRequest(subject, named, precision, data, given, front)
+        return api.ReportRequest(subject, named, precision, data, given, places, front)
 
     before = None if old is None else request(old)
     return _show([request(s) for s in subjects], before, bounds, fmt, target, battery)
