@@ -69,9 +69,9 @@ def test_integers_equal_their_specification_and_quality_is_measured(
     if preset == "tinydenoiser":
         recurrent = {op["format"] for op in made.report["operators"] if op["family"] == "recurrent"}
         others = [op for op in made.report["operators"] if op["family"] not in ("recurrent", "layout")]
-        halves = {op["format"] for op in others if "f16" in formats_of(op["type"])}
+        halves = {op["format"] for op in others if "f16" in formats_of(op["op"])}
         assert recurrent == {"s8"} and halves == {"f16"}
-        assert {op["format"] for op in others if "f16" not in formats_of(op["type"])} <= {"f32"}
+        assert {op["format"] for op in others if "f16" not in formats_of(op["op"])} <= {"f32"}
     else:
         assert formats[preset] > 0
 
