@@ -471,7 +471,8 @@ def test_two_products_in_one_multiplication(tmp_path: Path) -> None:
     """Every sum of two products that s8 has at the ends of its range, of both vectors, on cores without DSP."""
     own = """
     static int32_t dot(int32_t which, int32_t a, int32_t a1, int32_t b, int32_t b1, int32_t w, int32_t w1) {
-        const uint32_t pairs[4] = {mq_pair(a, b), mq_pair(b, a), mq_pair(a1, b1), mq_pair(b1, a1)};
+        const uint32_t pairs[4] = {mq_turned_pair(a, b), mq_turned_pair(b, a), mq_turned_pair(a1, b1),
+                                   mq_turned_pair(b1, a1)};
         const int8_t weights[2] = {(int8_t)w, (int8_t)w1};
         int32_t sums[4];
         mq_dots_of_pairs(pairs, weights, 2, sums);

@@ -41,21 +41,26 @@ typedef struct {
     int32_t most;
 } mq_requantiser;
 
-/* min(max(((a m >> 32 >> down) + rounding) >> 1, least), most), |a| < 2^31 - 2^18, as mq_mulh_by_signed_halves: r4, r0
- * the halves of a, r2, r3 those of m. */
+/* clang-format off */
+
+/* r0 = min(max(((r0 m >> 32 >> down) + rounding) >> 1, least), most), |r0| < 2^31 - 2^18, the multiplier at r1; as
+ * mq_mulh_by_signed_halves: r4, r0 the halves of a, r2, r3 those of m. r1 to r5 are lost. */
+#define MQ_REQUANTISE                                                                                                  \
+    "ldmia r1!, {r2, r3}\n"                                                                                            \
+    "sxth r4, r0\n movs r5, #0\n asrs r0, r0, #16\n adcs r0, r5\n"                                                     \
+    "movs r5, r4\n muls r5, r3, r5\n asrs r5, r5, #16\n"                                                              \
+    "muls r4, r2, r4\n adds r4, r4, r5\n muls r3, r0, r3\n adds r4, r4, r3\n" /* middle */                            \
+    "muls r0, r2, r0\n asrs r4, r4, #16\n adds r0, r0, r4\n"                                                          \
+    "ldmia r1!, {r2, r3}\n asrs r0, r2\n adds r0, r0, r3\n asrs r0, r0, #1\n"                                         \
+    "ldmia r1!, {r2, r3}\n"                                                                                            \
+    "cmp r0, r2\n bge 8f\n movs r0, r2\n"                                                                             \
+    "8: cmp r0, r3\n ble 9f\n movs r0, r3\n 9:\n"
+
 MQ_NAKED int32_t mq_requantised(MQ_READ_BELOW int32_t a, MQ_READ_BELOW const mq_requantiser *s) {
     __asm__(".syntax unified\n"
-            "push {r4, r5}\n"
-            "ldmia r1!, {r2, r3}\n"
-            "sxth r4, r0\n movs r5, #0\n asrs r0, r0, #16\n adcs r0, r5\n"
-            "movs r5, r4\n muls r5, r3, r5\n asrs r5, r5, #16\n"
-            "muls r4, r2, r4\n adds r4, r4, r5\n muls r3, r0, r3\n adds r4, r4, r3\n" /* middle */
-            "muls r0, r2, r0\n asrs r4, r4, #16\n adds r0, r0, r4\n"
-            "ldmia r1!, {r2, r3}\n asrs r0, r2\n adds r0, r0, r3\n asrs r0, r0, #1\n"
-            "ldmia r1!, {r2, r3}\n"
-            "cmp r0, r2\n bge 1f\n movs r0, r2\n"
-            "1: cmp r0, r3\n ble 2f\n movs r0, r3\n"
-            "2: pop {r4, r5}\n bx lr\n");
+            "push {r4, r5}\n" MQ_REQUANTISE "pop {r4, r5}\n bx lr\n");
 }
+
+/* clang-format on */
 
 #endif

@@ -13,13 +13,13 @@
 #include "mq_conv_windows.h"
 
 static inline void put_one(uint32_t *patch, uint32_t k, int32_t a, int32_t b) {
-    patch[2u * k] = mq_pair(a, b);
+    patch[2u * k] = mq_turned_pair(a, b);
 }
 
 static void put(uint32_t *patch, uint32_t k, run a, run b, int32_t length) {
     patch += 2u * k;
     for (const uint32_t *end = patch + 2 * length; patch != end; patch += 2) {
-        *patch = mq_pair(*a.at, *b.at);
+        *patch = mq_turned_pair(*a.at, *b.at);
         a.at += a.step;
         b.at += b.step;
     }

@@ -9,21 +9,10 @@
 #include "mq_padded.h"
 #include "mq_pair_dots.h"
 
-/* What the outputs of one channel share. */
-typedef struct {
-    const mq_tap *taps;
-    const mq_tap *end;
-    int32_t bias;
-    int32_t multiplier;
-    int32_t shift;
-    int32_t zero;
-    mq_requantiser scale;
-} channel;
-
-/* Pairs of values side by side. */
-MQ_OUT_OF_LINE void pair_up(uint32_t *to, const int8_t *a, const int8_t *b, int32_t count) {
-    for (const int8_t *end = a + count; a != end;) {
-        *to++ = mq_pair(*a++, *b++);
+/* A row of which one of the two is missing. */
+MQ_OUT_OF_LINE void pad_edge(uint32_t *map, const int8_t *a, const int8_t *b, int32_t columns, int8_t zero) {
+    for (int32_t j = 0; j < columns; j++) {
+        map[j] = mq_pair(a ? a[j] : zero, b ? b[j] : zero);
     }
 }
 
@@ -34,19 +23,24 @@ MQ_OUT_OF_LINE void pad_above(uint32_t *map, const int8_t *x, const mq_conv_shap
     const int32_t rows = mq_padded_inside(height, s->pad_top, s->in_height);
     const int32_t columns = mq_padded_inside(width, s->pad_left, s->in_width);
     const int32_t below = s->stride_height;
-    const int32_t before = s->pad_top < below ? s->pad_top : below;
-    map += (s->pad_top - before) * width + s->pad_left;
-    for (int32_t r = -before; r < rows; r++) {
-        const int8_t *a = x + r * s->in_width;
-        const int8_t *b = a + below * s->in_width;
-        if (r >= 0 && r + below < rows) {
-            pair_up(map, a, b, columns);
-        } else {
-            for (int32_t j = 0; j < columns; j++) {
-                map[j] = mq_pair(r >= 0 ? a[j] : zero, r + below < rows ? b[j] : zero);
-            }
-        }
+    const int32_t distance = below * s->in_width;
+    int32_t r = s->pad_top < below ? -s->pad_top : -below;
+    map += (s->pad_top + r) * width + s->pad_left;
+    for (; r < 0; r++) {
+        pad_edge(map, NULL, r + below < rows ? x + (r + below) * s->in_width : NULL, columns, zero);
         map += width;
+    }
+    for (; r + below < rows; r++) {
+        for (const int8_t *end = x + columns; x != end; x++) {
+            *map++ = mq_pair(x[0], x[distance]);
+        }
+        map += width - columns;
+        x += s->in_width - columns;
+    }
+    for (; r < rows; r++) {
+        pad_edge(map, x, NULL, columns, zero);
+        map += width;
+        x += s->in_width;
     }
 }
 
@@ -66,40 +60,52 @@ MQ_OUT_OF_LINE void pad_beside(uint32_t *map, const int8_t *x, const mq_conv_sha
     }
 }
 
-/* An output with a shift that is not negative. */
-MQ_OUT_OF_LINE int32_t scaled_up(int32_t acc, const channel *c) {
-    return mq_clamp(c->zero + mq_requantise_up(acc, c->multiplier, c->shift), c->scale.least, c->scale.most);
+/* What makes outputs of the windows of a channel, and how. */
+typedef struct {
+    mq_windows windows;
+    mq_window_function two;
+} channel;
+
+static inline channel channel_of(const mq_tap *taps, const mq_tap *end, int32_t k, const mq_conv_params *p) {
+    const int32_t m = p->multiplier[k], shift = p->shift[k], bias = p->bias[k];
+    const mq_requantiser scale = mq_requantiser_of(m, shift, p->y_zero, p->low, p->high);
+    const mq_windows windows = {taps, end, mq_pair(bias, bias), bias, scale, m, shift, p->y_zero};
+    const channel made = {windows, shift < 0 ? mq_two_outputs_down : mq_two_outputs_up};
+    return made;
 }
 
-static inline MQ_Y(mq_value) finish(int32_t acc, const channel *c) {
-    return (MQ_Y(mq_value))(c->shift < 0 ? mq_requantised(acc, &c->scale) : scaled_up(acc, c));
-}
-
-/* `count` pairs of outputs, whose windows begin `step` words of the map apart: one row of outputs above another, which
- * begins at y_below. */
-MQ_OUT_OF_LINE void pairs_above(const uint32_t *map, int32_t step, const channel *c, MQ_Y(mq_value) * y,
-                                MQ_Y(mq_value) * y_below, int32_t count) {
-    for (const MQ_Y(mq_value) *end = y + count; y != end; map += step) {
-        const mq_two_sums sums = mq_dots_of_taps(map, c->taps, c->end);
-        *y++ = finish(c->bias - sums.a, c);
-        *y_below++ = finish(c->bias - sums.b, c);
+/* `rows` rows of pairs of outputs, one above the other. */
+MQ_OUT_OF_LINE void pairs_above(const uint32_t *map, int32_t width, const channel *c, MQ_Y(mq_value) * y,
+                                const mq_conv_shape *s, int32_t rows) {
+    const mq_window_function two = c->two;
+    const int32_t count = s->out_width;
+    const int32_t step = s->stride_width;
+    for (; rows > 0; rows--) {
+        const uint32_t *window = map;
+        for (const MQ_Y(mq_value) *end = y + count; y != end; window += step) {
+            const mq_two_values both = two(window, &c->windows);
+            y[count] = (MQ_Y(mq_value))mq_value_b(both);
+            *y++ = (MQ_Y(mq_value))mq_value_a(both);
+        }
+        map += 2 * s->stride_height * width;
+        y += count;
     }
 }
 
-/* The same, the two of a pair side by side. */
+/* `count` pairs of outputs side by side, whose windows begin `step` words of the map apart. */
 MQ_OUT_OF_LINE void pairs_beside(const uint32_t *map, int32_t step, const channel *c, MQ_Y(mq_value) * y,
                                  int32_t count) {
     for (const MQ_Y(mq_value) *end = y + 2 * count; y != end; map += step) {
-        const mq_two_sums sums = mq_dots_of_taps(map, c->taps, c->end);
-        *y++ = finish(c->bias - sums.a, c);
-        *y++ = finish(c->bias - sums.b, c);
+        const mq_two_values both = c->two(map, &c->windows);
+        *y++ = (MQ_Y(mq_value))mq_value_a(both);
+        *y++ = (MQ_Y(mq_value))mq_value_b(both);
     }
 }
 
 /* `count` outputs alone. */
 MQ_OUT_OF_LINE void outputs_of(const uint32_t *map, int32_t step, const channel *c, MQ_Y(mq_value) * y, int32_t count) {
     for (const MQ_Y(mq_value) *end = y + count; y != end; map += step) {
-        *y++ = finish(c->bias - mq_dots_of_taps(map, c->taps, c->end).a, c);
+        *y++ = (MQ_Y(mq_value))mq_value_a(c->two(map, &c->windows));
     }
 }
 
@@ -113,13 +119,10 @@ MQ_OUT_OF_LINE void multiply(const uint32_t *map, int32_t width, const channel *
         outputs_of(map + 2 * pairs * s->stride_width, 0, c, y + 2 * pairs, count - 2 * pairs);
         return;
     }
-    int32_t left = s->out_height;
-    for (; left > 1; left -= 2) {
-        pairs_above(map, s->stride_width, c, y, y + count, count);
-        map += 2 * s->stride_height * width;
-        y += 2 * count;
-    }
-    outputs_of(map, s->stride_width, c, y, left * count);
+    const int32_t pairs = s->out_height / 2;
+    pairs_above(map, width, c, y, s, pairs);
+    outputs_of(map + 2 * pairs * s->stride_height * width, s->stride_width, c, y + 2 * pairs * count,
+               (s->out_height - 2 * pairs) * count);
 }
 
 void MQ_DEPTHWISE(const int8_t *x, const int8_t *w, MQ_Y(mq_value) * y, int16_t *map, const mq_conv_shape *s,
@@ -137,13 +140,7 @@ void MQ_DEPTHWISE(const int8_t *x, const int8_t *w, MQ_Y(mq_value) * y, int16_t 
             const int8_t *own = w + k * s->kernel_height * s->kernel_width;
             const mq_tap *end = mq_pair_taps(taps, own, s->kernel_height, s->kernel_width, s->dilation_height * width,
                                              s->dilation_width);
-            const channel c = {taps,
-                               end,
-                               p->bias[k],
-                               p->multiplier[k],
-                               p->shift[k],
-                               p->y_zero,
-                               mq_requantiser_of(p->multiplier[k], p->shift[k], p->y_zero, p->low, p->high)};
+            const channel c = channel_of(taps, end, k, p);
             if (s->out_height == 1) {
                 pad_beside(pairs, x, s, height, width, zero);
             } else {

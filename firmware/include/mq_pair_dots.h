@@ -1,22 +1,24 @@
 /* Dot products of s8 with two vectors at once on cores that multiply 32 by 32 bits into 32 and nothing more.
  *
- * Two values a, b of two vectors lie in one word, P = -(a 2^16) - b: a product w P is that of both. Over two columns
- * T = w P + w' P' = h 2^16 + l holds two sums h and l in [-2^15, 2^15), also where every value is -128: this is why the
- * signs are turned. So T + 2^15 has h in its upper half; H = sum h in 32 bits and S = sum T modulo 2^32 have
- * everything: sum l = S - 2^16 H. Two products, four values: two multiplications and five additions and shifts.
+ * Two values a, b of two vectors lie in one word, P = a 2^16 + b: a product w P is that of both. Over two columns
+ * T = w P + w' P' = h 2^16 + l holds two sums h and l in [-2^15, 2^15). So T + 2^15 has h in its upper half; H = sum h
+ * in 32 bits and S = sum T modulo 2^32 have everything: sum l = S - 2^16 H. Two products, four values: two
+ * multiplications and five additions and shifts.
+ *
+ * Only where all are -128 a sum would be 2^15. mq_dots_of_pairs takes -P instead and returns sums with the sign turned,
+ * which fit; taps of windows keep weights of -128 apart.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_PAIR_DOTS_H
 #define MQ_PAIR_DOTS_H
 
-#include "mq_base.h"
+#include "mq_fixed.h"
 
 static inline uint32_t mq_pair(int32_t a, int32_t b) {
-    return 0u - ((uint32_t)a << 16) - (uint32_t)b;
+    return ((uint32_t)a << 16) + (uint32_t)b;
 }
 
-/* a, from a pair of s8. */
-static inline int32_t mq_pair_first(uint32_t pair) {
-    return (int32_t)((0u - pair + 0x8000u) >> 16);
+static inline uint32_t mq_turned_pair(int32_t a, int32_t b) {
+    return 0u - mq_pair(a, b);
 }
 
 /* A tap of a window: how many bytes behind its beginning the pair lies that it reads, and its weight. */
@@ -26,8 +28,7 @@ typedef struct {
 } mq_tap;
 
 /* The taps of a window with weights w, [height, width], for pairs `row_step` and `step` apart: an even number, of which
- * two at a time are added. -128 has no other beside it but 0: with |h| and |l| below 2^15, |T| is below 2^31.
- * Returns the end; there is room for twice as many taps. */
+ * two at a time are added, a weight of -128 only to one of 0. Returns the end; there is room for twice as many taps. */
 MQ_OUT_OF_LINE mq_tap *mq_pair_taps(mq_tap *tap, const int8_t *w, int32_t height, int32_t width, int32_t row_step,
                                     int32_t step) {
     const mq_tap *const begin = tap;
@@ -50,10 +51,35 @@ MQ_OUT_OF_LINE mq_tap *mq_pair_taps(mq_tap *tap, const int8_t *w, int32_t height
     return tap;
 }
 
+/* Two values of 32 bits, as functions return them in registers. */
+typedef uint64_t mq_two_values;
+
+static inline mq_two_values mq_two_values_of(int32_t a, int32_t b) {
+    return (uint64_t)(uint32_t)b << 32 | (uint32_t)a;
+}
+
+static inline int32_t mq_value_a(mq_two_values v) {
+    return (int32_t)(uint32_t)v;
+}
+
+static inline int32_t mq_value_b(mq_two_values v) {
+    return (int32_t)(uint32_t)(v >> 32);
+}
+
+/* What outputs of windows share: taps, and S and H with the bias, which is a pair as others are. */
 typedef struct {
-    int32_t a;
-    int32_t b;
-} mq_two_sums;
+    const mq_tap *taps;
+    const mq_tap *end;
+    uint32_t s;
+    int32_t h;
+    mq_requantiser scale;
+    int32_t multiplier;
+    int32_t shift;
+    int32_t zero;
+} mq_windows;
+
+/* The outputs of the two windows that begin at `pairs`. */
+typedef mq_two_values (*mq_window_function)(const uint32_t *pairs, const mq_windows *w);
 
 #if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
 
@@ -94,19 +120,37 @@ MQ_OUT_OF_LINE void mq_dots_of_pairs(const uint32_t *pairs, const int8_t *w, uin
     sums[3] = (int32_t)(b.s - ((uint32_t)b.h << 16));
 }
 
-/* Minus the sums of both vectors over an even number of taps, as mq_pair_taps has them. */
-static inline mq_two_sums mq_dots_of_taps(const uint32_t *pairs, const mq_tap *tap, const mq_tap *end) {
-    uint32_t s = 0;
-    int32_t h = 0;
-    do {
+#endif
+
+/* The bias and what both windows add to it. */
+MQ_OUT_OF_LINE mq_two_values mq_two_sums(const uint32_t *pairs, const mq_windows *w) {
+    uint32_t s = w->s;
+    int32_t h = w->h;
+    for (const mq_tap *tap = w->taps; tap != w->end; tap += 2) {
         const uint32_t first = pairs[tap[0].place / 4u], second = pairs[tap[1].place / 4u];
         const uint32_t t = first * (uint32_t)tap[0].weight + second * (uint32_t)tap[1].weight;
         s += t;
         h += (int32_t)(t + 0x8000u) >> 16;
-        tap += 2;
-    } while (tap != end);
-    const mq_two_sums sums = {h, (int32_t)(s - ((uint32_t)h << 16))};
-    return sums;
+    }
+    return mq_two_values_of(h, (int32_t)(s - ((uint32_t)h << 16)));
+}
+
+static inline int32_t mq_scaled_up(int32_t acc, const mq_windows *w) {
+    return mq_clamp(w->zero + mq_requantise_up(acc, w->multiplier, w->shift), w->scale.least, w->scale.most);
+}
+
+/* With a shift that is not negative. */
+MQ_OUT_OF_LINE mq_two_values mq_two_outputs_up(const uint32_t *pairs, const mq_windows *w) {
+    const mq_two_values sums = mq_two_sums(pairs, w);
+    return mq_two_values_of(mq_scaled_up(mq_value_a(sums), w), mq_scaled_up(mq_value_b(sums), w));
+}
+
+#if !(defined(__ARM_ARCH_6M__) && defined(__GNUC__))
+
+/* With a negative shift. */
+MQ_OUT_OF_LINE mq_two_values mq_two_outputs_down(const uint32_t *pairs, const mq_windows *w) {
+    const mq_two_values sums = mq_two_sums(pairs, w);
+    return mq_two_values_of(mq_requantised(mq_value_a(sums), &w->scale), mq_requantised(mq_value_b(sums), &w->scale));
 }
 
 #endif

@@ -48,26 +48,22 @@ MQ_NAKED void mq_dots_of_pairs(MQ_READ_BELOW const uint32_t *pairs, MQ_READ_BELO
             "pop {r4, r5, r6, r7, pc}\n");
 }
 
-/* Minus the sums of two vectors over an even number of taps, as mq_pair_taps has them: the first in the lower word, as functions return it. */
-MQ_NAKED uint64_t mq_two_dots_of_taps(MQ_READ_BELOW const uint32_t *pairs, MQ_READ_BELOW const mq_tap *tap,
-                                      MQ_READ_BELOW const mq_tap *end) {
+/* mq_pair_dots.h has what. r7: H, lr: S, r12: the requantiser. */
+MQ_NAKED mq_two_values mq_two_outputs_down(MQ_READ_BELOW const uint32_t *pairs, MQ_READ_BELOW const mq_windows *w) {
     __asm__(".syntax unified\n"
             "push {r4, r5, r6, r7, lr}\n"
-            "movs r7, #0\n mov lr, r7\n"
-            "1: ldmia r1!, {r3, r4, r5, r6}\n"
-            "ldr r3, [r0, r3]\n muls r3, r4, r3\n ldr r5, [r0, r5]\n muls r5, r6, r5\n adds r3, r3, r5\n"
-            "add lr, r3\n asrs r3, r3, #16\n adcs r7, r3\n" /* the carry is bit 15 */
-            "cmp r1, r2\n bne 1b\n"
-            "mov r1, lr\n lsls r0, r7, #16\n subs r1, r1, r0\n movs r0, r7\n"
+            "ldmia r1!, {r2, r3, r6, r7}\n mov lr, r6\n mov r12, r1\n"
+            "1: ldmia r2!, {r1, r4, r5, r6}\n"
+            "ldr r1, [r0, r1]\n muls r1, r4, r1\n ldr r5, [r0, r5]\n muls r5, r6, r5\n adds r1, r1, r5\n"
+            "add lr, r1\n asrs r1, r1, #16\n adcs r7, r1\n" /* the carry is bit 15 */
+            "cmp r2, r3\n bne 1b\n"
+            "lsls r0, r7, #16\n mov r6, lr\n subs r6, r6, r0\n" /* the second sum */
+            "movs r0, r7\n mov r1, r12\n" MQ_REQUANTISE "movs r7, r0\n"
+            "movs r0, r6\n mov r1, r12\n" MQ_REQUANTISE "movs r1, r0\n"
+            "movs r0, r7\n"
             "pop {r4, r5, r6, r7, pc}\n");
 }
 
 /* clang-format on */
-
-static inline mq_two_sums mq_dots_of_taps(const uint32_t *pairs, const mq_tap *tap, const mq_tap *end) {
-    const uint64_t both = mq_two_dots_of_taps(pairs, tap, end);
-    const mq_two_sums sums = {(int32_t)(uint32_t)both, (int32_t)(uint32_t)(both >> 32)};
-    return sums;
-}
 
 #endif
