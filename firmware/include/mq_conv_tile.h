@@ -112,8 +112,8 @@ MQ_OUT_OF_LINE void two_windows(const group *g, MQ_Y(mq_value) * y) {
         y += 2 * map;
     }
     if ((g->end - g->first) & 1) {
-        one_window(g, w, g->end - 1, 0, y);
-        one_window(g, w, g->end - 1, 1, y + 1);
+        const mq_two_rows acc = mq_tile_alone(g->x, w, g->fours);
+        finish_two(acc.a, acc.b, g->end - 1, y, &g->p);
     }
 }
 
@@ -144,7 +144,9 @@ void MQ_CONV(const MQ_X(mq_value) * x, const int8_t *w, MQ_Y(mq_value) * y, int1
                 const place here = next;
                 next = after(here, s);
                 lay_out(patch, &from, here, next);
-                mq_tile_begin(g.x, fours, g.begin);
+                if (s->outputs > 1) {
+                    mq_tile_begin(g.x, fours, g.begin);
+                }
                 if (at + 1 < windows) {
                     two_windows(&g, y + at);
                 } else {

@@ -20,6 +20,13 @@ static inline uint32_t mq_load_some_bytes(const int8_t *p, uint32_t count) {
     return word;
 }
 
+/* Four bytes from any address: one LDR. */
+static inline uint32_t mq_load_bytes(const int8_t *p) {
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
 /* Two halfwords from any address: one LDR. */
 static inline uint32_t mq_load_halves(const int16_t *p) {
     uint32_t word;

@@ -115,6 +115,15 @@ static inline mq_vector_s8 mq_vector_of_s8(const int8_t *x, uint32_t columns) {
     return v;
 }
 
+/* The sum of one row. */
+MQ_OUT_OF_LINE int32_t mq_row_alone_s8(const int8_t *x, const mq_weights *w, uint32_t columns) {
+    int32_t acc = 0;
+    for (const int8_t *end = x + columns; x != end;) {
+        acc += (int32_t)*x++ * *w++;
+    }
+    return acc;
+}
+
 /* Sums of the next rows: four, or as many as are left. Returns where the rows behind them begin. */
 MQ_OUT_OF_LINE const mq_weights *mq_rows_s8(const mq_vector_s8 *v, const mq_weights *w, uint32_t left, int32_t *sums) {
     if (left >= 4u) {
@@ -122,11 +131,8 @@ MQ_OUT_OF_LINE const mq_weights *mq_rows_s8(const mq_vector_s8 *v, const mq_weig
         return w + 4u * (size_t)v->columns;
     }
     for (uint32_t k = 0; k < left; k++) {
-        int32_t acc = 0;
-        for (uint32_t i = 0; i < v->columns; i++) {
-            acc += (int32_t)v->x[i] * *w++;
-        }
-        sums[k] = acc;
+        sums[k] = mq_row_alone_s8(v->x, w, v->columns);
+        w += v->columns;
     }
     return w;
 }
@@ -143,6 +149,15 @@ static inline mq_vector_s16 mq_vector_of_s16(const int16_t *x, uint32_t columns)
     return v;
 }
 
+/* The sum of one row. */
+MQ_OUT_OF_LINE int32_t mq_row_alone_s16(const int16_t *x, const mq_weights *w, uint32_t columns) {
+    int32_t acc = 0;
+    for (const int16_t *end = x + columns; x != end;) {
+        acc += (int32_t)*x++ * *w++;
+    }
+    return acc;
+}
+
 MQ_OUT_OF_LINE const mq_weights *mq_rows_s16(const mq_vector_s16 *v, const mq_weights *w, uint32_t left,
                                              int32_t *sums) {
     if (left >= 4u) {
@@ -150,11 +165,8 @@ MQ_OUT_OF_LINE const mq_weights *mq_rows_s16(const mq_vector_s16 *v, const mq_we
         return w + 4u * (size_t)v->columns;
     }
     for (uint32_t k = 0; k < left; k++) {
-        int32_t acc = 0;
-        for (uint32_t i = 0; i < v->columns; i++) {
-            acc += (int32_t)v->x[i] * *w++;
-        }
-        sums[k] = acc;
+        sums[k] = mq_row_alone_s16(v->x, w, v->columns);
+        w += v->columns;
     }
     return w;
 }

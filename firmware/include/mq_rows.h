@@ -154,6 +154,23 @@ static inline const mq_word *mq_rows_s8(const mq_vector_s8 *v, const mq_word *w,
     return left > 2u ? mq_rows4_s8(v, w, sums) : mq_rows2_s8(v, w, sums);
 }
 
+/* The sum of a row without a second: A of the last block. */
+MQ_OUT_OF_LINE int32_t mq_row_alone_s8(const int8_t *x, const mq_word *w, uint32_t columns) {
+    int32_t acc = 0;
+    for (const int8_t *end = x + (columns & ~3u); x != end;) {
+        const uint32_t word = mq_next_bytes(&x);
+        const mq_two_words v = mq_ldrd(&w);
+        acc = mq_smlad(mq_sxtb16_odd(v.a), mq_sxtb16(word), acc);
+        acc = mq_smlad(mq_sxtb16_odd(v.b), mq_sxtb16_odd(word), acc);
+    }
+    if (columns & 3u) {
+        const uint32_t word = mq_load_some_bytes(x, columns & 3u);
+        acc = mq_smlad(mq_sxtb16_odd(w[0]), mq_sxtb16(word), acc);
+        acc = mq_smlad(mq_sxtb16_odd(w[1]), mq_sxtb16_odd(word), acc);
+    }
+    return acc;
+}
+
 /* --- x in s16 --- */
 
 /* As above; the columns behind the last four are two words. */
@@ -220,6 +237,25 @@ MQ_OUT_OF_LINE const mq_word *mq_rows2_s16(const mq_vector_s16 *v, const mq_word
     }
     mq_store_sums(acc, v->offset, sums);
     return w;
+}
+
+MQ_OUT_OF_LINE int32_t mq_row_alone_s16(const int16_t *x, const mq_word *w, uint32_t columns) {
+    int32_t acc = 0;
+    for (const int16_t *end = x + (columns & ~3u); x != end;) {
+        const uint32_t first = mq_next_halves(&x);
+        const uint32_t second = mq_next_halves(&x);
+        const mq_two_words v = mq_ldrd(&w);
+        acc = mq_smlad(mq_sxtb16_odd(v.a), first, acc);
+        acc = mq_smlad(mq_sxtb16_odd(v.b), second, acc);
+    }
+    const uint32_t left = columns & 3u;
+    if (left > 0u) {
+        acc = mq_smlad(mq_sxtb16_odd(w[0]), mq_pack(x[0], left > 1u ? x[1] : 0), acc);
+    }
+    if (left > 2u) {
+        acc = mq_smlad(mq_sxtb16_odd(w[1]), mq_pack(x[2], 0), acc);
+    }
+    return acc;
 }
 
 static inline const mq_word *mq_rows_s16(const mq_vector_s16 *v, const mq_word *w, uint32_t left, int32_t *sums) {

@@ -90,6 +90,19 @@ static inline mq_two_rows mq_tile_one(const mq_word *x, const mq_word *w, uint32
     return sums;
 }
 
+/* A of a row without a second, with both vectors. */
+static inline mq_two_rows mq_tile_alone(const mq_word *x, const mq_word *w, uint32_t fours) {
+    mq_two_rows acc = {0, 0};
+    for (const mq_word *end = x + fours * 4u; x != end;) {
+        const mq_four_words v = mq_ldm4(&x);
+        const mq_two_words h = mq_ldrd(&w);
+        const uint32_t first = mq_sxtb16_odd(h.a), second = mq_sxtb16_odd(h.b);
+        acc.a = mq_smlad(second, v.c, mq_smlad(first, v.a, acc.a));
+        acc.b = mq_smlad(second, v.d, mq_smlad(first, v.b, acc.b));
+    }
+    return acc;
+}
+
 /* Where column k of the first vector lies; the second is two further. */
 static inline uint32_t mq_tile_at(uint32_t k) {
     return (k >> 1) * 4u + (k & 1u);

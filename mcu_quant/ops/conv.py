@@ -404,9 +404,9 @@ def _half_room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
 
 
 def _is_depthwise(it: Layer) -> bool:
-    """One channel and one output in each of several groups."""
+    """One channel and one output in each group."""
     f = it.shape.fields
-    return it.family == "mq_conv" and f["channels"] == f["outputs"] == 1 and f["groups"] != 1
+    return it.family == "mq_conv" and f["channels"] == f["outputs"] == 1
 
 
 def _lower_float(op: Operator, lo: Lowering) -> None:

@@ -210,7 +210,8 @@ def _lower_integer(op: Operator, lo: Lowering) -> None:
         )
     kernel = f"mq_matmul_{fmt}"
     needs_room = fmt == "s8" or lo.isa(kernel) != "scalar"
-    room = lo.scratch(2 * (-(-depth // 4) * 4), "s16", "columns") if needs_room else Symbol("NULL")
+    columns = 4 if fmt == "s8" and lo.isa(kernel) == "dsp" else 2
+    room = lo.scratch(columns * (-(-depth // 4) * 4), "s16", "columns") if needs_room else Symbol("NULL")
     lo.call(kernel, a=a, b=b, y=y, room=room, s=_shape(op, lo), p=params)
 
 

@@ -4,7 +4,8 @@
  * i a_step[0] + j a_step[1] + l a_step[2] of a: [.., rows, depth], and the same with b_step of b: [.., depth, columns];
  * a step of 0 uses a matrix again. Either may be a constant. y overlaps nothing.
  *
- * room: for two columns of b in s16, each rounded up to a multiple of 4; NULL for those that need none (s16 scalar).
+ * room: for two columns of b in s16 (s8 on DSP cores: four), each rounded up to a multiple of 4; NULL for those that
+ * need none (s16 scalar).
  *
  *   f32, f16   sums in f32, in the order of k.
  *   s8         acc = sum (a - a_zero)(b - b_zero), which fits 32 bits as depth <= 33025
