@@ -1,30 +1,20 @@
-/* Real spectra from complex ones, one frame, f32; kernels/spectrum/mq_spectrum.h has the formulas.
+/* The parts that spectra of frames are made of, f32; kernels/spectrum/mq_spectrum.h has the formulas.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_SPECTRUM_F32_H
 #define MQ_SPECTRUM_F32_H
 
 #include "mq_fft_f32.h"
 
-/* Tables of a transform of `m` complex values: those of its passes, then turns; and how many passes there are. */
-typedef struct {
-    const mq_complex *passes;
-    const mq_complex *turns;
-    uint32_t count;
-} mq_fft_tables;
+MQ_FFT(mq_fft_f32, mq_complex, mq_fft_pass_2, mq_fft_pass_3, mq_fft_pass_4, mq_fft_pass_5)
 
-static inline mq_fft_tables mq_fft_tables_of(const float *twiddles, const uint8_t *radices, uint32_t m) {
-    mq_fft_tables tables = {(const mq_complex *)(const void *)twiddles, 0, 0};
-    uint32_t size = 0;
-    for (uint32_t n = m; radices[tables.count]; tables.count++) {
-        n /= radices[tables.count];
-        size += n * (radices[tables.count] - 1u);
+static inline void mq_windowed_f32(const float *x, const float *window, float *y, uint32_t length) {
+    for (; length; length--) {
+        *y++ = *x++ * *window++;
     }
-    tables.turns = tables.passes + size;
-    return tables;
 }
 
 /* The spectrum of the real signal from that of its m complex values; y has m + 1 of them. */
-static inline void mq_take_apart(const mq_complex *z, const mq_complex *turns, mq_complex *y, uint32_t m) {
+static inline void mq_take_apart_f32(const mq_complex *z, const mq_complex *turns, mq_complex *y, uint32_t m) {
     const float re = z[0].re;
     const float im = z[0].im;
     y[0].re = re + im;
@@ -35,30 +25,39 @@ static inline void mq_take_apart(const mq_complex *z, const mq_complex *turns, m
         const mq_complex a = z[k];
         const mq_complex b = {z[m - k].re, -z[m - k].im};
         const mq_complex even = mq_complex_scaled(mq_complex_sum(a, b), 0.5f);
-        const mq_complex odd = mq_complex_scaled(mq_complex_turned(mq_complex_difference(a, b)), 0.5f);
-        const mq_complex turned = mq_complex_product(odd, turns[k]);
-        const mq_complex mirrored = mq_complex_difference(even, turned);
-        y[k] = mq_complex_sum(even, turned);
+        const mq_complex half = mq_complex_scaled(mq_complex_difference(a, b), 0.5f);
+        const mq_complex odd = mq_complex_turned(mq_complex_product(half, turns[k]));
+        const mq_complex mirrored = mq_complex_difference(even, odd);
+        y[k] = mq_complex_sum(even, odd);
         y[m - k].re = mirrored.re;
         y[m - k].im = -mirrored.im;
     }
 }
 
-/* The spectrum, m + 1 values, of `length` samples times a window, and zeros up to 2 m; work holds m values. */
-static inline void mq_frame_spectrum(const float *x, const float *window, uint32_t length, mq_complex *spectrum,
-                                     mq_complex *work, const mq_fft_tables *tables, const uint8_t *radices,
-                                     uint32_t m) {
-    /* the passes go to and fro between the two, and shall end in work */
-    mq_complex *const start = tables->count % 2 ? spectrum : work;
-    float *const into = (float *)(void *)start;
-    for (uint32_t n = 0; n < length; n++) {
-        into[n] = x[n] * window[n];
+/* Parts exchanged: im of the value as re. */
+static inline mq_complex mq_exchanged(float re, float im) {
+    const mq_complex c = {im, re};
+    return c;
+}
+
+/* The spectrum of the m complex values z[n] = x[2n] + i x[2n+1], times 1/m, parts exchanged. */
+static inline void mq_put_together_f32(const mq_complex *x, const mq_complex *turns, mq_complex *z, uint32_t m) {
+    const float half = 0.5f / (float)m;
+    z[0] = mq_exchanged((x[0].re + x[m].re) * half, (x[0].re - x[m].re) * half);
+    for (uint32_t k = 1; k <= m / 2; k++) {
+        const mq_complex a = x[k];
+        const mq_complex b = {x[m - k].re, -x[m - k].im};
+        const mq_complex even = mq_complex_scaled(mq_complex_sum(a, b), half);
+        const mq_complex odd = mq_complex_scaled(mq_complex_product_back(mq_complex_difference(a, b), turns[k]), half);
+        z[k] = mq_exchanged(even.re - odd.im, even.im + odd.re);
+        z[m - k] = mq_exchanged(even.re + odd.im, odd.re - even.im);
     }
-    for (uint32_t n = length; n < 2 * m; n++) {
-        into[n] = 0.0f;
+}
+
+static inline void mq_exchange_f32(mq_complex *x, uint32_t n) {
+    for (; n; n--, x++) {
+        *x = mq_exchanged(x->re, x->im);
     }
-    mq_fft(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
-    mq_take_apart(work, tables->turns, spectrum, m);
 }
 
 #endif

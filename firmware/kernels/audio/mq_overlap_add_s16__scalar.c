@@ -6,12 +6,11 @@
 void mq_overlap_add_s16(const int16_t *x, const int16_t *window, int32_t *sum, int16_t *y, uint32_t length,
                         uint32_t hop, int32_t multiplier, int32_t shift) {
     const uint32_t kept = length - hop;
-    for (uint32_t n = 0; n < length; n++) {
+    for (uint32_t n = 0; n < hop; n++) {
         const int32_t added = (n < kept ? sum[n] : 0) + window[n] * x[n];
-        if (n < hop) {
-            y[n] = mq_sat_s16(mq_requantise(added, multiplier, shift));
-        } else {
-            sum[n - hop] = added; /* behind what is still to be read: n - hop < n */
-        }
+        y[n] = mq_sat_s16(mq_requantise(added, multiplier, shift));
+    }
+    for (uint32_t n = hop; n < length; n++) { /* sums are written behind what is still to be read */
+        sum[n - hop] = (n < kept ? sum[n] : 0) + window[n] * x[n];
     }
 }

@@ -6,8 +6,6 @@
 void mq_narrowed_spectrum_s16(const int32_t *x, const int32_t *exponents, int16_t *y, uint32_t frames, uint32_t n,
                               int32_t m, int32_t exponent) {
     for (uint32_t t = 0; t < frames; t++) {
-        for (uint32_t i = 0; i < n; i++) {
-            y[t * n + i] = mq_value_of_s16(x[t * n + i], m, exponent - exponents[t]);
-        }
+        mq_narrow_s16(x + t * n, y + t * n, n, m, exponent - exponents[t]);
     }
 }

@@ -23,7 +23,7 @@
  * A frame is shifted before the transform, up or down, until the sum of its magnitudes fills 29 bits, so that quiet
  * frames keep their bits; nothing is shifted inside (include/mq_fft_s32.h). |stored| <= 2^30 (1 + 2^-10). What is
  * narrowed to s16 is multiplied by m 2^e: m in [2^30, 2^31), e the argument `exponent` minus what the frame has, half
- * rounded away from 0. SPDX-License-Identifier: Apache-2.0 */
+ * rounded up: mq_requantise with the shift e + 32 (mq_narrowing). SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_SPECTRUM_H
 #define MQ_SPECTRUM_H
 

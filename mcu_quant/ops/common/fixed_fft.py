@@ -65,6 +65,16 @@ def product(a: Ints, w: Ints) -> Ints:
     return np.stack(parts, axis=-1)
 
 
+def _product_back(a: Ints, w: Ints) -> Ints:
+    """The same with the conjugates of the factors."""
+    re, im = 2 * a[..., 0], 2 * a[..., 1]
+    parts = (
+        fixed.mulhr(re, w[..., 0]) + fixed.mulhr(im, w[..., 1]),
+        fixed.mulhr(im, w[..., 0]) - fixed.mulhr(re, w[..., 1]),
+    )
+    return np.stack(parts, axis=-1)
+
+
 def _scaled(a: Ints, factor: int) -> Ints:
     return fixed.mulhr(2 * a, factor)
 
@@ -84,10 +94,10 @@ def _butterfly(a: list[Ints]) -> list[Ints]:
         even, even_odd, odd, odd_odd = a[0] + a[2], a[0] - a[2], a[1] + a[3], _turned(a[1] - a[3])
         return [even + odd, even_odd + odd_odd, even - odd, even_odd - odd_odd]
     near, far = a[1] + a[4], a[2] + a[3]
-    near_side, far_side = _turned(a[1] - a[4]), _turned(a[2] - a[3])
+    near_side, far_side = a[1] - a[4], a[2] - a[3]
     first, second = a[0] + (_scaled(near, _C1) + _scaled(far, _C2)), a[0] + (_scaled(near, _C2) + _scaled(far, _C1))
-    first_side = _scaled(near_side, _S1) + _scaled(far_side, _S2)
-    second_side = _scaled(near_side, _S2) - _scaled(far_side, _S1)
+    first_side = _turned(_scaled(near_side, _S1) + _scaled(far_side, _S2))
+    second_side = _turned(_scaled(near_side, _S2) - _scaled(far_side, _S1))
     return [a[0] + (near + far), first + first_side, second + second_side, second - second_side, first - first_side]
 
 
@@ -125,7 +135,7 @@ def spectrum(x: Any, window: Any, twiddles: Any, points: int) -> tuple[Ints, int
     y[0, 0], y[m, 0] = 2 * (z[0, 0] + z[0, 1]), 2 * (z[0, 0] - z[0, 1])
     k = np.arange(1, m // 2 + 1)
     a, b = z[k], z[m - k] * np.array([1, -1])
-    even, odd = a + b, product(_turned(a - b), turns[k])
+    even, odd = a + b, _turned(product(a - b, turns[k]))
     y[m - k] = (even - odd) * np.array([1, -1])
     y[k] = even + odd
     return y, up + 16
@@ -142,7 +152,7 @@ def inverse(x: Any, exponent: int, twiddles: Any, points: int, m: int, e: int) -
     z[0] = v[0, 0] - v[half, 0], v[0, 0] + v[half, 0]
     k = np.arange(1, half // 2 + 1)
     a, b = v[k], v[half - k] * np.array([1, -1])
-    even, odd = a + b, product(a - b, turns[k] * np.array([1, -1]))
+    even, odd = a + b, _product_back(a - b, turns[k])
     z[k, 0], z[k, 1] = even[:, 1] + odd[:, 0], even[:, 0] - odd[:, 1]
     z[half - k, 0], z[half - k, 1] = odd[:, 0] - even[:, 1], even[:, 0] + odd[:, 1]
     signal = transform(z, passes)[:, ::-1]
@@ -162,9 +172,9 @@ def level_s16(value: Any, m: int, exponent: Any) -> Ints:
 
 
 def narrowed(value: Any, m: int, exponent: Any) -> NDArray[np.int16]:
-    """The same of values of both signs: magnitudes are rounded."""
-    v = np.asarray(value, np.int64)
-    return (np.sign(v) * level_s16(np.abs(v), m, exponent)).astype(np.int16)
+    """value m 2^exponent of values of both signs, half rounded up, limited to 16 bits."""
+    shift = np.clip(np.asarray(exponent, np.int64) + 32, -31, 31)
+    return fixed.saturate(fixed.requantise(value, m, shift), -32768, 32767).astype(np.int16)
 
 
 def power(pairs: Ints) -> Ints:

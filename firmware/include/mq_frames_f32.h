@@ -1,0 +1,102 @@
+/* Spectra of frames, features of them, and back, f32: what kernels do with the parts that mq_spectrum_f32.h, or that of
+ * an instruction set, makes; kernels/spectrum/mq_spectrum.h has the formulas. SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQ_FRAMES_F32_H
+#define MQ_FRAMES_F32_H
+
+#include <math.h>
+#include <string.h>
+
+#include "mq_fft_f32.h"
+#include "mq_float.h"
+#include "mq_spectrum.h"
+
+MQ_FFT_TABLES(mq_fft_tables, mq_fft_tables_of, mq_complex, float)
+
+/* The spectrum, m + 1 values, of `length` samples times a window, and zeros up to 2 m; work holds m values. */
+static inline void mq_frame_spectrum(const float *x, const float *window, uint32_t length, mq_complex *spectrum,
+                                     mq_complex *work, const mq_fft_tables *tables, const uint8_t *radices,
+                                     uint32_t m) {
+    /* the passes go to and fro between the two, and shall end in work */
+    mq_complex *const start = tables->count % 2 ? spectrum : work;
+    float *const into = (float *)(void *)start;
+    mq_windowed_f32(x, window, into, length);
+    for (uint32_t n = length; n < 2 * m; n++) {
+        into[n] = 0.0f;
+    }
+    mq_fft_f32(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
+    mq_take_apart_f32(work, tables->turns, spectrum, m);
+}
+
+static inline void mq_spectra_of_frames(const float *x, const float *window, const float *twiddles, float *y,
+                                        float *work, const mq_spectrum_params *p) {
+    const uint32_t m = p->fft / 2;
+    const mq_fft_tables tables = mq_fft_tables_of(twiddles, p->radices, m);
+    mq_complex *const spectra = (mq_complex *)(void *)y;
+    for (uint32_t t = 0; t < p->frames; t++) {
+        mq_frame_spectrum(x + t * p->hop, window, p->length, spectra + t * (m + 1), (mq_complex *)(void *)work, &tables,
+                          p->radices, m);
+    }
+}
+
+/* The inverse of a transform is the transform with real and imaginary parts exchanged before and after. */
+static inline void mq_signals_of_spectra(const float *x, const float *twiddles, float *y, float *work,
+                                         const mq_spectrum_params *p) {
+    const uint32_t m = p->fft / 2;
+    const mq_fft_tables tables = mq_fft_tables_of(twiddles, p->radices, m);
+    mq_complex *const scratch = (mq_complex *)(void *)work;
+    for (uint32_t t = 0; t < p->frames; t++) {
+        mq_complex *const signal = (mq_complex *)(void *)(y + t * p->fft);
+        mq_complex *const start =
+            tables.count % 2 ? scratch : signal; /* so that the passes end in the signal's place */
+        mq_put_together_f32((const mq_complex *)(const void *)x + t * (m + 1), tables.turns, start, m);
+        mq_fft_f32(start, tables.count % 2 ? signal : scratch, tables.passes, p->radices, m);
+        mq_exchange_f32(signal, m);
+    }
+}
+
+/* Magnitudes or powers of a spectrum, in the place of its first half. */
+static inline float *mq_levels_of(mq_complex *spectrum, uint32_t bins, uint32_t power) {
+    float *const y = (float *)(void *)spectrum;
+    for (uint32_t k = 0; k < bins; k++) {
+        const float square = spectrum[k].re * spectrum[k].re + spectrum[k].im * spectrum[k].im;
+        y[k] = power ? square : sqrtf(square);
+    }
+    return y;
+}
+
+static inline void mq_bands_of(const float *x, const float *weights, float *y, const mq_bands *bands) {
+    for (uint32_t b = 0; b < bands->bands; b++) {
+        const float *const bins = x + bands->first[b];
+        const uint32_t count = bands->count[b];
+        float sum = 0.0f;
+        for (uint32_t j = 0; j < count; j++) {
+            sum += weights[j] * bins[j];
+        }
+        y[b] = sum;
+        weights += count;
+    }
+}
+
+static inline void mq_features_of_frames(const float *x, const float *window, const float *twiddles,
+                                         const float *weights, float *y, float *work, const mq_spectrum_params *p,
+                                         const mq_bands *bands, const mq_logarithm *log) {
+    const uint32_t m = p->fft / 2;
+    const uint32_t size = bands->bands > 0 ? bands->bands : m + 1;
+    const mq_fft_tables tables = mq_fft_tables_of(twiddles, p->radices, m);
+    mq_complex *const spectrum = (mq_complex *)(void *)work + m;
+    for (uint32_t t = 0; t < p->frames; t++, y += size) {
+        mq_frame_spectrum(x + t * p->hop, window, p->length, spectrum, (mq_complex *)(void *)work, &tables, p->radices,
+                          m);
+        const float *const found = mq_levels_of(spectrum, m + 1, bands->power);
+        if (bands->bands > 0) {
+            mq_bands_of(found, weights, y, bands);
+        } else {
+            memcpy(y, found, size * sizeof(float));
+        }
+        for (uint32_t b = 0; b < size && log->taken; b++) {
+            y[b] = log->factor * mq_log((y[b] > log->floor ? y[b] : log->floor) + log->offset);
+        }
+    }
+}
+
+#endif
