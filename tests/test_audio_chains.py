@@ -10,6 +10,7 @@ import pytest
 
 from mcu_quant import data, pipelines
 from mcu_quant.api import stages
+from mcu_quant.api.rewrites import SAMPLES_SNR_DB, least_snr_db
 from mcu_quant.api.stages import PrecisionRequest, Source
 from mcu_quant.audio.latency import latency
 from mcu_quant.diagnostics import DiagnosticError
@@ -117,6 +118,7 @@ def test_audio_of_a_denoiser_is_what_the_next_model_hears(tmp_path: Path) -> Non
         head(1, 80, shape=(1, 80)),
         f"[block]\nlength = 80\nhop = 40\n[inputs.x]\nshape = [1, 80]\n{behind}{WORDS}",
     )
+    assert least_snr_db(stages.read(words).graph) == SAMPLES_SNR_DB
     for found in compared(words, speech(tmp_path)):
         # the samples between are 16 bits: one that rounds the other way is a step of 2^-15
         assert found.outputs["score"].snr_db > 70.0

@@ -30,6 +30,9 @@ HALF_SNR_DB = {"float16": 40.0, "bfloat16": 20.0}
 QUANTISED_SNR_DB = 25.0
 #: The same where onnxruntime rounds to 8 bits at run time what the graph does not.
 UNROUNDED_SNR_DB = 20.0
+#: The same where samples are rounded to 16 bits on the way: one that falls the other way is a whole step, 50 dB below
+#: speech 45 dB below full scale.
+SAMPLES_SNR_DB = 50.0
 #: Frames per kind of signal: fewer of models that take long.
 FRAMES = 40
 _MACS = 2_000_000_000
@@ -94,6 +97,7 @@ def least_snr_db(graph: Graph) -> float:
     less = [snr_db for name, snr_db in HALF_SNR_DB.items() if f"float32 instead of {name}" in rules]
     less += [UNROUNDED_SNR_DB] if UNROUNDED in rules else []
     less += [QUANTISED_SNR_DB] if qdq.is_quantised(graph) else []
+    less += [SAMPLES_SNR_DB] if any(op.op == "ToPcm" for op in graph.operators) else []
     return min(less, default=SNR_DB)
 
 
