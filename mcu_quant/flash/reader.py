@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Protocol
 
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.flash.tools import Step, Tool
@@ -30,6 +30,16 @@ class Serial:
     baud: int = 115200
 
 
+class Port(Protocol):
+    """What is used of an open serial port."""
+
+    def readline(self) -> bytes:
+        """The next line; an empty one if reading was cancelled."""
+
+    def cancel_read(self) -> None:
+        """Let the read that waits now, or else the next one, return at once."""
+
+
 def run(tool: Tool, steps: tuple[Step, ...], timeout_s: float, serial: Serial | None = None) -> str:
     """The text that holds the log: all output of the step that reads it, or what the port received.
 
@@ -43,15 +53,14 @@ def run(tool: Tool, steps: tuple[Step, ...], timeout_s: float, serial: Serial | 
     return text
 
 
-def _step(tool: Tool, step: Step, timeout_s: float, port: IO[bytes] | None) -> str:
+def _step(tool: Tool, step: Step, timeout_s: float, port: Port | None) -> str:
     process = _started(tool, step)
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
     assert process.stdout
-    _follow(process.stdout, "tool", lines)
-    if port:
-        _follow(port, "port", lines)
+    _follow(process.stdout, "tool", lines, threading.Event())
     try:
-        said, log, whole = _collect(lines, step.reads, "port" if port else "tool", time.monotonic() + timeout_s)
+        with _followed(port, lines):
+            said, log, whole = _collect(lines, step.reads, "port" if port else "tool", time.monotonic() + timeout_s)
     finally:
         status = _end(process)
     if whole:
@@ -72,18 +81,38 @@ def _started(tool: Tool, step: Step) -> subprocess.Popen[bytes]:
         raise DiagnosticError(Diagnostic("MQ601", tool.name, message, help=tool.install)) from error
 
 
-def _follow(stream: IO[bytes], name: str, lines: queue.Queue[tuple[str, str | None]]) -> None:
-    """Put every line of a stream into the queue, and None at its end."""
+def _follow(
+    stream: IO[bytes] | Port, name: str, lines: queue.Queue[tuple[str, str | None]], done: threading.Event
+) -> threading.Thread:
+    """Put every line of a stream into the queue, and None at its end, or when it is done."""
 
     def pump() -> None:
         try:
-            for line in iter(stream.readline, b""):
+            while not done.is_set() and (line := stream.readline()):
                 lines.put((name, line.decode(errors="replace")))
-        except (OSError, ValueError):  # the stream was closed under it, as a port is at the end
+        except OSError:  # the port was unplugged
             pass
         lines.put((name, None))
 
-    threading.Thread(target=pump, daemon=True).start()
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextmanager
+def _followed(port: Port | None, lines: queue.Queue[tuple[str, str | None]]) -> Iterator[None]:
+    """The lines of a port, if there is one, until the end of the block: it can be closed then."""
+    if port is None:
+        yield
+        return
+    done = threading.Event()
+    thread = _follow(port, "port", lines, done)
+    try:
+        yield
+    finally:
+        done.set()
+        port.cancel_read()  # one that waits now returns, else the next one does
+        thread.join()
 
 
 def _collect(
@@ -153,7 +182,7 @@ def _last(said: str) -> str:
 
 
 @contextmanager
-def _port(serial: Serial | None) -> Iterator[IO[bytes] | None]:
+def _port(serial: Serial | None) -> Iterator[Port | None]:
     """The serial port, open before the program starts so that no line is lost.
 
     Raises:
