@@ -3,8 +3,10 @@
  *
  *     hour SAMPLES.raw SECONDS SEED STALL      (16-bit samples, played round and round)
  *
- * `model_` and `MODEL_` stand for the folder's prefix, OUTPUTS(X) is X(name) for every output of the model. Once in STALL frames work is not done for as long as one frame
- * takes: samples go out as silence then, are counted as missed, and everything after them comes as late as before.
+ * Once in STALL blocks a frame is slow: work is not done while blocks come and go, as long as there is room for them. What
+ * goes out as silence then is counted as missed, and everything after it comes as late as before.
+ *
+ * `model_` and `MODEL_` stand for the folder's prefix, OUTPUTS(X) is X(name) for every output of the model.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -71,6 +73,11 @@ static int16_t *read_all(const char *path) {
     return samples;
 }
 
+static void work(void) {
+    while (model_stream_work(&stream)) {
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc != 5) {
         return 2;
@@ -79,26 +86,30 @@ int main(int argc, char **argv) {
     uint32_t seed = (uint32_t)strtoul(argv[3], 0, 10);
     const uint64_t stall = strtoull(argv[4], 0, 10);
     int16_t block[MODEL_STREAM_BLOCK];
-    uint64_t pushed = 0, refused = 0, blocks = 0, stalls = 0, silent = 0, wrong_samples = 0, stalled_until = 0;
+    uint64_t pushed = 0, refused = 0, blocks = 0, stalls = 0, silent = 0, wrong_samples = 0;
+    int slow = 0;
     const model_stream_config_t config = {compare, 0, 0, 0};
     recording = read_all(argv[1]);
     (void)model_stream_init(&stream, &config);
     model_reset(&plain);
     while (pushed < total) {
-        const uint32_t count = 1 + drawn(&seed) % MODEL_STREAM_BLOCK;
+        const uint32_t room = MODEL_STREAM_ROOM - mq_ring_count(&stream.in);
+        const int again = slow ? drawn(&seed) % 4 != 0 : drawn(&seed) % stall == 0;
+        stalls += again && room && !slow;
+        slow = again && room;
+        if (!slow) {
+            work();
+        }
+        const uint32_t most = slow && room < MODEL_STREAM_BLOCK ? room : MODEL_STREAM_BLOCK;
+        const uint32_t count = 1 + drawn(&seed) % most;
         const int late = drawn(&seed) % 2; /* whether work comes before the samples are wanted, or after */
         for (uint32_t i = 0; i < count; i++) {
             block[i] = sample(pushed + i);
         }
         refused += count - model_audio_push(&stream, block, count);
-        if (pushed >= stalled_until && drawn(&seed) % (stall * MODEL_HOP) < count) {
-            stalled_until = pushed + MODEL_HOP;
-            stalls++;
-        }
         for (int turn = 0; turn < 2; turn++) {
-            if (turn == late && pushed >= stalled_until) {
-                while (model_stream_work(&stream)) {
-                }
+            if (turn == late && !slow) {
+                work();
             }
 #ifdef MODEL_AUDIO_OUT_SIZE
             if (turn != late) {

@@ -27,8 +27,8 @@ from mcu_quant.emulator.folder import read_interface
 
 #: Largest block, in samples: a prime, so that blocks and frames do not fall into step.
 BLOCK = 997
-#: Frames from one slow one to the next, on average.
-STALL = 500
+#: Blocks from one slow frame to the next, on average.
+STALL = 100
 
 
 def recordings(path: Path) -> Path:

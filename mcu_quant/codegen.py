@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,6 +98,12 @@ class Context:
     layout: bare.Layout | None = None
     #: what does not lie where everything else does; None where all does
     placement: Placement | None = None
+
+    @property
+    def release(self) -> str:
+        """The version in the one form that every package manager takes: three numbers."""
+        found = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", self.version)
+        return ".".join(n or "0" for n in found.groups()) if found else "0.0.0"
 
 
 # --- the folder ----------------------------------------------------------------------------------------------------

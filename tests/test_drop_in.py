@@ -43,7 +43,7 @@ def write(made: Program, folder: Path, prefix: str) -> Path:
     zeros = {n: np.zeros((1, made.edges[n].type.size), np.float32) for n in (*made.inputs, *made.outputs)}
     outputs = {n.removesuffix("@output"): zeros[n] for n in made.outputs}
     vectors = codegen.Vectors({n: zeros[n] for n in made.inputs}, outputs)
-    context = codegen.Context(prefix, f"{made.name}.onnx", "a board", "mcu-quant build", vectors, version="1.2.3")
+    context = codegen.Context(prefix, f"{made.name}.onnx", "a board", "mcu-quant build", vectors, version="1.2.dev3")
     context = replace(context, ecosystems=ecosystems.names())
     plan = memory.plan(made)
     readme = codegen.readme(made, plan, context)
@@ -97,6 +97,32 @@ int main(void) {
     return 0;
 }
 """
+
+CHECKED = """
+#include "dense.h"
+int main(void) {
+    static dense_t model;
+    return dense_init(&model);
+}
+"""
+
+
+@pytest.mark.parametrize(("flags", "status"), [((), 0), (("-DMQ_CHECK_WEIGHTS",), 1)])
+def test_damaged_constants_are_found_at_start_up_if_asked(
+    dense: Path, tmp_path: Path, flags: tuple[str, ...], status: int
+) -> None:
+    shutil.copytree(dense, tmp_path / "dense")
+    (tmp_path / "main.c").write_text(CHECKED)
+    folder = tmp_path / "dense"
+    for found in (0, status):
+        command = ["gcc", "-ffp-contract=off", *flags, f"-I{folder}", tmp_path / "main.c", *folder.glob("*.c")]
+        run(*command, *(folder / "mq").glob("*.c"), "-lm", "-o", tmp_path / "app")
+        assert subprocess.run([str(tmp_path / "app")], check=False).returncode == found
+        weights = folder / "dense_weights.c"
+        weights.write_text(
+            re.sub(r"(\{\s*-?)(\d)", lambda m: m[1] + str((int(m[2]) + 1) % 10), weights.read_text(), count=1)
+        )
+
 
 # --- CMake -----------------------------------------------------------------------------------------------------------
 
@@ -250,12 +276,13 @@ def test_the_cmake_files_of_esp_idf_and_zephyr(project: str, dense: Path, tmp_pa
 def test_the_zephyr_module_is_one(dense: Path, spoken: Path) -> None:
     """Keys of METADATA_SCHEMA in Zephyr's scripts/zephyr_module.py; Kconfig as Zephyr's own kconfiglib reads it."""
     kconfiglib = pytest.importorskip("kconfiglib", reason="kconfiglib is not installed: this test was NOT run")
-    for folder, symbols in ((dense, ["MCU_QUANT_DENSE"]), (spoken, ["MCU_QUANT_M", "MCU_QUANT_CHECK_WEIGHTS"])):
+    for folder, symbol in ((dense, "MCU_QUANT_DENSE"), (spoken, "MCU_QUANT_M")):
         about = yaml.safe_load((folder / "zephyr" / "module.yml").read_text())
         assert about == {"name": folder.name, "build": {"cmake": "zephyr", "kconfig": "zephyr/Kconfig"}}
         assert (folder / "zephyr" / "CMakeLists.txt").is_file()
         found = kconfiglib.Kconfig(str(folder / "zephyr" / "Kconfig"))
-        assert [s.name for s in found.unique_defined_syms] == symbols and not found.warnings
+        assert [s.name for s in found.unique_defined_syms] == [symbol, "MCU_QUANT_CHECK_WEIGHTS"]
+        assert not found.warnings
 
 
 def test_the_esp_idf_manifest(dense: Path) -> None:

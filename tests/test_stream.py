@@ -36,7 +36,7 @@ MODEL_H = """
 typedef struct { int32_t last; } tone_t;
 extern uint32_t tone_now, tone_frame_cycles, tone_crc;
 static inline void tone_reset(tone_t *m) { m->last = 0; }
-static inline uint32_t tone_weights_crc32(void) { return tone_crc; }
+static inline int tone_init(tone_t *m) { tone_reset(m); return tone_crc != TONE_WEIGHTS_CRC32; }
 static inline void tone_run(tone_t *m, const int16_t *in, int16_t *out, float *level) {
     for (int i = 0; i < TONE_HOP; i++) {
         m->last = (3 * m->last + in[i]) / 4;

@@ -39,6 +39,10 @@ void dense_f16_run(dense_f16_t *m, const float *x, float *y);
 /* CRC-32 (zlib's) of the constants as they lie in memory now; DENSE_F16_WEIGHTS_CRC32 if nothing changed them. */
 uint32_t dense_f16_weights_crc32(void);
 
+/* Once at start-up, in the place of reset. If the folder is compiled with MQ_CHECK_WEIGHTS, all constants are read first:
+ * 1 if they are not as generated, in which case nothing may be called; otherwise 0. */
+int dense_f16_init(dense_f16_t *m);
+
 #ifdef __cplusplus
 }
 #endif

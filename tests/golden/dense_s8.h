@@ -39,6 +39,10 @@ void dense_s8_run(dense_s8_t *m, const float *x, float *y);
 /* CRC-32 (zlib's) of the constants as they lie in memory now; DENSE_S8_WEIGHTS_CRC32 if nothing changed them. */
 uint32_t dense_s8_weights_crc32(void);
 
+/* Once at start-up, in the place of reset. If the folder is compiled with MQ_CHECK_WEIGHTS, all constants are read first:
+ * 1 if they are not as generated, in which case nothing may be called; otherwise 0. */
+int dense_s8_init(dense_s8_t *m);
+
 #ifdef __cplusplus
 }
 #endif

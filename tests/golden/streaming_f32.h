@@ -43,6 +43,10 @@ void streaming_f32_run(streaming_f32_t *m, const float *x, float *a);
 /* CRC-32 (zlib's) of the constants as they lie in memory now; STREAMING_F32_WEIGHTS_CRC32 if nothing changed them. */
 uint32_t streaming_f32_weights_crc32(void);
 
+/* Once at start-up, in the place of reset. If the folder is compiled with MQ_CHECK_WEIGHTS, all constants are read first:
+ * 1 if they are not as generated, in which case nothing may be called; otherwise 0. */
+int streaming_f32_init(streaming_f32_t *m);
+
 #ifdef __cplusplus
 }
 #endif
