@@ -6,16 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcu_quant import schemas
-from mcu_quant.boards import Board
+from mcu_quant.boards import READ_ONLY, Board
 
 #: Keys whose values read best in hexadecimal.
 _HEXADECIMAL = ("address",)
 
-#: What was measured on one board says nothing of another.
-MEASURED = ("read_cycles_per_byte", "cycles_factor")
+#: What was measured on one board, or is to be known of it, says nothing of another.
+OWN = ("read_cycles_per_byte", "cycles_factor", "note")
 
 #: Tables of a board file, in the order in which they are written.
-_TABLES = ("core", "compiler", "clock", "memory", "cache", "power", "debug")
+_TABLES = ("core", "compiler", "clock", "memory", "cache", "power", "debug", "emulator")
+
+#: Keys of a memory that say how long reading it takes: of flash only.
+_READING = ("line_bytes", "serial_hz", "serial_bits", "serial_overhead", "read_cycles_per_byte")
 
 
 def template(board_id: str, like: Board, document: Mapping[str, Any]) -> str:
@@ -54,8 +57,10 @@ def _table(name: str, values: Mapping[str, Any] | None, schema: Mapping[str, Any
         yield about + "".join(f"# {line.removeprefix('# ')}\n" for line in text.splitlines())
         return
     for i, (key, fields) in enumerate(values.items()):
-        kept = {k: v for k, v in fields.items() if k not in MEASURED}
-        yield (about if i == 0 else "") + f"[{name}.{key}]\n" + _lines(kept, inner["properties"])
+        kept = {k: v for k, v in fields.items() if k not in OWN}
+        unread = name == "memory" and fields["kind"] not in READ_ONLY
+        keys = {k: sub for k, sub in inner["properties"].items() if not (unread and k in _READING)}
+        yield (about if i == 0 else "") + f"[{name}.{key}]\n" + _lines(kept, keys)
 
 
 def _lines(values: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
@@ -74,7 +79,7 @@ def _example(key: str, schema: Mapping[str, Any]) -> str:
         "integer": schema.get("minimum", 0),
         "number": 0.5,
         "boolean": True,
-        "array": ["program"],
+        "array": schema.get("items", {}).get("enum", ["..."])[:1],
         "string": "...",
     }
     value = schema["enum"][0] if "enum" in schema else examples[schema["type"]]

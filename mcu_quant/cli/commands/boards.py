@@ -103,7 +103,7 @@ def _one(board: Board, fmt: str) -> None:
     from mcu_quant.report.tables import Table
 
     facts = [{"fact": f, "value": v, "source": board.source(f)} for f, v in board.facts.items()]
-    rows = tuple((str(d["fact"]), str(d["value"]), str(d["source"])) for d in facts)
+    rows = tuple((str(d["fact"]), _value(str(d["fact"]), d["value"]), str(d["source"])) for d in facts)
     about = {"id": board.id, "name": board.name, "vendor": board.vendor, "mcu": board.mcu, "note": board.note}
     heading = f"{board.name} ({board.mcu}), {board.vendor}" + (f"\n{board.note}" if board.note else "")
     _emit(fmt, {**about, "facts": facts}, Table(("fact", "value", "source"), rows), heading)
@@ -148,6 +148,13 @@ def _row(board: Board) -> dict[str, str | int]:
         "timing": str(status(table().cores[board.timing_core], board)),
         "unverified": len(board.unverified),
     }
+
+
+def _value(fact: str, value: object) -> str:
+    """A fact as people read it: addresses in hexadecimal, lists without brackets."""
+    if fact.endswith(".address"):
+        return f"0x{value:08x}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _fits(request: object, fmt: str) -> int:
