@@ -102,7 +102,7 @@ def test_rank_correlation_is_spearmans():
 
 def test_direct_scores_of_the_start_itself_are_not_measured(found, monkeypatch):  # noqa: F811
     asked = []
-    monkeypatch.setattr(direct, "losses", lambda trial, plans, *_: [asked.append(p) or 0.5 for p in plans])
+    monkeypatch.setattr(direct, "losses_alone", lambda trial, plans, *_: [asked.append(p) or 0.5 for p in plans])
     table = direct.score(Request(found.task.graph, found.ways, found.trial))
     assert all(line != OperatorPlan("f32") for plan in asked for line in plan.values())
     assert {v for (_, way), v in table.scores.items() if way == "f32"} == {0.0}

@@ -25,6 +25,7 @@ from mcu_quant.precision.layer_inputs import collect
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts
+from mcu_quant.precision.repeats import different
 from mcu_quant.precision.steps import Taken
 from mcu_quant.precision.trial import Trial, seconds_for
 
@@ -96,7 +97,8 @@ def too_long(model: Model, board: Board, planning: Planning) -> Diagnostic | Non
     if planning.goal is not None:
         return None
     target = stages.target(board)
-    plans = sum(len(ways(op, model.graph, target)) for op in presets.planned(model.graph))
+    counts = {op.name: len(ways(op, model.graph, target)) for op in presets.planned(model.graph)}
+    plans = different(model.graph, counts)
     seconds = seconds_for(model.graph, CLIPS, plans)
     if seconds <= LONGEST_SECONDS:
         return None

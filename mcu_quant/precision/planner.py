@@ -42,6 +42,7 @@ from mcu_quant.precision.problem import (
     Problem,
     Solution,
 )
+from mcu_quant.precision.repeats import different, ties
 from mcu_quant.precision.sensitivity import Request, Table
 from mcu_quant.precision.solvers import milp
 from mcu_quant.precision.steps import Given, Taken, chosen, improved
@@ -170,7 +171,7 @@ def _nearest(known: tuple[Way, ...], line: OperatorPlan) -> Way:
 def survey(task: Task) -> Map:
     """Ways, losses and prices of every operator of a model on a board."""
     known = {op.name: _open(op, task) for op in presets.planned(task.graph)}
-    plans = sum(1 for found in known.values() for w in found if w.line != OperatorPlan(FLOAT))
+    plans = different(task.graph, {op: sum(w.line != OperatorPlan(FLOAT) for w in f) for op, f in known.items()})
     trial = improve(task, Trial.of(task.graph, task.target, task.start, task.clips, plans), known)
     method = strategy("sensitivity", task.sensitivity)
     request = Request(task.graph, known, trial, task.jobs, task.progress)
@@ -227,7 +228,8 @@ def _possible(op: str, known: tuple[Way, ...], table: Table) -> tuple[Way, ...]:
 
 def _problem(found: Map, weights: Mapping[str, float], limits: Mapping[str, float], base: Amounts) -> Problem:
     peaks = {RAM: found.prices.points}
-    return Problem(found.groups, weights, limits, found.prices.nets, found.prices.shared, peaks, base)
+    tied = ties(found.task.graph, {op: tuple(w.name for w in known) for op, known in found.ways.items()})
+    return Problem(found.groups, weights, limits, found.prices.nets, found.prices.shared, peaks, base, tied)
 
 
 # --- the loop ------------------------------------------------------------------------------------------------------

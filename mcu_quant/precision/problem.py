@@ -95,7 +95,8 @@ class Problem:
     """Choose one candidate per group: minimise the weighted sum `objective`, keep every limit.
 
     `peaks` names resources that are the largest of others ("ram" is the largest of all "ram@..."); they can be limited
-    and minimised like any other. `base` is spent whatever is chosen.
+    and minimised like any other. `base` is spent whatever is chosen. `ties` are groups with the same candidates that
+    should be computed alike, blocks that a model repeats: solvers that are slow without may keep to it.
     """
 
     groups: tuple[Group, ...]
@@ -105,6 +106,7 @@ class Problem:
     shared: tuple[Shared, ...] = ()
     peaks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base: Amounts = field(default_factory=dict)
+    ties: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("objective", "limits", "peaks", "base"):

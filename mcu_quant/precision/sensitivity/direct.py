@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from mcu_quant.precision.parallel import losses
+from mcu_quant.precision.repeats import losses_alone
 from mcu_quant.precision.sensitivity import Request, Sensitivity, Table
 from mcu_quant.precision.strategies import About
 
@@ -21,7 +21,7 @@ def score(request: Request) -> Table:
     began = time.monotonic()
     wanted = [(op, way) for op, ways in request.ways.items() for way in ways]
     changed = [(op, way) for op, way in wanted if way.line != trial.start.operators[op]]
-    found = losses(trial, [{op: w.line} for op, w in changed], request.jobs, request.progress, "single operators")
+    found = losses_alone(trial, [{op: w.line} for op, w in changed], request.jobs, request.progress, "single operators")
     scores = {(op, way.name): 0.0 for op, way in wanted}  # of a plan that is the one to compare with
     scores |= {(op, way.name): loss for (op, way), loss in zip(changed, found, strict=True)}
     return Table(scores, time.monotonic() - began)

@@ -8,8 +8,9 @@
          w_nab >= y_nsab            made once for all readers
          z_k >= sum_(c uses k) x_gc                       code is paid once
 
-Only x is integer. The paper has the first two lines and the limit on one resource at a time; conversions, code and
-peaks are what a microcontroller adds. `y` is a flow, not a product of choices: its relaxation is tight.
+Only x is integer, and one for all groups that are tied: twelve equal blocks would have 12! equal solutions. The paper
+has the first two lines and the limit on one resource at a time; conversions, code and peaks are what a microcontroller
+adds. `y` is a flow, not a product of choices: its relaxation is tight.
 """
 
 from __future__ import annotations
@@ -75,9 +76,13 @@ class _Program:
         self.integer: list[int] = []
         #: terms of every resource
         self.resources: dict[str, Terms] = {}
-        self.chosen = {(g.name, c.name): self._choice(g, c.name) for g in problem.groups for c in g.candidates}
+        self._first = {name: tied[0] for tied in problem.ties for name in tied}
+        self.chosen: dict[tuple[str, str], int] = {}
         for group in problem.groups:
-            self._one_of(group)
+            for candidate in group.candidates:
+                self.chosen[group.name, candidate.name] = self._choice(group, candidate.name)
+            if self._first.get(group.name, group.name) == group.name:
+                self._one_of(group)
         for net in problem.nets:
             self._net(net)
         for shared in problem.shared:
@@ -92,14 +97,18 @@ class _Program:
     def spend(self, amounts: Mapping[str, float], variable: int) -> None:
         for name, amount in amounts.items():
             if amount:
-                self.resources.setdefault(name, {})[variable] = amount
+                spent = self.resources.setdefault(name, {})
+                spent[variable] = spent.get(variable, 0.0) + amount
 
     def _choice(self, group: Group, name: str) -> int:
+        """The variable of a candidate: tied groups share those of the first of them."""
         amounts = group.candidate(name).amounts
-        possible = all(isfinite(a) for a in amounts.values())
-        made = self.variable(upper=1.0 if possible else 0.0, integer=True)
-        if possible:
+        known = self.chosen.get((self._first.get(group.name, group.name), name))
+        made = self.variable(integer=True) if known is None else known
+        if all(isfinite(a) for a in amounts.values()):
             self.spend(amounts, made)
+        else:
+            self.upper[made] = 0.0
         return made
 
     def _one_of(self, group: Group) -> None:

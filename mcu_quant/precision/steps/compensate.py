@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcu_quant.precision.parallel import losses
 from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.precision.repeats import losses_alone
 from mcu_quant.precision.steps import Given, Step, narrow
 from mcu_quant.precision.strategies import About
 from mcu_quant.precision.trial import Trial
@@ -22,9 +22,9 @@ def apply(trial: Trial, given: Given) -> PrecisionPlan:
     weights = {op.name: [i for i in op.inputs if i in found] for op in trial.graph.operators}
     tried = {op: way for op, known in given.ways.items() if weights.get(op) and (way := narrow(known))}
     plans = [{op: way.line} for op, way in tried.items()]
-    plain = losses(trial, plans, given.jobs, given.progress, "rounding to nearest")
+    plain = losses_alone(trial, plans, given.jobs, given.progress, "rounding to nearest")
     every = replace(trial, start=replace(trial.start, moments=found))
-    made = losses(every, plans, given.jobs, given.progress, "rounding with compensation")
+    made = losses_alone(every, plans, given.jobs, given.progress, "rounding with compensation")
     better = [op for op, a, b in zip(tried, plain, made, strict=True) if b < a]
     return replace(trial.start, moments={name: found[name] for op in better for name in weights[op]})
 

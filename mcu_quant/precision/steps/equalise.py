@@ -12,8 +12,9 @@ from dataclasses import replace
 from mcu_quant.ir import Operator
 from mcu_quant.precision.candidates import Way
 from mcu_quant.precision.layer_inputs import Inputs
-from mcu_quant.precision.parallel import Lines, losses
+from mcu_quant.precision.parallel import Lines
 from mcu_quant.precision.plan import Columns, PrecisionPlan
+from mcu_quant.precision.repeats import losses_alone
 from mcu_quant.precision.steps import Given, Step, narrow
 from mcu_quant.precision.strategies import About
 from mcu_quant.precision.trial import Trial
@@ -32,12 +33,12 @@ def apply(trial: Trial, given: Given) -> PrecisionPlan:
     plans: list[Lines] = [{op: way.line} for op, way in tried.items()]
     best = {
         op: (WORTH * loss, 0.0)
-        for op, loss in zip(tried, losses(trial, plans, given.jobs, given.progress, "layers"), strict=True)
+        for op, loss in zip(tried, losses_alone(trial, plans, given.jobs, given.progress, "layers"), strict=True)
     }
     for exponent in EXPONENTS:
         columns = {weights[op]: _columns(seen[weights[op]], exponent) for op in tried}
         every = replace(trial, start=replace(trial.start, columns=columns))
-        found = losses(every, plans, given.jobs, given.progress, f"layers with inputs evened out by {exponent:g}")
+        found = losses_alone(every, plans, given.jobs, given.progress, f"layers with inputs evened out by {exponent:g}")
         best = {op: min(best[op], (loss, exponent)) for op, loss in zip(tried, found, strict=True)}
     chosen = {weights[op]: _columns(seen[weights[op]], a) for op, (_, a) in best.items() if a}
     return replace(trial.start, columns=dict(sorted(chosen.items())))
