@@ -2,6 +2,7 @@
 
 import tracemalloc
 import wave
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -16,6 +17,7 @@ from mcu_quant.data import synthetic, wav
 from mcu_quant.diagnostics import DiagnosticError, Severity
 from mcu_quant.ir import TensorType
 from mcu_quant.pipelines import Block, Pipeline
+from mcu_quant.pipelines.outputs import AudioOutput
 
 RAW = {"input": TensorType((1, 576))}
 
@@ -223,6 +225,18 @@ def test_raw_with_context(tmp_path: Path, silero: Pipeline) -> None:
     assert not frames[0][0, :64].any() and np.array_equal(frames[0][0, 64:], sound[:512])
     assert np.array_equal(frames[3][0], sound[3 * 512 - 64 : 4 * 512])
     assert "1 recording" in clips.provenance and "silero_vad_16k" in clips.provenance and not clips.diagnostics
+
+
+def test_what_makes_audio_is_tried_softer_and_louder(tmp_path: Path, silero: Pipeline) -> None:
+    _write(tmp_path / "a.wav", _tone(0.3))
+    assert data.load(tmp_path, silero, RAW).levels == ()
+    made = data.load(tmp_path, replace(silero, output=AudioOutput("samples")), RAW)
+    assert [clip.level_db for clip in made.levels] == [-30.0, 9.0]
+    for clip in made.levels:
+        for as_is, scaled in zip(made.clips[0], clip, strict=True):
+            gain = 10.0 ** (clip.level_db / 20.0)
+            assert np.allclose(scaled["input"], gain * as_is["input"], rtol=1e-6, atol=1e-9)
+    assert made.for_calibration.levels == made.levels
 
 
 def test_every_pass_over_a_clip_is_the_same(tmp_path: Path, silero: Pipeline) -> None:

@@ -25,7 +25,7 @@ from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, from_toml, to_
 from mcu_quant.precision.pricing import CALLER, FLOAT, price
 from mcu_quant.precision.problem import CYCLES, FLASH, RAM, Problem
 from mcu_quant.precision.sensitivity import Request, direct
-from mcu_quant.precision.trial import Scores, Trial, decibels, loss_of
+from mcu_quant.precision.trial import LEVEL_WEIGHT, Scores, Trial, decibels, loss_of
 
 BOARD = "nucleo_f446re"
 
@@ -51,6 +51,19 @@ def known(trial) -> dict:
 def _own_cache(tmp_path, monkeypatch):
     """Scores go to a folder of the test; compiled kernels stay where they are."""
     monkeypatch.setattr("mcu_quant.precision.trial.cache_folder", lambda: tmp_path)
+
+
+def test_the_loss_is_that_at_the_worst_level(trial):
+    """6 dB more than as recorded may be lost at another level."""
+    soft = tuple({n: (a * 10**-1.5).astype(np.float32) for n, a in frame.items()} for frame in trial.clips[1])
+    plan = trial.with_lines({op.name: OperatorPlan("s8") for op in presets.planned(trial.graph)})
+    first, second = (replace(trial, clips=(clip,)).loss(plan) for clip in (trial.clips[0], soft))
+    assert first > 0.0 and second > 0.0 and first != pytest.approx(second, rel=0.01)
+    both = replace(trial, clips=(trial.clips[0], soft), levels_db=(0.0, -30.0))
+    assert both.loss(plan) == pytest.approx(max(first, second * LEVEL_WEIGHT), rel=1e-6)
+    swapped = replace(both, levels_db=(-30.0, 0.0))
+    assert swapped.loss(plan) == pytest.approx(max(first * LEVEL_WEIGHT, second), rel=1e-6)
+    assert swapped.digest != both.digest
 
 
 # --- ways ----------------------------------------------------------------------------------------------------------

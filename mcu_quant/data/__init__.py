@@ -23,6 +23,7 @@ from mcu_quant.data.upstream import Rows, UpstreamModel
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
 from mcu_quant.ir import Array, TensorType
 from mcu_quant.pipelines import TEMPLATE, Behind, Block, Pipeline
+from mcu_quant.pipelines.outputs import AudioOutput
 
 Floats = NDArray[np.float64]
 Frame = dict[str, Array]
@@ -35,11 +36,15 @@ NOISE_FRAMES = 64
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames {input: array} in order of time. Every `iter` starts again at the first one."""
+    """Frames {input: array} in order of time. Every `iter` starts again at the first one.
+
+    `level_db` says how much louder than it was recorded a recording is played.
+    """
 
     name: str
     count: int
     frames: Callable[[], Iterator[Frame]]
+    level_db: float = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -57,6 +62,8 @@ class Clips:
     diagnostics: tuple[Diagnostic, ...] = ()
     #: of models that hear whole blocks, the same recordings in overlapping blocks, softer, louder, and silence
     varied: tuple[Clip, ...] = ()
+    #: of models that make audio, the same recordings softer and louder: plans must do well there, too
+    levels: tuple[Clip, ...] = ()
 
     @property
     def for_calibration(self) -> Clips:
@@ -65,7 +72,7 @@ class Clips:
             return self
         frames = sum(clip.count for clip in self.varied)
         text = f"{self.provenance}; for ranges {frames} overlapping, softer and louder blocks, and silence"
-        return Clips(self.varied, text, self.diagnostics)
+        return Clips(self.varied, text, self.diagnostics, levels=self.levels)
 
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
@@ -106,8 +113,10 @@ def load(
         made = _recordings(source, files, _fitting(pipeline, reals), reals, model_folder)
     if not stored:
         return made
-    clips, varied = (tuple(_stored(clip, stored) for clip in some) for some in (made.clips, made.varied))
-    return replace(made, clips=clips, varied=varied)
+    clips, varied, levels = (
+        tuple(_stored(clip, stored) for clip in some) for some in (made.clips, made.varied, made.levels)
+    )
+    return replace(made, clips=clips, varied=varied, levels=levels)
 
 
 def _stored(clip: Clip, stored: Mapping[str, Callable[[Array], Array]]) -> Clip:
@@ -199,11 +208,32 @@ def _recordings(
     frames = sum(clip.count for clip in clips)
     count = f"{len(clips)} recording{'s' if len(clips) > 1 else ''} of {source.resolve().name}"
     text = f"{count} ({seconds:.1f} s, {frames} frames) through pipeline {pipeline.name}{note}"
+    names = {str(p.relative_to(root)): (r.samples, len(r)) for p, r in recordings.items()}
+    levels = tuple(_levels(names, listener))
     block = pipeline.block
     if upstream is not None or block.hop < block.length:
-        return Clips(clips, text, warnings)
-    names = {str(p.relative_to(root)): (r.samples, len(r)) for p, r in recordings.items()}
-    return Clips(clips, text, warnings, tuple(_varied(names, pipeline, inputs)))
+        return Clips(clips, text, warnings, levels=levels)
+    return Clips(clips, text, warnings, tuple(_varied(names, pipeline, inputs)), levels)
+
+
+#: How much softer and louder than they were recorded models that make audio must bear recordings, in dB: somebody who
+#: speaks softly far away, and who shouts into the microphone.
+LEVELS_DB = (-30.0, 9.0)
+
+
+def _levels(recordings: Mapping[str, tuple[Samples, int]], listener: _Listener) -> Iterator[Clip]:
+    """The recordings softer and louder, where a model makes audio of them on their own level."""
+    pipeline = listener.pipeline
+    if not isinstance(pipeline.output, AudioOutput) or pipeline.block.normalise != "none":
+        return
+    for db in LEVELS_DB:
+        for name, (samples, size) in recordings.items():
+            made = listener.clip(f"{name} at {db:+g} dB", _scaled(10.0 ** (db / 20.0), samples), size)
+            yield replace(made, level_db=db)
+
+
+def _scaled(gain: float, samples: Samples) -> Samples:
+    return lambda start, stop: gain * samples(start, stop)
 
 
 #: Overlapping blocks per block; fewer of those at another level.
@@ -432,16 +462,15 @@ def _synthetic(pipeline: Pipeline | None, inputs: Mapping[str, TensorType], fold
     upstream, note, warnings = _upstream(fitting, folder)
     seconds = max(synthetic.SECONDS, 2.0 * fitting.block.length / fitting.rate_hz)
     listener, rate_hz = _Listener(fitting, inputs, upstream, folder), fitting.rate_hz
-    clips = tuple(
-        listener.clip(voice.name, _made_up(voice, rate_hz, seconds, seed), int(seconds * rate_hz))
-        for seed, voice in enumerate(synthetic.VOICES)
-    )
+    size = int(seconds * rate_hz)
+    voices = {v.name: (_made_up(v, rate_hz, seconds, seed), size) for seed, v in enumerate(synthetic.VOICES)}
+    clips = tuple(listener.clip(name, samples, size) for name, (samples, size) in voices.items())
     frames = sum(clip.count for clip in clips)
     text = (
         f"synthetic speech-like signals ({len(clips)} clips, {frames} frames) through pipeline {fitting.name}{note}: "
         "levels and spectra are like speech, rooms and microphones are not in it"
     )
-    return Clips(clips, text, (_untrusted(text), *warnings))
+    return Clips(clips, text, (_untrusted(text), *warnings), levels=tuple(_levels(voices, listener)))
 
 
 def _made_up(voice: synthetic.Voice, rate_hz: int, seconds: float, seed: int) -> Samples:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from math import prod
@@ -157,7 +157,8 @@ class Pipeline:
         """The pipeline of firmware that has this one in it: samples of 16 bits, a call's at a time, as input `name`."""
         hop = self.stream_hop
         entry = Input(name, (hop,), Stages())
-        return Pipeline(self.name, self.title, self.rate_hz, Block(hop, hop), (entry,), full_scale=32768.0)
+        made = Pipeline(self.name, self.title, self.rate_hz, Block(hop, hop), (entry,), full_scale=32768.0)
+        return replace(made, output=self.output)
 
     @property
     def frame_seconds(self) -> float:

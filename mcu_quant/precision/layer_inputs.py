@@ -9,14 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcu_quant import ops
+from mcu_quant.calibrate import enough
 from mcu_quant.compare import excerpts
 from mcu_quant.data import Clips
 from mcu_quant.emulator.floats import float_stream
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.ops.common.window import Window, as_maps, patches
 
-#: Frames of all clips together: directions have settled, and layers are many.
-FRAMES = 400
+#: Frames of all clips together, no more than `calibrate.enough`: with few of them, weights suit those and no others
+#: (an LSTM denoiser's layers lose 1 dB less on held-out clips with 1300 frames than with 400).
+FRAMES = 1500
+
+#: Rows of x that a layer with many of them in a frame (a convolution's positions) gives on average.
+ROWS = 8
 
 #: No layer with more inputs than this: the directions come from a matrix of that size squared.
 MOST_INPUTS = 2048
@@ -45,7 +50,7 @@ def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
     """Of every weight matrix that is rounded row by row and reads something, by the name of the matrix."""
     sums = _Sums(graph)
     stream = float_stream(graph)
-    for clip, count in excerpts(clips, FRAMES):
+    for clip, count in excerpts(clips, min(FRAMES, enough(graph))):
         stream.reset()
         for frame in islice(clip, count):
             stream.run(frame, watch=sums.see)
@@ -65,6 +70,7 @@ class _Sums:
     total: dict[str, Array] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
     _values: dict[str, Array] = field(default_factory=dict)
+    _seen: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._last: dict[str, list[Operator]] = {}
@@ -81,6 +87,8 @@ class _Sums:
         if edge in self._wanted:
             self._values[edge] = np.array(value)
         for op in self._last.get(edge, ()):
+            if not self._is_turn(op):
+                continue
             inputs = [self.graph.constants.get(i, self._values.get(i)) if i else None for i in op.inputs]
             for name, x in _INPUTS[op.op](op, inputs, self._values.get(_hidden(op, self.graph))):
                 rows = np.asarray(x, np.float64)
@@ -89,6 +97,11 @@ class _Sums:
                     if rows.shape[1] == 1:
                         self.of[name] = self.of.get(name, 0.0) + rows[:, 0].T @ rows[:, 0]
                         self._span(name, rows.reshape(-1, _channels(op, self.graph) or rows.shape[-1]))
+
+    def _is_turn(self, op: Operator) -> bool:
+        """Every n-th frame of a layer with n times `ROWS` rows in each."""
+        self._seen[op.name] = seen = self._seen.get(op.name, -1) + 1
+        return seen % max(1, _rows(op, self.graph) // ROWS) == 0
 
     def inputs(self, name: str) -> Inputs:
         """All that was seen of a matrix."""
@@ -111,6 +124,14 @@ class _Sums:
 def _channels(op: Operator, graph: Graph) -> int | None:
     """Inputs of a convolution: the taps of a channel are one."""
     return graph.shape(op.inputs[1])[1] if op.op == "Conv" else None
+
+
+def _rows(op: Operator, graph: Graph) -> int:
+    """How many x a layer's matrix is multiplied with in a frame."""
+    if ops.spec(op).family == "recurrent":
+        steps, batch, _ = graph.shape(op.inputs[0])
+        return steps * batch
+    return graph.types[op.outputs[0]].size // graph.shape(op.inputs[1])[0]
 
 
 def _hidden(op: Operator, graph: Graph) -> str:

@@ -3,6 +3,10 @@
 The loss of a plan is the noise of the model's outputs against the same program in f32: |error|^2 / |output|^2, of the
 output that is worst off. The f32 program itself equals onnxruntime to rounding, which every build verifies.
 
+Where recordings are played softer and louder as well (`Clips.levels`), the loss is that at the worst level, each beside
+the outputs at that level: a constant floor of noise that drowns in speech is heard in the pauses. 6 dB less than as
+recorded is asked there.
+
 Of an output that is a softmax, the loss is that of the logits (probabilities near 0 and 1 hide what happens to them),
 and what the softmax adds: its own error on the logits that it was given.
 """
@@ -41,6 +45,9 @@ MAC_NS, CALL_NS = 1.0, 1500.0
 #: Per operator, of turning a plan into a program.
 LOWERING_NS = 0.4e6
 
+#: Of the frames as recorded, so many are tried at each other level, and losses there count so much (-6 dB).
+LEVEL_SHARE, LEVEL_WEIGHT = 1.0 / 3.0, 10.0**-0.6
+
 #: Frames are never fewer per clip, since a state needs some to move; and never more, since losses have settled then.
 FEWEST_FRAMES, MOST_FRAMES = 8, 600
 
@@ -73,25 +80,53 @@ def seconds_for(graph: Graph, clips: int, plans: int) -> float:
     return plans * each / 1e9
 
 
+class _Noise:
+    """Energy of errors and of what was wanted, of every output."""
+
+    def __init__(self, outputs: int) -> None:
+        self._error, self._signal = np.zeros(outputs), np.zeros(outputs)
+
+    def add(self, wanted: Sequence[Array], made: Sequence[Array]) -> None:
+        """Outputs of one clip."""
+        for i, (w, m) in enumerate(zip(wanted, made, strict=True)):
+            with np.errstate(invalid="ignore", over="ignore"):
+                self._error[i] += np.sum((m - w) ** 2)
+            self._signal[i] += np.sum(w**2)
+
+    def loss(self, names: Sequence[str]) -> float:
+        """Of the worst output; what a softmax and its logits lose adds up under the name of the output."""
+        losses: dict[str, float] = {}
+        for name, e, s in zip(names, self._error, self._signal, strict=True):
+            share = e / s if s > 0.0 else inf * e if e > 0.0 else 0.0
+            losses[name] = losses.get(name, 0.0) + share
+        worst = max(losses.values())
+        return float(worst) if isfinite(worst) else inf
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """What plans of one model are tried on.
 
-    `clips` are the frames of each clip; `start` is the plan that single operators are changed in, and whose ranges
-    every plan has.
+    `clips` are the frames of each clip, `levels_db` how much louder than recorded each is played (empty: none is);
+    `start` is the plan that single operators are changed in, and whose ranges every plan has.
     """
 
     graph: Graph
     target: Target
     start: PrecisionPlan
     clips: tuple[tuple[Frame, ...], ...]
+    levels_db: tuple[float, ...] = ()
 
     @staticmethod
     def of(graph: Graph, target: Target, start: PrecisionPlan, clips: Clips, plans: int) -> Trial:
         """A trial on the beginning of each clip, as long as so many plans leave time for."""
         frames = frames_for(graph, len(clips), plans)
-        taken = tuple(tuple(islice(clip, count)) for clip, count in excerpts(clips, frames))
-        return Trial(graph, target, start, taken)
+        taken = [*excerpts(clips, frames)]
+        for db in dict.fromkeys(clip.level_db for clip in clips.levels):
+            copies = replace(clips, clips=tuple(c for c in clips.levels if c.level_db == db))
+            taken += excerpts(copies, int(LEVEL_SHARE * frames))
+        heard = tuple(tuple(islice(clip, count)) for clip, count in taken)
+        return Trial(graph, target, start, heard, tuple(c.level_db for c, _ in taken) if clips.levels else ())
 
     @property
     def frames(self) -> int:
@@ -128,39 +163,39 @@ class Trial:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Outputs that are real numbers, or samples of audio."""
-        audio = {op.outputs[0] for op in self.graph.operators if op.op == "ToPcm"}
-        return tuple(n for n in self.graph.outputs if n in audio or ops.is_real(self.graph, n))
+        return tuple(n for n in self.graph.outputs if n in self.samples or ops.is_real(self.graph, n))
+
+    @cached_property
+    def samples(self) -> dict[str, str]:
+        """By outputs that are samples of 16 bits, what they are rounded from: of soft ones little would be left."""
+        return {op.outputs[0]: op.inputs[0] for op in self.graph.operators if op.op == "ToPcm"}
 
     def _outputs(self, plan: PrecisionPlan) -> Iterator[tuple[Array, ...]]:
         session = ProgramSession(lower(self.graph, plan, self.target))
-        watched = [session.program.holds[op.inputs[0]] for op in self.logits.values()]
+        holds = session.program.holds
+        watched = [holds[op.inputs[0]] for op in self.logits.values()]
+        samples = {i: holds[self.samples[n]] for i, n in enumerate(self.outputs) if n in self.samples}
         for clip in self.clips:
             session.reset()
             made: list[list[Array]] = []
             for feeds in clip:
                 made.append(session.run(list(self.outputs), feeds))
                 made[-1] += [session.tap(edge) for edge in watched]
+                for i, edge in samples.items():
+                    made[-1][i] = session.tap(edge)
             yield tuple(np.stack([np.ravel(a) for a in each]).astype(float) for each in zip(*made, strict=True))
 
     def loss(self, plan: PrecisionPlan) -> float:
-        """The loss of a plan: that of its worst output, infinite where that is not finite."""
+        """The loss of a plan: that of its worst output at the worst level, infinite where that is not finite."""
         names = (*self.outputs, *self.logits)
-        error, signal = np.zeros(len(names)), np.zeros(len(names))
-        for wanted, made in zip(self.reference, self._outputs(plan), strict=True):
+        levels = self.levels_db or (0.0,) * len(self.clips)
+        noise = {level: _Noise(len(names)) for level in levels}
+        for level, wanted, made in zip(levels, self.reference, self._outputs(plan), strict=True):
             expected = list(wanted)
             for k, (output, op) in enumerate(self.logits.items(), len(self.outputs)):
                 expected[self.outputs.index(output)] = self._probabilities(op, made[k])
-            for i, (w, m) in enumerate(zip(expected, made, strict=True)):
-                with np.errstate(invalid="ignore", over="ignore"):
-                    error[i] += np.sum((m - w) ** 2)
-                signal[i] += np.sum(w**2)
-        shares = zip(names, error, signal, strict=True)
-        alone = [(name, e / s if s > 0.0 else inf * e if e > 0.0 else 0.0) for name, e, s in shares]
-        losses: dict[str, float] = {}
-        for name, share in alone:
-            losses[name] = losses.get(name, 0.0) + share
-        worst = max(losses.values())
-        return float(worst) if isfinite(worst) else inf
+            noise[level].add(expected, made)
+        return max(one.loss(names) * (LEVEL_WEIGHT if level else 1.0) for level, one in noise.items())
 
     def _probabilities(self, op: Operator, logits: Array) -> Array:
         """What a softmax makes of [frames, values] of logits."""
@@ -181,6 +216,7 @@ class Trial:
                 for name, value in sorted(frame.items()):
                     found.update(name.encode() + np.ascontiguousarray(value).tobytes())
             found.update(b"end of clip")
+        found.update(repr(self.levels_db).encode())
         found.update(to_toml(self.start).encode())
         return found.hexdigest()
 
