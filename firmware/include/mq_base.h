@@ -38,11 +38,12 @@ void mq_trace(uint32_t step);
 #define MQ_STEP(step)
 #endif
 
+/* A half-precision number as it is stored. Arithmetic on it is in f32 unless a kernel's file says otherwise. */
+typedef uint16_t mq_f16;
+
 /* Values by the names of their formats, for bodies that serve several. */
 typedef int8_t mq_value_s8;
 typedef int16_t mq_value_s16;
-
-/* A half-precision number as it is stored. Arithmetic on it is in f32 unless a kernel's file says otherwise. */
-typedef uint16_t mq_f16;
+typedef mq_f16 mq_value_f16;
 
 #endif

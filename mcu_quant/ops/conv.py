@@ -185,7 +185,8 @@ for _format, _spec in {
     _pack = {**PACK, ("mve", "w"): _chunks} if f"mq_conv_{_format}" in WITH_PATCH else {}
     _near: Mapping[str, Near] = {}
     if _format == "f16":
-        _pack, _near = {("mve", "w"): packing.HALF_OUTPUTS}, HALF_ON_HELIUM
+        _pack = {("dsp", "w"): packing.HALF_ROWS, ("mve", "w"): packing.HALF_OUTPUTS}
+        _near = HALF_ON_HELIUM
     register_kernel(Kernel(f"mq_conv_{_format}", "conv", counts=_counts, exact=_spec, pack=_pack, near=_near))
 
 
@@ -364,10 +365,7 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     """The parameter `map` or `patch` of the kernels that have one."""
     f: Any = it.shape.fields
     if kernel.startswith("mq_depthwise"):
-        sizes = [
-            (f[f"out_{n}"] - 1) * f[f"stride_{n}"] + (f[f"kernel_{n}"] - 1) * f[f"dilation_{n}"] + 1
-            for n in ("height", "width")
-        ]
+        sizes = _padded(f)
         # as far as Helium's vectors reach beyond the last window; elsewhere one value, and a channel's widened weights
         taps = f["kernel_height"] * (f["kernel_width"] + f["kernel_width"] % 2)
         beyond = 16 + f["pad_left"] if lo.isa(kernel) == "mve" else 1 + taps
@@ -391,16 +389,32 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
 
 
 def _half_room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
-    """The parameter `patch` of the kernel in f16: eight windows on Helium, unless x is read where it lies."""
+    """The parameter `patch` of the kernel in f16.
+
+    On Helium eight windows, unless x is read where it lies; on cores with DSP instructions one window, or a channel and
+    its weights in f32.
+    """
     if kernel != "mq_conv_f16":
         return {}
     f: Any = it.shape.fields
+    isa, columns = lo.isa(kernel), it.matrix.shape[1]
+    alone = f["channels"] == f["outputs"] == 1
     one_tap = f["kernel_height"] == f["kernel_width"] == f["stride_height"] == f["stride_width"] == 1
     alike = (f["in_height"], f["in_width"]) == (f["out_height"], f["out_width"])
     alike = alike and f["pad_top"] == f["pad_left"] == 0
-    if lo.isa(kernel) != "mve" or (one_tap and alike) or f["channels"] == f["outputs"] == 1:
+    if isa == "dsp":
+        return {"patch": lo.scratch(2 * (prod(_padded(f)) + columns) if alone else columns, "f16", "patch")}
+    if isa != "mve" or (one_tap and alike) or alone:
         return {"patch": Symbol("NULL")}
-    return {"patch": lo.scratch(8 * it.matrix.shape[1], "f16", "patch")}
+    return {"patch": lo.scratch(8 * columns, "f16", "patch")}
+
+
+def _padded(f: Any) -> list[int]:
+    """Height and width of a channel with its pads: what all windows together read."""
+    return [
+        (f[f"out_{n}"] - 1) * f[f"stride_{n}"] + (f[f"kernel_{n}"] - 1) * f[f"dilation_{n}"] + 1
+        for n in ("height", "width")
+    ]
 
 
 def _is_depthwise(it: Layer) -> bool:
