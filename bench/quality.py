@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,39 @@ def _varied(folder: Path, clips: int | None) -> Path:
     return folder
 
 
+# --- over minutes --------------------------------------------------------------------------------------------------
+
+#: A recording of so many seconds is played again and again for so long.
+PIECE_SECONDS, STREAM_SECONDS = 10.0, 600.0
+
+
+def drift(one: Setup, plan: PrecisionPlan) -> float | None:
+    """Noise of the outputs over the tenth minute as a multiple of that over the first ten seconds, state carried.
+
+    The same ten seconds of judged recordings are played all the time. None of a model that keeps nothing.
+    """
+    pipeline = one.model.pipeline
+    if not one.model.graph.states or pipeline is None:
+        return None
+    recordings = stages.clips(one.model, SHARED / "audio" / "valentini" / "noisy")
+    count = round(PIECE_SECONDS / pipeline.frame_seconds)
+    piece = list(islice(chain.from_iterable(recordings), count))
+    floats, quantised = one.reference(), one.planned(plan)
+    times = round(STREAM_SECONDS / PIECE_SECONDS)
+    shares = [_noise(floats, quantised, piece) for _ in range(times)]
+    return shares[-1] / max(shares[0], 1e-30)
+
+
+def _noise(floats: Step, quantised: Step, frames: Sequence[Mapping[str, Any]]) -> float:
+    """|error|^2 / |output|^2 of all outputs together over some frames more."""
+    error = signal = 0.0
+    for feeds in frames:
+        for a, b in zip(floats(feeds), quantised(feeds), strict=True):
+            error += float(np.sum((np.asarray(a, float) - b) ** 2))
+            signal += float(np.sum(np.asarray(a, float) ** 2))
+    return error / max(signal, 1e-30)
+
+
 # --- what a plan is ------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +317,7 @@ PIPELINES: Mapping[str, Pipeline] = {
             Gate("max_probability_change worst", 0.05),
             Gate("flips share", 0.001),
             Gate("auc_loss mean", 0.001),
+            Gate("drift over 10 minutes", 1.5),
             Gate("bytes against all f16", 0.56),
             Gate("macs_8x8", 0.60, least=True),
         ),
@@ -365,6 +400,8 @@ def rows(name: str, clips: int | None) -> Iterator[dict[str, Any]]:
         programs = [m.program(p) for m, p in zip(models, plans, strict=True)]
         losses = pipeline.judge(models, plans, clips)
         found = figures(losses) | {"bytes against all f16": sum(map(bytes_of, programs)) / half}
+        drifts = [d for d in map(drift, models, plans) if d is not None]
+        found |= {"drift over 10 minutes": max(drifts)} if drifts else {}
         weighted = [(shares(p), sum(ops.kernels()[c.kernel].counts(p, c).macs for c in p.calls)) for p in programs]
         for share in ("macs_with_8_bit_weights", "macs_8x8"):
             found[share] = sum(s[share] * macs for s, macs in weighted) / sum(macs for _, macs in weighted)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bench.small_models import mask_lstm
 from mcu_quant import boards, calibrate, cost, data, frontend, memory
 from mcu_quant.api import stages
+from mcu_quant.ir import Graph, Operator, TensorType
 from mcu_quant.lower import lower
 from mcu_quant.passes import optimise
 from mcu_quant.precision import front, planner, presets, reasons
@@ -136,16 +138,38 @@ def test_reasons_quote_what_was_measured(found):
     alone = found.table.scores[lstm, made.choice[lstm]]
     assert lines[lstm].reason.startswith(reasons.describe(found.way(lstm, made.choice[lstm])))
     assert f"{decibels(alone):.1f} dB alone" in lines[lstm].reason
-    better = min((w for w in found.ways[lstm] if found.table.scores[lstm, w.name] < alone), key=lambda w: w.bits)
-    assert "dB, +" in lines[lstm].reason or better.name in lines[lstm].reason
+    assert "cell state and gates in 16 bits" in lines[lstm].reason
+    # a part is compared with all else as it is
+    assert made.choice[lstm] == "s8:input=s8"
+    gained = decibels(found.table.scores[lstm, "s8:scale=frame"]) - decibels(alone)
+    assert f"input in s8: s8 with the scale of the frame gains {gained:.1f} dB" in lines[lstm].reason
 
 
-def test_what_a_change_takes_is_in_units_that_people_read():
-    change = {FLASH: 2048.0, RAM: -12.0, CYCLES: 0.0}
-    assert reasons.difference(change, 100_000_000) == "+2.0 KiB flash, -12 B RAM"
-    assert reasons.difference({**change, CYCLES: 178_000.0}, 100_000_000).endswith(", +1.78 ms")
-    assert reasons.difference({**change, CYCLES: -732.0}, 100_000_000).endswith(", -7.32 us")
-    assert reasons.difference(dict.fromkeys(change, 0.0), 100_000_000) == "costs the same"
+def test_a_difference_is_told_in_words_and_in_units_that_people_read():
+    change, hz = {FLASH: 2048.0, RAM: -12.0, CYCLES: 0.0}, 100_000_000
+    assert reasons.compared(1e-5, 1e-4, change, hz) == "costs 10.0 dB, saves 12 B RAM, takes 2.0 KiB flash more"
+    assert reasons.compared(1e-4, 1e-5, {**change, CYCLES: 178_000.0}, hz).startswith("gains 10.0 dB, saves 12 B RAM")
+    assert reasons.compared(1e-4, 1e-4, {**change, CYCLES: 178_000.0}, hz).endswith("takes 2.0 KiB flash, 1.78 ms more")
+    assert reasons.compared(1e-4, 1e-4, {**change, CYCLES: -732.0}, hz).startswith("saves 12 B RAM, 7.32 us, takes")
+    assert reasons.compared(0.0, 1e-3, dict.fromkeys(change, 0.0), hz) == "leaves 30.0 dB"
+    assert reasons.compared(0.0, 0.0, dict.fromkeys(change, 0.0), hz) == "the same"
+
+
+def test_the_parts_of_attention_have_names():
+    shapes = {"q": (4, 8), "k": (8, 4), "v": (4, 8), "s": (4, 4), "t": (4, 4), "u": (1, 4, 4), "p": (1, 4, 4)}
+    types = {n: TensorType(shape) for n, shape in {**shapes, "r": (4, 4), "y": (4, 8), "c": ()}.items()}
+    made = (
+        Operator("scores", "MatMul", ("q", "k"), ("s",)),
+        Operator("scale", "Mul", ("s", "c"), ("t",)),
+        Operator("up", "Reshape", ("t",), ("u",), {"shape": (1, 4, 4)}),
+        Operator("softmax", "Softmax", ("u",), ("p",), {"axis": 2}),
+        Operator("down", "Reshape", ("p",), ("r",), {"shape": (4, 4)}),
+        Operator("values", "MatMul", ("r", "v"), ("y",)),
+    )
+    graph = Graph("attention", ("q", "k", "v"), ("y",), made, types, {"c": np.array(0.5, np.float32)})
+    named = {op.name: reasons.role(op, graph) for op in made}
+    assert named["scores"] == "attention scores" and named["softmax"] == "attention weights"
+    assert named["values"] == "attention values" and named["scale"] == ""
 
 
 def test_the_parts_of_a_layer_are_named():
