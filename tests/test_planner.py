@@ -17,6 +17,7 @@ from mcu_quant.passes import optimise
 from mcu_quant.precision import front, planner, presets, reasons
 from mcu_quant.precision.goal import Goal
 from mcu_quant.precision.plan import OperatorPlan
+from mcu_quant.precision.plan_changes import in_words
 from mcu_quant.precision.planner import Map, Task, UnreachableError
 from mcu_quant.precision.pricing import CALLER
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM
@@ -136,7 +137,7 @@ def test_reasons_quote_what_was_measured(found):
     assert {n: replace(line, reason="") for n, line in lines.items()} == found.all_lines(made.choice)
     lstm = next(op.name for op in found.task.graph.operators if op.op == "LSTM")
     alone = found.table.scores[lstm, made.choice[lstm]]
-    assert lines[lstm].reason.startswith(reasons.describe(found.way(lstm, made.choice[lstm])))
+    assert lines[lstm].reason.startswith(in_words(found.way(lstm, made.choice[lstm]).line))
     assert f"{decibels(alone):.1f} dB alone" in lines[lstm].reason
     assert "cell state and gates in 16 bits" in lines[lstm].reason
     # a part is compared with all else as it is
@@ -174,8 +175,7 @@ def test_the_parts_of_attention_have_names():
 
 def test_the_parts_of_a_layer_are_named():
     line = OperatorPlan("s8", input="s16", weights="s8")
-    way = planner.Way("", line, "s16", "s8", 8.0)
-    assert reasons.describe(way) == "s8 with input in s16 and weights in s8"
+    assert in_words(line) == "s8 with input in s16 and weights in s8"
 
 
 # --- the front -----------------------------------------------------------------------------------------------------

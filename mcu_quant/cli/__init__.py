@@ -21,7 +21,7 @@ from mcu_quant.version import VERSION
 
 #: Order in which commands are listed: as they are met in use.
 _ORDER = (
-    *("inspect", "pipeline", "plan", "explore", "build", "test", "run", "demo", "flash", "report"),
+    *("inspect", "pipeline", "plan", "plans", "explore", "build", "test", "run", "demo", "flash", "report"),
     *("calibrate", "boards", "ops", "strategies", "doctor", "explain"),
 )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,16 +62,38 @@ def write(text: str, target: Path | None) -> None:
         raise DiagnosticError(Diagnostic("MQ701", str(target), message, help="choose another file with -o")) from error
 
 
+#: What progress says of work that is counted: "measuring layers: 3 of 8, about 12 s left".
+_COUNTED = re.compile(r"(?P<what>.*): (?P<done>\d+) of (?P<all>\d+)(?:, about (?P<left>\d+) s left)?$")
+
+
+def counted(text: str) -> tuple[str, int | None, int | None, str]:
+    """What is being done, how much of it, of how much, and the time left in words; None, None and "" if unknown."""
+    found = _COUNTED.match(text)
+    if found is None:
+        return text, None, None, ""
+    left = "" if found["left"] is None else f"about {timedelta(seconds=int(found['left']))} left"
+    return found["what"], int(found["done"]), int(found["all"]), left
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Shows what is being done, on stderr, and only on a terminal."""
+    """Shows what is being done, on stderr, and only on a terminal: a bar and the time left where work is counted."""
     if not sys.stderr.isatty():
         yield _silent
         return
     from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    with Console(stderr=True).status("starting") as status:
-        yield lambda text: status.update(text.replace("[", "\\["))
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None, left="")
+
+        def tell(text: str) -> None:
+            what, done, total, left = counted(text)
+            bar.update(task, description=escape(what), completed=done or 0, total=total, left=left)
+
+        yield tell
 
 
 def _silent(_: str) -> None:

@@ -102,7 +102,7 @@ class PrecisionPlan:
     steps: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("operators", "ranges", *_TABLES):
+        for name in ("operators", "ranges", *TABLES):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def formats(self) -> dict[str, int]:
@@ -159,7 +159,8 @@ def _read_clipped(one: Mapping[str, Any]) -> Mapping[str, Range]:
     return MappingProxyType(found)
 
 
-_TABLES: Mapping[str, _Table] = MappingProxyType(
+#: Tables of the file beside [operators] and [ranges], by the name of the plan's field.
+TABLES: Mapping[str, _Table] = MappingProxyType(
     {
         "clipped": _Table(
             lambda one: "{ " + ", ".join(f"{fmt} = {_pair(r)}" for fmt, r in one.items()) + " }",
@@ -222,7 +223,7 @@ def to_toml(plan: PrecisionPlan) -> str:
     lines += ["", "[operators]", *(f"{_quoted(name)} = {_line(choice)}" for name, choice in plan.operators.items())]
     lines += ["", "[ranges]"]
     lines += [f"{_quoted(name)} = {_pair(r)}" for name, r in plan.ranges.items()]
-    for table, codec in _TABLES.items():
+    for table, codec in TABLES.items():
         entries = getattr(plan, table)
         lines += ["", f"[{table}]"] if entries else []
         lines += [f"{_quoted(name)} = {codec.write(entry)}" for name, entry in entries.items()]
@@ -289,7 +290,7 @@ def from_toml(text: str, where: str = "plan") -> PrecisionPlan:
         headroom=float(document.get("headroom", 1.0)),
         powers_of_two=bool(document.get("powers_of_two", False)),
         steps=document.get("steps", ""),
-        **{table: {n: codec.read(e) for n, e in document.get(table, {}).items()} for table, codec in _TABLES.items()},
+        **{table: {n: codec.read(e) for n, e in document.get(table, {}).items()} for table, codec in TABLES.items()},
     )
 
 
@@ -325,7 +326,7 @@ def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagno
 
 def _wrong_tables(document: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
     """What a schema cannot say of what steps found."""
-    for table, codec in _TABLES.items():
+    for table, codec in TABLES.items():
         found = document.get(table)
         for name, entry in found.items() if isinstance(found, dict) else ():
             try:

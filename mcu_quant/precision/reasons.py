@@ -16,6 +16,7 @@ from mcu_quant.formats import ScaleKind
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.precision.candidates import Way
 from mcu_quant.precision.plan import OperatorPlan
+from mcu_quant.precision.plan_changes import in_words
 from mcu_quant.precision.planner import Outcome
 from mcu_quant.precision.problem import CYCLES, FLASH, RAM, Amounts
 from mcu_quant.precision.repeats import alike
@@ -142,20 +143,8 @@ def _made_by(edge: str, graph: Graph) -> Operator | None:
 
 def _itself(op: str, way: Way, what: str, times: int, totals: _Totals) -> str:
     share = f" as one of {times} equal ones" if times > 1 else ""
-    named = f"{what} in {describe(way)}" if what else describe(way)
+    named = f"{what} in {in_words(way.line)}" if what else in_words(way.line)
     return f"{named}: {quality(totals.loss(op, way))} alone{share}"
-
-
-def describe(way: Way) -> str:
-    """A way in words: "s8 with input in s16"."""
-    line = way.line
-    parts = [f"{part} in {fmt}" for part, fmt in _told(line).items() if fmt]
-    parts += [] if line.scale is ScaleKind.STATIC else ["a scale per frame"]
-    return line.format + (f" with {' and '.join(parts)}" if parts else "")
-
-
-def _told(line: OperatorPlan) -> Mapping[str, str | None]:
-    return {"input": line.input, "weights": line.weights, "output": line.output}
 
 
 # --- what else it could be -----------------------------------------------------------------------------------------
@@ -168,7 +157,7 @@ def _others(op: Operator, way: Way, known: tuple[Way, ...], totals: _Totals) -> 
     said = list(_parts_compared(op, way, known, totals)) if ops.spec(op).family == "recurrent" else []
     left = [w for w in known if not said or w.line.format in _FLOATS]
     for other in _neighbours(op.name, way, left, totals):
-        said.append(f"{describe(other)}: {totals.compared(op.name, way, other)}")
+        said.append(f"{in_words(other.line)}: {totals.compared(op.name, way, other)}")
     return said or ["no other way loses less or saves anything"]
 
 

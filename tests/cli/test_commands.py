@@ -15,7 +15,7 @@ from mcu_quant.cli import Commands
 from mcu_quant.diagnostics import CATALOGUE
 
 COMMANDS = [
-    *("inspect", "pipeline", "plan", "explore", "build", "test", "run", "demo", "flash", "report"),
+    *("inspect", "pipeline", "plan", "plans", "explore", "build", "test", "run", "demo", "flash", "report"),
     *("calibrate", "boards", "ops", "strategies", "doctor", "explain"),
 ]
 
