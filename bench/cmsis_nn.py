@@ -321,10 +321,18 @@ def _executed(lib: Library, kernel: str, shape: Shape) -> int:
 # --- compiling and counting -----------------------------------------------------------------------------------------
 
 
+def _layout(checkout: Path) -> tuple[Path, list[Path]]:
+    """The library and its headers: in a repository of its own, or, until 2022, as a part of CMSIS 5."""
+    whole = checkout / "CMSIS"
+    if whole.is_dir():
+        return whole / "NN", [whole / part / "Include" for part in ("NN", "DSP", "Core")]
+    return checkout, [checkout / "Include", checkout / "Include" / "Internal"]
+
+
 @cache
 def _program(checkout: Path, target: QemuTarget, half_precision: bool) -> Path:
-    include = [checkout / "Include", checkout / "Include" / "Internal"]
-    found = sorted(s for folder in FOLDERS for s in (checkout / "Source" / folder).glob("*.c"))
+    library, include = _layout(checkout)
+    found = sorted(s for folder in FOLDERS for s in (library / "Source" / folder).glob("*.c"))
     off = ("f32",) if half_precision else ("f32", "f16")
     sources = [s for s in found if not any(fmt in s.stem for fmt in off)]
     flags = [*FLAGS, HALF_PRECISION] if half_precision else FLAGS

@@ -34,8 +34,8 @@ PAGE = HERE.parent / "docs" / "latency.md"
 COREMARK = HERE / "coremark.json"
 #: And ESP-NN.
 ESP_NN = esp_nn.RECORDED
-#: And CMSIS-NN on the networks of MLPerf Tiny.
-NETWORKS = HERE / "networks.json"
+#: And CMSIS-NN on the networks of MLPerf Tiny: as it is, and as it was (CMSIS 5 at 51263182, which microTVM names).
+NETWORKS = {"today": HERE / "networks.json", "2022": HERE / "networks_2022.json"}
 CLASSES = ("conv", "depthwise", "dense")
 FITTED, HELD_OUT = "fitted", "held out"
 #: The board on which every library was measured.
@@ -166,9 +166,9 @@ CHOSEN_WITH = ("cortex-m33",)
 
 
 @cache
-def networks() -> Mapping[str, Mapping[str, Sequence[Sequence[Any]]]]:
+def networks(version: str = "today") -> Mapping[str, Mapping[str, Sequence[Sequence[Any]]]]:
     """Layers of CMSIS-NN per core and network, as bench/networks.py priced them."""
-    found: dict[str, dict[str, list[list[Any]]]] = json.loads(NETWORKS.read_text())
+    found: dict[str, dict[str, list[list[Any]]]] = json.loads(NETWORKS[version].read_text())
     return found
 
 
@@ -205,9 +205,10 @@ def library_counted() -> Iterator[Case]:
         found = boards.load(library["board"], calibrated=False)
         memory = cost.Memory.of(_core(found.core.name), found)
         for model in library["ms"]:
-            rows = networks()[found.core.name][model]
+            rows = networks(library["counted"])[found.core.name][model]
             read = sum(memory.bytes_read(row[2], row[3]) for row in rows)
-            estimate = _priced(found.core.name, model) * found.clock.cycles_factor + read * memory.cycles_per_byte
+            computed = float(sum(row[1] for row in rows)) * found.clock.cycles_factor
+            estimate = computed + read * memory.cycles_per_byte
             used = FITTED if (found.id, model) in FLASH_FROM else HELD_OUT
             yield _on_board("counted", f"{library['name']}, {model}", library, model, estimate, used)
 
@@ -295,10 +296,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The latency estimate against published measurements.")
     parser.add_argument("--coremark", type=Path, metavar="DIR", help="count CoreMark again, from a checkout of it")
     parser.add_argument("--esp-nn", type=Path, metavar="DIR", help="count ESP-NN again, from a checkout of it")
-    parser.add_argument("--cmsis-nn", type=Path, metavar="DIR", help="count CMSIS-NN again, from a checkout of it")
+    parser.add_argument(
+        "--cmsis-nn", type=Path, metavar="DIR", help="count CMSIS-NN again, from a checkout of it or of CMSIS 5"
+    )
     given = parser.parse_args()
     if given.cmsis_nn:
-        NETWORKS.write_text(cmsis_networks.rendered(cmsis_networks.everything(given.cmsis_nn)))
+        old = (given.cmsis_nn / "CMSIS").is_dir()
+        counted = cmsis_networks.everything(given.cmsis_nn, ("m4",) if old else ())
+        NETWORKS["2022" if old else "today"].write_text(cmsis_networks.rendered(counted))
     if given.esp_nn:
         ESP_NN.write_text(esp_nn.rendered(esp_nn.everything(given.esp_nn)))
     if given.coremark:

@@ -166,9 +166,10 @@ def count(checkout: Path, core: str) -> dict[str, dict[str, Rows]]:
     return found
 
 
-def everything(checkout: Path) -> dict[str, dict[str, Rows]]:
-    """Rows per core and network."""
-    return {priced: networks for core in PRICED for priced, networks in count(checkout, core).items()}
+def everything(checkout: Path, cores: Sequence[str] = ()) -> dict[str, dict[str, Rows]]:
+    """Rows per core and network, on some cores or all that the library is for."""
+    chosen = cores or [core for core in PRICED if not target_of(core)[0].riscv]
+    return {priced: networks for core in chosen for priced, networks in count(checkout, core).items()}
 
 
 def rendered(found: Mapping[str, Mapping[str, Rows]]) -> str:

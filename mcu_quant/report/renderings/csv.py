@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mcu_quant.metrics import EXACT_DB
 from mcu_quant.report import Report
 from mcu_quant.report.boards import comparison
 from mcu_quant.report.tables import Table, as_csv
 
-COLUMNS = ("name", "op", "format", "macs", "cycles", "weights_bytes", "snr_db", "noise_added_db", "output", "reason")
+WORK = ("macs", "instructions", "cycles")
+COLUMNS = ("name", "op", "format", *WORK, "weights_bytes", "snr_db", "noise_added_db", "output", "reason")
 
 
 def render(reports: Sequence[Report]) -> str:
-    """Columns are called as the keys of report.json."""
+    """Columns are called as the keys of report.json. What adds no noise has an empty cell, for spreadsheets to plot."""
     if len(reports) > 1:
         return as_csv(comparison(reports))
-    rows = tuple(tuple(o[c] for c in COLUMNS) for o in reports[0]["operators"])
+    rows = tuple(tuple(None if o[c] == -EXACT_DB else o[c] for c in COLUMNS) for o in reports[0]["operators"])
     return as_csv(Table(COLUMNS, rows))
 
 

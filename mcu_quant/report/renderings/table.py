@@ -46,6 +46,7 @@ def operators(report: Report) -> Table:
             o["op"],
             o["format"],
             o["macs"],
+            o["instructions"],
             o["cycles"],
             f"{100 * o['cycles'] / total:.1f} %",
             o["weights_bytes"],
@@ -55,7 +56,8 @@ def operators(report: Report) -> Table:
         )
         for o in report["operators"]
     )
-    names = ("operator", "type", "format", "MACs", "cycles", "time", "weights B", "SNR", "adds", "why this format")
+    work = ("MACs", "instructions", "cycles", "time")
+    names = ("operator", "type", "format", *work, "weights B", "SNR", "adds", "why this format")
     return Table(names, rows, "Operators")
 
 
