@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import benchmarks_page, kernels, regression, whole_models
+from bench import benchmarks_page, kernels, pipelines, regression, whole_models
 from mcu_quant.emulator import qemu
 
 
@@ -60,3 +60,21 @@ def test_the_page_of_benchmarks_is_made_from_what_is_recorded() -> None:
     assert benchmarks_page.PAGE.read_text() == benchmarks_page.rendered(rows)
     assert {"dtln_stage1", "gtcrn_stream", "silero_vad_16k", "mlperf_tiny_dscnn"} <= {r.get("model") for r in rows}
     assert len({regression.key(r) for r in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("name", ["dtln", "gtcrn"])
+def test_whole_pipelines_in_c_are_recorded_beside_the_authors_own(name: str) -> None:
+    rows = json.loads((Path(pipelines.__file__).parent / "pipelines.json").read_text())
+    found = {r["way"]: r for r in rows if r["pipeline"] == name}
+    assert {f"generated C, {preset}" for preset in pipelines.PRESETS} < found.keys()
+    authors, exact = found["onnxruntime, the authors' loop"], found["generated C, f32"]
+    assert abs(authors["pesq"] - exact["pesq"]) < 0.01 and exact["clips"] == 27
+
+
+def test_hours_of_audio_are_recorded_with_nothing_lost() -> None:
+    rows = json.loads((Path(pipelines.__file__).parent / "hour.json").read_text())
+    assert {"silero"} <= {r["pipeline"] for r in rows}
+    for row in rows:
+        assert row["seconds"] >= 3600 and row["passed"] and row["slow_frames"] > 100
+        assert row["frames_that_differ"] == row["samples_that_differ"] == 0
+        assert row["dropped"] == row["refused"] and row.get("missed", 0) == row.get("skipped", 0)
