@@ -60,6 +60,15 @@ def dtln(steps: Sequence[Step], x: Samples) -> Samples:
     return out[384 : 384 + len(x)] if len(out) >= len(x) + 384 else out[: len(x)]
 
 
+def dtln_masks(first: Step, x: Samples, frames: int) -> Samples:
+    """What DTLN's first stage makes of the beginning of a recording, on its own state: [frames * 257]."""
+    first.reset()
+    padded = np.concatenate([np.zeros(384, np.float32), x])
+    count = min(frames, len(x) // 128)
+    spectra = (np.abs(np.fft.rfft(padded[k * 128 : k * 128 + 512])).astype(np.float32) for k in range(count))
+    return np.concatenate([np.ravel(first({"input_2": s.reshape(1, 1, 257)})[0]) for s in spectra])
+
+
 def gtcrn(steps: Sequence[Step], x: Samples) -> Samples:
     """GTCRN: spectrum to spectrum, frames of 512 every 256 with the root of a Hann window on both sides."""
     (model,) = steps
