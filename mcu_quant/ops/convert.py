@@ -91,8 +91,8 @@ def _exact_positive(x: Array, n: int, rows: int) -> tuple[Array, Array]:
 
 
 def _inverse(largest: Array, steps: float) -> Array:
-    """Steps per unit; 0 where all is silent."""
-    with np.errstate(divide="ignore"):
+    """Steps per unit; 0 where all is silent, infinite below the smallest normal number, as in C."""
+    with np.errstate(divide="ignore", over="ignore"):
         return np.where(largest > 0, np.float32(steps) / largest, np.float32(0.0))
 
 

@@ -43,8 +43,8 @@ def _exact(fmt: str) -> Callable[..., Array]:
     def exact(x: Array, x_scale: Array, p: Mapping[str, Any]) -> Array:
         shaped = x.reshape(p["batch"], p["rows"], p["columns"]).astype(np.float32)
         factor = (p["factor"] * x_scale[0]).astype(np.float32)[:, None]
-        real = np.clip(shaped * factor + p["bias"][:, None], np.float32(p["low"]), np.float32(p["high"]))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # infinite where C's is
+            real = np.clip(shaped * factor + p["bias"][:, None], np.float32(p["low"]), np.float32(p["high"]))
             made: Array = real.astype(formats.get(fmt).dtype)
         return made
 
