@@ -6,6 +6,7 @@ PESQ (ITU-T P.862.2, wideband, at 8 kHz narrowband) and STOI (Taal et al. 2011) 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,7 @@ def _pesq(clean: Floats, heard: Floats, rate_hz: int) -> float | None:
         return None
     band = "wb" if rate_hz == 16000 else "nb"
     value = pesq.pesq(rate_hz, clean, heard, band, on_error=pesq.PesqError.RETURN_VALUES)
-    return None if value == -1 else float(value)  # no utterance was found
+    return None if value < 0 else float(value)  # negative: what kind of failure; the scale begins at 1
 
 
 def _stoi(clean: Floats, heard: Floats, rate_hz: int) -> float | None:
@@ -61,6 +62,11 @@ def _stoi(clean: Floats, heard: Floats, rate_hz: int) -> float | None:
         import pystoi
     except ImportError:
         return None
-    if clean.size < rate_hz // 2:  # 30 frames of 12.8 ms, after silence is taken out
+    if clean.size < rate_hz // 20:  # not two of its frames of 25.6 ms
         return None
-    return float(pystoi.stoi(clean, heard, rate_hz))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Not enough STFT frames")  # it would return 1e-5
+        try:
+            return float(pystoi.stoi(clean, heard, rate_hz))
+        except RuntimeWarning:
+            return None
