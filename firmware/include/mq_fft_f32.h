@@ -43,12 +43,12 @@ static inline mq_complex mq_complex_turned(mq_complex a) {
 }
 
 /* The sums of one point, b[k] = sum_j x[step j] exp(-2 pi i j k / r). */
-static inline void mq_butterfly_2(const mq_complex *x, uint32_t step, mq_complex *b) {
+static inline void mq_f32_butterfly_2(const mq_complex *x, uint32_t step, mq_complex *b) {
     b[0] = mq_complex_sum(x[0], x[step]);
     b[1] = mq_complex_difference(x[0], x[step]);
 }
 
-static inline void mq_butterfly_3(const mq_complex *x, uint32_t step, mq_complex *b) {
+static inline void mq_f32_butterfly_3(const mq_complex *x, uint32_t step, mq_complex *b) {
     const mq_complex sum = mq_complex_sum(x[step], x[2 * step]);
     const mq_complex middle = mq_complex_difference(x[0], mq_complex_scaled(sum, 0.5f));
     const mq_complex side =
@@ -58,7 +58,7 @@ static inline void mq_butterfly_3(const mq_complex *x, uint32_t step, mq_complex
     b[2] = mq_complex_difference(middle, side);
 }
 
-static inline void mq_butterfly_4(const mq_complex *x, uint32_t step, mq_complex *b) {
+static inline void mq_f32_butterfly_4(const mq_complex *x, uint32_t step, mq_complex *b) {
     const mq_complex even = mq_complex_sum(x[0], x[2 * step]);
     const mq_complex even_odd = mq_complex_difference(x[0], x[2 * step]);
     const mq_complex odd = mq_complex_sum(x[step], x[3 * step]);
@@ -70,7 +70,7 @@ static inline void mq_butterfly_4(const mq_complex *x, uint32_t step, mq_complex
 }
 
 /* cos and sin of 72 and 144 degrees. */
-static inline void mq_butterfly_5(const mq_complex *x, uint32_t step, mq_complex *b) {
+static inline void mq_f32_butterfly_5(const mq_complex *x, uint32_t step, mq_complex *b) {
     const float c1 = 0.309016994f;
     const float c2 = -0.809016994f;
     const float s1 = 0.951056516f;
@@ -94,9 +94,9 @@ static inline void mq_butterfly_5(const mq_complex *x, uint32_t step, mq_complex
 }
 
 #define MQ_TURNED_F32(k) y[k * s] = mq_complex_product(b[k], w[k - 1]);
-MQ_FFT_PASS(mq_fft_pass_2, mq_complex, 2, mq_butterfly_2, MQ_TURNED_F32)
-MQ_FFT_PASS(mq_fft_pass_3, mq_complex, 3, mq_butterfly_3, MQ_TURNED_F32)
-MQ_FFT_PASS(mq_fft_pass_4, mq_complex, 4, mq_butterfly_4, MQ_TURNED_F32)
-MQ_FFT_PASS(mq_fft_pass_5, mq_complex, 5, mq_butterfly_5, MQ_TURNED_F32)
+MQ_FFT_PASS(mq_f32_pass_2, mq_complex, 2, mq_f32_butterfly_2, MQ_TURNED_F32)
+MQ_FFT_PASS(mq_f32_pass_3, mq_complex, 3, mq_f32_butterfly_3, MQ_TURNED_F32)
+MQ_FFT_PASS(mq_f32_pass_4, mq_complex, 4, mq_f32_butterfly_4, MQ_TURNED_F32)
+MQ_FFT_PASS(mq_f32_pass_5, mq_complex, 5, mq_f32_butterfly_5, MQ_TURNED_F32)
 
 #endif

@@ -51,12 +51,12 @@ static inline mq_pair_s32 mq_pair_turned(mq_pair_s32 a) {
     return c;
 }
 
-static inline void mq_butterfly_s32_2(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
+static inline void mq_s32_butterfly_2(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
     b[0] = mq_pair_sum(x[0], x[step]);
     b[1] = mq_pair_difference(x[0], x[step]);
 }
 
-static inline void mq_butterfly_s32_3(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
+static inline void mq_s32_butterfly_3(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
     const mq_pair_s32 sum = mq_pair_sum(x[step], x[2 * step]);
     const mq_pair_s32 half = {mq_rshr(sum.re, 1), mq_rshr(sum.im, 1)};
     const mq_pair_s32 middle = mq_pair_difference(x[0], half);
@@ -66,7 +66,7 @@ static inline void mq_butterfly_s32_3(const mq_pair_s32 *x, uint32_t step, mq_pa
     b[2] = mq_pair_difference(middle, side);
 }
 
-static inline void mq_butterfly_s32_4(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
+static inline void mq_s32_butterfly_4(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
     const mq_pair_s32 even = mq_pair_sum(x[0], x[2 * step]);
     const mq_pair_s32 even_odd = mq_pair_difference(x[0], x[2 * step]);
     const mq_pair_s32 odd = mq_pair_sum(x[step], x[3 * step]);
@@ -78,7 +78,7 @@ static inline void mq_butterfly_s32_4(const mq_pair_s32 *x, uint32_t step, mq_pa
 }
 
 /* cos and sin of 72 and 144 degrees in Q31. */
-static inline void mq_butterfly_s32_5(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
+static inline void mq_s32_butterfly_5(const mq_pair_s32 *x, uint32_t step, mq_pair_s32 *b) {
     const int32_t c1 = 663608942;
     const int32_t c2 = -1737350766;
     const int32_t s1 = 2042378317;
@@ -101,9 +101,9 @@ static inline void mq_butterfly_s32_5(const mq_pair_s32 *x, uint32_t step, mq_pa
 }
 
 #define MQ_TURNED_S32(k) y[k * s] = mq_pair_product(b[k], w[k - 1]);
-MQ_FFT_PASS(mq_fft_s32_pass_2, mq_pair_s32, 2, mq_butterfly_s32_2, MQ_TURNED_S32)
-MQ_FFT_PASS(mq_fft_s32_pass_3, mq_pair_s32, 3, mq_butterfly_s32_3, MQ_TURNED_S32)
-MQ_FFT_PASS(mq_fft_s32_pass_4, mq_pair_s32, 4, mq_butterfly_s32_4, MQ_TURNED_S32)
-MQ_FFT_PASS(mq_fft_s32_pass_5, mq_pair_s32, 5, mq_butterfly_s32_5, MQ_TURNED_S32)
+MQ_FFT_PASS(mq_s32_pass_2, mq_pair_s32, 2, mq_s32_butterfly_2, MQ_TURNED_S32)
+MQ_FFT_PASS(mq_s32_pass_3, mq_pair_s32, 3, mq_s32_butterfly_3, MQ_TURNED_S32)
+MQ_FFT_PASS(mq_s32_pass_4, mq_pair_s32, 4, mq_s32_butterfly_4, MQ_TURNED_S32)
+MQ_FFT_PASS(mq_s32_pass_5, mq_pair_s32, 5, mq_s32_butterfly_5, MQ_TURNED_S32)
 
 #endif

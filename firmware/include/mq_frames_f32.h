@@ -1,5 +1,6 @@
 /* Spectra of frames, features of them, and back, f32: what kernels do with the parts that mq_spectrum_f32.h, or that of
- * an instruction set, makes; kernels/spectrum/mq_spectrum.h has the formulas. SPDX-License-Identifier: Apache-2.0 */
+ * an instruction set, makes; kernels/spectrum/mq_spectrum.h has the formulas. Whoever includes this file
+ * says by MQ_PART(name) whose parts. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_FRAMES_F32_H
 #define MQ_FRAMES_F32_H
 
@@ -19,12 +20,12 @@ static inline void mq_frame_spectrum(const float *x, const float *window, uint32
     /* the passes go to and fro between the two, and shall end in work */
     mq_complex *const start = tables->count % 2 ? spectrum : work;
     float *const into = (float *)(void *)start;
-    mq_windowed_f32(x, window, into, length);
+    MQ_PART(windowed_f32)(x, window, into, length);
     for (uint32_t n = length; n < 2 * m; n++) {
         into[n] = 0.0f;
     }
-    mq_fft_f32(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
-    mq_take_apart_f32(work, tables->turns, spectrum, m);
+    MQ_PART(fft_f32)(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
+    MQ_PART(take_apart_f32)(work, tables->turns, spectrum, m);
 }
 
 static inline void mq_spectra_of_frames(const float *x, const float *window, const float *twiddles, float *y,
@@ -48,9 +49,9 @@ static inline void mq_signals_of_spectra(const float *x, const float *twiddles, 
         mq_complex *const signal = (mq_complex *)(void *)(y + t * p->fft);
         mq_complex *const start =
             tables.count % 2 ? scratch : signal; /* so that the passes end in the signal's place */
-        mq_put_together_f32((const mq_complex *)(const void *)x + t * (m + 1), tables.turns, start, m);
-        mq_fft_f32(start, tables.count % 2 ? signal : scratch, tables.passes, p->radices, m);
-        mq_exchange_f32(signal, m);
+        MQ_PART(put_together_f32)((const mq_complex *)(const void *)x + t * (m + 1), tables.turns, start, m);
+        MQ_PART(fft_f32)(start, tables.count % 2 ? signal : scratch, tables.passes, p->radices, m);
+        MQ_PART(exchange_f32)(signal, m);
     }
 }
 

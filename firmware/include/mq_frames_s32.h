@@ -1,6 +1,6 @@
 /* Spectra of frames in 32-bit integers with an exponent per frame, and back: what kernels do with the parts that
- * mq_spectrum_s32.h, or that of an instruction set, makes; kernels/spectrum/mq_spectrum.h has the formulas.
- * SPDX-License-Identifier: Apache-2.0 */
+ * mq_spectrum_s32.h, or that of an instruction set, makes; kernels/spectrum/mq_spectrum.h has the formulas. Whoever
+ * includes this file says by MQ_PART(name) whose parts. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_FRAMES_S32_H
 #define MQ_FRAMES_S32_H
 
@@ -25,11 +25,11 @@ static inline int32_t mq_frame_spectrum_s32(const int16_t *x, const int16_t *win
     /* the passes go to and fro between the two, and shall end in work */
     mq_pair_s32 *const start = tables->count % 2 ? spectrum : work;
     int32_t *const into = (int32_t *)(void *)start;
-    const int32_t room = mq_room(mq_windowed_s32(x, window, into, length));
-    mq_shift_s32(into, length, room);
+    const int32_t room = mq_room(MQ_PART(windowed_s32)(x, window, into, length));
+    MQ_PART(shift_s32)(into, length, room);
     memset(into + length, 0, (2 * m - length) * sizeof(int32_t));
-    mq_fft_s32(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
-    mq_take_apart_s32(work, tables->turns, spectrum, m);
+    MQ_PART(fft_s32)(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
+    MQ_PART(take_apart_s32)(work, tables->turns, spectrum, m);
     return room + 16; /* the window's 15 bits, and twice the spectrum */
 }
 
@@ -53,10 +53,10 @@ static inline void mq_signals_of_spectra(const int32_t *x, const int32_t *expone
     mq_pair_s32 *const z = (mq_pair_s32 *)(void *)work;
     mq_pair_s32 *const other = z + half;
     for (uint32_t t = 0; t < p->frames; t++, x += p->fft + 2, y += p->fft) {
-        const int32_t shift = mq_room(mq_sum_of_magnitudes(x, p->fft + 2)) - 2;
-        mq_put_together_s32((const mq_pair_s32 *)(const void *)x, tables.turns, z, half, shift);
-        mq_fft_s32(z, other, tables.passes, p->radices, half);
-        mq_narrow_exchanged(tables.count % 2 ? other : z, y, half, m, exponent - exponents[t] - shift);
+        const int32_t shift = mq_room(MQ_PART(sum_of_magnitudes)(x, p->fft + 2)) - 2;
+        MQ_PART(put_together_s32)((const mq_pair_s32 *)(const void *)x, tables.turns, z, half, shift);
+        MQ_PART(fft_s32)(z, other, tables.passes, p->radices, half);
+        MQ_PART(narrow_exchanged)(tables.count % 2 ? other : z, y, half, m, exponent - exponents[t] - shift);
     }
 }
 

@@ -303,6 +303,6 @@ static inline int32_t vmladavq_s16(int16x8_t x, int16x8_t y) {
     return vmladavaq_s16(0, x, y);
 }
 
-#include "mq_mve_model_float.h"
+#include "mq_mve_model_complex.h"
 
 #endif

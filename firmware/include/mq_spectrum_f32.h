@@ -5,7 +5,7 @@
 
 #include "mq_fft_f32.h"
 
-MQ_FFT(mq_fft_f32, mq_complex, mq_fft_pass_2, mq_fft_pass_3, mq_fft_pass_4, mq_fft_pass_5)
+MQ_FFT(mq_fft_f32, mq_complex, mq_f32_pass_2, mq_f32_pass_3, mq_f32_pass_4, mq_f32_pass_5)
 
 static inline void mq_windowed_f32(const float *x, const float *window, float *y, uint32_t length) {
     for (; length; length--) {
@@ -14,14 +14,19 @@ static inline void mq_windowed_f32(const float *x, const float *window, float *y
 }
 
 /* The spectrum of the real signal from that of its m complex values; y has m + 1 of them. */
-static inline void mq_take_apart_f32(const mq_complex *z, const mq_complex *turns, mq_complex *y, uint32_t m) {
+static inline void mq_ends_apart_f32(const mq_complex *z, mq_complex *y, uint32_t m) {
     const float re = z[0].re;
     const float im = z[0].im;
     y[0].re = re + im;
     y[0].im = 0.0f;
     y[m].re = re - im;
     y[m].im = 0.0f;
-    for (uint32_t k = 1; k <= m / 2; k++) {
+}
+
+/* Those from k to m / 2, and from m / 2 to m - k. */
+static inline void mq_rest_apart_f32(const mq_complex *z, const mq_complex *turns, mq_complex *y, uint32_t m,
+                                     uint32_t k) {
+    for (; k <= m / 2; k++) {
         const mq_complex a = z[k];
         const mq_complex b = {z[m - k].re, -z[m - k].im};
         const mq_complex even = mq_complex_scaled(mq_complex_sum(a, b), 0.5f);
@@ -34,6 +39,11 @@ static inline void mq_take_apart_f32(const mq_complex *z, const mq_complex *turn
     }
 }
 
+static inline void mq_take_apart_f32(const mq_complex *z, const mq_complex *turns, mq_complex *y, uint32_t m) {
+    mq_ends_apart_f32(z, y, m);
+    mq_rest_apart_f32(z, turns, y, m, 1);
+}
+
 /* Parts exchanged: im of the value as re. */
 static inline mq_complex mq_exchanged(float re, float im) {
     const mq_complex c = {im, re};
@@ -41,10 +51,15 @@ static inline mq_complex mq_exchanged(float re, float im) {
 }
 
 /* The spectrum of the m complex values z[n] = x[2n] + i x[2n+1], times 1/m, parts exchanged. */
-static inline void mq_put_together_f32(const mq_complex *x, const mq_complex *turns, mq_complex *z, uint32_t m) {
+static inline void mq_ends_together_f32(const mq_complex *x, mq_complex *z, uint32_t m) {
     const float half = 0.5f / (float)m;
     z[0] = mq_exchanged((x[0].re + x[m].re) * half, (x[0].re - x[m].re) * half);
-    for (uint32_t k = 1; k <= m / 2; k++) {
+}
+
+static inline void mq_rest_together_f32(const mq_complex *x, const mq_complex *turns, mq_complex *z, uint32_t m,
+                                        uint32_t k) {
+    const float half = 0.5f / (float)m;
+    for (; k <= m / 2; k++) {
         const mq_complex a = x[k];
         const mq_complex b = {x[m - k].re, -x[m - k].im};
         const mq_complex even = mq_complex_scaled(mq_complex_sum(a, b), half);
@@ -52,6 +67,11 @@ static inline void mq_put_together_f32(const mq_complex *x, const mq_complex *tu
         z[k] = mq_exchanged(even.re - odd.im, even.im + odd.re);
         z[m - k] = mq_exchanged(even.re + odd.im, odd.re - even.im);
     }
+}
+
+static inline void mq_put_together_f32(const mq_complex *x, const mq_complex *turns, mq_complex *z, uint32_t m) {
+    mq_ends_together_f32(x, z, m);
+    mq_rest_together_f32(x, turns, z, m, 1);
 }
 
 static inline void mq_exchange_f32(mq_complex *x, uint32_t n) {

@@ -5,7 +5,7 @@
 
 #include "mq_levels_s32.h"
 
-MQ_FFT(mq_fft_s32, mq_pair_s32, mq_fft_s32_pass_2, mq_fft_s32_pass_3, mq_fft_s32_pass_4, mq_fft_s32_pass_5)
+MQ_FFT(mq_fft_s32, mq_pair_s32, mq_s32_pass_2, mq_s32_pass_3, mq_s32_pass_4, mq_s32_pass_5)
 
 static inline uint32_t mq_magnitude_of(int32_t x) {
     return (uint32_t)(x < 0 ? -x : x);
@@ -25,14 +25,19 @@ static inline uint64_t mq_sum_of_magnitudes(const int32_t *x, uint32_t n) {
 }
 
 /* Twice the spectrum of the real signal from that of its m complex values; y has m + 1 of them. */
-static inline void mq_take_apart_s32(const mq_pair_s32 *z, const mq_pair_s32 *turns, mq_pair_s32 *y, uint32_t m) {
+static inline void mq_ends_apart_s32(const mq_pair_s32 *z, mq_pair_s32 *y, uint32_t m) {
     const int32_t re = z[0].re;
     const int32_t im = z[0].im;
     y[0].re = 2 * (re + im);
     y[0].im = 0;
     y[m].re = 2 * (re - im);
     y[m].im = 0;
-    for (uint32_t k = 1; k <= m / 2; k++) {
+}
+
+/* Those from k to m / 2, and from m / 2 to m - k. */
+static inline void mq_rest_apart_s32(const mq_pair_s32 *z, const mq_pair_s32 *turns, mq_pair_s32 *y, uint32_t m,
+                                     uint32_t k) {
+    for (; k <= m / 2; k++) {
         const mq_pair_s32 a = z[k];
         const mq_pair_s32 b = {z[m - k].re, -z[m - k].im};
         const mq_pair_s32 even = mq_pair_sum(a, b);
@@ -42,6 +47,11 @@ static inline void mq_take_apart_s32(const mq_pair_s32 *z, const mq_pair_s32 *tu
         y[m - k].re = mirrored.re;
         y[m - k].im = -mirrored.im;
     }
+}
+
+static inline void mq_take_apart_s32(const mq_pair_s32 *z, const mq_pair_s32 *turns, mq_pair_s32 *y, uint32_t m) {
+    mq_ends_apart_s32(z, y, m);
+    mq_rest_apart_s32(z, turns, y, m, 1);
 }
 
 /* The products of samples and window, both of 16 bits, and the sum of their magnitudes. */
@@ -86,13 +96,16 @@ static inline mq_pair_s32 mq_pair_shifted(mq_pair_s32 v, int32_t shift) {
 }
 
 /* Twice the spectrum of the m complex values z[n] = x[2n] + i x[2n+1], parts exchanged, of a spectrum shifted. */
-static inline void mq_put_together_s32(const mq_pair_s32 *x, const mq_pair_s32 *turns, mq_pair_s32 *z, uint32_t m,
-                                       int32_t shift) {
+static inline void mq_ends_together_s32(const mq_pair_s32 *x, mq_pair_s32 *z, uint32_t m, int32_t shift) {
     const int32_t first = mq_shifted(x[0].re, shift);
     const int32_t last = mq_shifted(x[m].re, shift);
     z[0].re = first - last;
     z[0].im = first + last;
-    for (uint32_t k = 1; k <= m / 2; k++) {
+}
+
+static inline void mq_rest_together_s32(const mq_pair_s32 *x, const mq_pair_s32 *turns, mq_pair_s32 *z, uint32_t m,
+                                        int32_t shift, uint32_t k) {
+    for (; k <= m / 2; k++) {
         const mq_pair_s32 a = mq_pair_shifted(x[k], shift);
         const mq_pair_s32 other = mq_pair_shifted(x[m - k], shift);
         const mq_pair_s32 b = {other.re, -other.im};
@@ -103,6 +116,12 @@ static inline void mq_put_together_s32(const mq_pair_s32 *x, const mq_pair_s32 *
         z[m - k].re = odd.re - even.im;
         z[m - k].im = even.re + odd.im;
     }
+}
+
+static inline void mq_put_together_s32(const mq_pair_s32 *x, const mq_pair_s32 *turns, mq_pair_s32 *z, uint32_t m,
+                                       int32_t shift) {
+    mq_ends_together_s32(x, z, m, shift);
+    mq_rest_together_s32(x, turns, z, m, shift, 1);
 }
 
 /* Complex values with their parts exchanged, as 16 bits. */

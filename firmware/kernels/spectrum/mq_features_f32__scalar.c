@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_spectrum_f32.h"
 
+#define MQ_PART(name) mq_##name
 #include "mq_frames_f32.h"
 
 void mq_features_f32(const float *x, const float *window, const float *twiddles, const float *weights, float *y,

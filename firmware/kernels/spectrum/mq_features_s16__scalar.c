@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_spectrum_s32.h"
 
+#define MQ_PART(name) mq_##name
 #include "mq_features_s32.h"
 
 void mq_features_s16(const int16_t *x, const int16_t *window, const int32_t *twiddles, int16_t *y, int32_t *work,

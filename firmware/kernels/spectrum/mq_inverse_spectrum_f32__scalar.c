@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_spectrum_f32.h"
 
+#define MQ_PART(name) mq_##name
 #include "mq_frames_f32.h"
 
 void mq_inverse_spectrum_f32(const float *x, const float *twiddles, float *y, float *work,

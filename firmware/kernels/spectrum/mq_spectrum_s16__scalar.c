@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_spectrum_s32.h"
 
+#define MQ_PART(name) mq_##name
 #include "mq_frames_s32.h"
 
 void mq_spectrum_s16(const int16_t *x, const int16_t *window, const int32_t *twiddles, int32_t *y, int32_t *exponents,
