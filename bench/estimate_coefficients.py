@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from bench import kernels, prices, programs
+from bench import audio, kernels, prices, programs
+from bench.programs import Composed
 from mcu_quant import ops
 from mcu_quant.cost import priced_name
 from mcu_quant.emulator import qemu
@@ -48,6 +49,8 @@ PRICED: Mapping[str, Sequence[str]] = {
 }
 #: Operators that stand at a boundary of two formats, for what converts between them.
 BOUNDARY = "Relu"
+#: Lengths of transforms: one of each radix, and of several.
+TRANSFORMS = (60, 160, 400, 512)
 #: Two tensors of other ranges in one: what brings both to one scale.
 JOINED = tuple(
     Sample("Concat", (given(1, size), given(1, size, low=-4.0, high=4.0)), {"axis": 1}) for size in (3, 40, 700)
@@ -139,8 +142,8 @@ def _formats(name: str) -> list[str]:
 # --- running -------------------------------------------------------------------------------------------------------
 
 
-def samples() -> Iterator[Sample]:
-    """Some of every operator's own, spread over all it has, and the shapes of the kernel table in three sizes."""
+def samples() -> Iterator[Sample | Composed]:
+    """Some of every operator's own, spread over all it has, the shapes of the kernel table in three sizes, audio."""
     for spec in ops.specs().values():
         step = -(-len(spec.samples) // SAMPLES) or 1
         yield from spec.samples[::step]
@@ -148,6 +151,8 @@ def samples() -> Iterator[Sample]:
     for operator in kernels.OPERATORS.values():
         for divisor in (1, 2, 5):
             yield operator.sample(*(-(-n // divisor) if n > 8 else n for n in operator.shape))
+    for points in TRANSFORMS:
+        yield from audio.graphs(points)
 
 
 class Counter:
@@ -188,7 +193,7 @@ class Counter:
             machine.close()
 
 
-def collect(chosen: Iterable[Sample], cores: Iterable[str] = tuple(PRICED)) -> dict[Key, list[Row]]:
+def collect(chosen: Iterable[Sample | Composed], cores: Iterable[str] = tuple(PRICED)) -> dict[Key, list[Row]]:
     """Counted cycles of every call, by kernel, instruction set and core."""
     counter = Counter(cores)
     try:

@@ -27,6 +27,14 @@ from mcu_quant.program import Program
 FORMATS = ("f32", "f16", "s16", "s8")
 
 
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A graph that no ONNX node stands for."""
+
+    name: str
+    graph: Graph
+
+
 def attributes(sample: Sample) -> dict[str, Any]:
     """The sample's attributes as ONNX's helpers take them: a body, which samples give as text, as a graph."""
     return {k: onnx.parser.parse_graph(v) if k == "body" else v for k, v in sample.attributes.items()}
@@ -54,21 +62,32 @@ def model(sample: Sample) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(made, data_prop=True)
 
 
-def frames(sample: Sample, count: int = 3) -> list[Frame]:
-    """Seeded inputs, uniform over the range that the sample says."""
+def graph_of(sample: Sample | Composed) -> Graph:
+    """The sample as a graph."""
+    return sample.graph if isinstance(sample, Composed) else imported(model(sample))
+
+
+def frames(sample: Sample | Composed, count: int = 3) -> list[Frame]:
+    """Seeded inputs, uniform over the range that the sample says, or over [-1, 1)."""
     random = np.random.default_rng(2)
+    if isinstance(sample, Composed):
+        shapes = {name: sample.graph.shape(name) for name in sample.graph.inputs}
+        return [
+            {name: random.uniform(-1.0, 1.0, shape).astype(np.float32) for name, shape in shapes.items()}
+            for _ in range(count)
+        ]
     given = {f"x{i}": x for i, x in enumerate(sample.inputs) if isinstance(x, Given)}
     return [{n: random.uniform(x.low, x.high, x.shape).astype(x.dtype) for n, x in given.items()} for _ in range(count)]
 
 
-def program(sample: Sample, fmt: str, isa: str) -> Program:
-    """The sample lowered with everything in a format, weights of integers in 8 bits.
+def program(sample: Sample | Composed, fmt: str, isa: str, fed: Sequence[Frame] = ()) -> Program:
+    """The sample lowered with everything in a format, weights of integers in 8 bits; calibrated on `fed`, or on noise.
 
     Raises:
         DiagnosticError: MQ303 if the operator has no such format.
     """
-    graph = imported(model(sample))
-    fed = frames(sample)
+    graph = graph_of(sample)
+    fed = fed or frames(sample)
     lines = {op.name: OperatorPlan(fmt) for op in graph.operators if not ops.spec(op).carries}
     return lower(graph, PrecisionPlan("sample", fmt, lines, _ranges(graph, fed)), Target(isa))
 
@@ -98,9 +117,9 @@ class Lowered:
         return lower(self.graph, self.plan, Target(isa))
 
 
-def every_lowering(sample: Sample) -> Iterator[Lowered]:
+def every_lowering(sample: Sample | Composed) -> Iterator[Lowered]:
     """The sample in every format, with every format of weights and outputs, and every kind of scale."""
-    graph = imported(model(sample))
+    graph = graph_of(sample)
     fed = frames(sample)
     ranges = _ranges(graph, fed)
     free = [op for op in graph.operators if ops.has_choice(op, graph)]

@@ -1,0 +1,236 @@
+"""Front and back ends of audio models: executed instructions per core, and how near transforms come to the true ones.
+
+    python -m bench.audio [--core m4] [--cmsis-dsp ../CMSIS-DSP --cmsis-core ../CMSIS_6/CMSIS/Core/Include]
+    python -m bench.audio --write          docs/transforms.md
+
+Counted as in bench/kernels.py: one call, one frame, the window included. What CMSIS-DSP has for a length
+(arm_rfft_fast_f32, arm_rfft_q31, arm_rfft_q15; powers of 2) is counted beside it, without a window, compiled with -O3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench import cmsis_dsp, kernels, programs
+from bench.programs import Composed
+from mcu_quant.audio.builder import Builder
+from mcu_quant.codegen import library_functions
+from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.emulator.qemu_program import QemuProgramSession, machine_for
+from mcu_quant.ir import Array
+from mcu_quant.ops.common import fft, fixed_fft
+from mcu_quant.program import Purpose
+
+#: Lengths of speech at 8, 16 and 48 kHz, and those that CMSIS-DSP has.
+LENGTHS = (256, 320, 400, 480, 512, 960, 1024)
+FORMATS = ("f32", "s16")
+BANDS = 40
+RECORDED = Path(__file__).with_name("audio.json")
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "transforms.md"
+
+
+def _window(points: int) -> Array:
+    return np.asarray(np.hanning(points + 1)[:-1] + 0.01, np.float32)
+
+
+def _bands(points: int) -> Array:
+    """Triangles of equal width over all bins."""
+    at, edges = np.arange(points // 2 + 1)[:, None], np.linspace(0, points // 2, BANDS + 2)
+    rising = (at - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - at) / (edges[2:] - edges[1:-1])
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
+
+
+def spectrum(points: int) -> Composed:
+    """A window and a transform."""
+    b = Builder("spectrum")
+    inputs = (b.input("x", (points,), "float32"), b.constant("w", _window(points)))
+    b.add("Spectrum", "s", inputs, ("y",), frames=1, hop=points, fft=points, value="complex", logarithm=None)
+    return Composed("spectrum", b.graph(("y",)))
+
+
+def features(points: int, value: str) -> Composed:
+    """Logarithms of bands of magnitudes or powers."""
+    b = Builder("features")
+    x, window = b.input("x", (points,), "float32"), b.constant("w", _window(points))
+    inputs = (x, window, b.constant("bands", _bands(points)))
+    log = (1e-6, 0.0, 1.0)
+    b.add("Spectrum", "s", inputs, ("y",), frames=1, hop=points, fft=points, value=value, logarithm=log)
+    return Composed(f"{value}_bands", b.graph(("y",)))
+
+
+def masked(points: int, kind: str) -> Composed:
+    """A spectrum, its magnitudes for a model, a mask from there, and the signal again."""
+    b, bins = Builder("masked"), points // 2 + 1
+    x, window = b.input("x", (points,), "float32"), b.constant("w", _window(points))
+    mask = b.input("m", (1, bins) + ((2,) if kind == "complex" else ()), "float32")
+    keys = {"frames": 1, "hop": points, "fft": points, "value": "magnitude", "logarithm": None}
+    b.add("Spectrum", "s", (x, window), ("levels", "spectra"), **keys)
+    b.add("InverseSpectrum", "y", ("spectra", mask), fft=points, mask=kind)
+    return Composed(f"{kind}_mask", b.graph(("levels", "y")))
+
+
+def inverse(points: int) -> Composed:
+    """The signal of a spectrum."""
+    b = Builder("inverse")
+    b.add("InverseSpectrum", "y", (b.input("x", (1, points // 2 + 1, 2), "float32"),), fft=points, mask="none")
+    return Composed("inverse", b.graph(("y",)))
+
+
+def overlap_add(points: int) -> Composed:
+    """Blocks that overlap by half, to samples of 16 bits."""
+    b = Builder("overlap")
+    before = b.state("sum", np.zeros(points - points // 2), "float32")
+    inputs = (b.input("x", (1, points), "float32"), b.constant("w", _window(points)), before)
+    b.add("OverlapAdd", "oa", inputs, ("y", "after"))
+    b.carry(before, "after")
+    b.add("ToPcm", "pcm", ("y",), scale=1.0 / 32768.0)
+    return Composed("overlap_add", b.graph(("pcm",)))
+
+
+def graphs(points: int) -> Iterator[Composed]:
+    """What pipelines are made of, for a length of transform."""
+    yield spectrum(points)
+    yield inverse(points)
+    for value in ("magnitude", "power"):
+        yield features(points, value)
+    for kind in ("real", "complex"):
+        yield masked(points, kind)
+    yield overlap_add(points)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One graph on one core; `library`: instructions of CMSIS-DSP's transform of that length, by its name."""
+
+    graph: str
+    points: int
+    format: str
+    core: str
+    isa: str
+    instructions: int
+    library: dict[str, int]
+
+
+def measure(made: Composed, points: int, fmt: str, core: str, library: dict[str, int]) -> Row:
+    """Count one frame of a graph.
+
+    Raises:
+        DiagnosticError: MQ601 if a tool is missing.
+    """
+    target, isa = kernels.target_of(core)
+    program = programs.program(made, fmt, isa)
+    with machine_for(target, library_functions(program), isa, count=True) as machine:
+        session = QemuProgramSession(program, machine)
+        session.run(None, programs.frames(made, 1)[0])
+        called = zip(program.calls, session.called, strict=True)
+        count = sum(m.instructions for c, m in called if c.purpose is Purpose.COMPUTE)
+    return Row(made.name, points, fmt, core, isa, count, library)
+
+
+def snr_db(points: int, fmt: str, level: float) -> float:
+    """Of the spectrum of a white frame with that peak, against the transform in f64 of the same stored samples."""
+    made = spectrum(points)
+    x = np.random.default_rng(3).uniform(-level, level, points)
+    x = np.asarray(np.rint(x * 32768) / 32768, np.float32)
+    session = ProgramSession(programs.program(made, fmt, "scalar", ({"x": x},)))
+    found = np.asarray(session.run(None, {"x": x})[0], np.float64).reshape(-1, 2)
+    wanted = np.fft.rfft(x.astype(np.float64) * _window(points).astype(np.float64))
+    noise = np.sum((found[:, 0] - wanted.real) ** 2 + (found[:, 1] - wanted.imag) ** 2)
+    return float(10 * np.log10(np.sum(np.abs(wanted) ** 2) / noise))
+
+
+def rows(cores: Sequence[str], lengths: Sequence[int], library: cmsis_dsp.Checkout | None) -> Iterator[Row]:
+    """Every graph of every length on every core, in the formats that make sense there."""
+    for core in cores:
+        for points in lengths:
+            for made in (spectrum(points), inverse(points), features(points, "magnitude"), features(points, "power")):
+                for fmt in FORMATS if core not in ("m0plus", "rv32") else ("s16",):
+                    counted = library.count(kernels.target_of(core)[0], made.name, points, fmt) if library else {}
+                    yield measure(made, points, fmt, core, counted)
+
+
+def line(row: Row) -> str:
+    beside = "".join(f", {name} {n} ({row.instructions / n:.2f})" for name, n in row.library.items())
+    return f"{row.graph:16} {row.points:5} {row.format:4} {row.core:7} {row.isa:7} {row.instructions:>8}{beside}"
+
+
+def page(found: Sequence[Row]) -> str:
+    """docs/transforms.md."""
+    text = [
+        "# Transforms: what they cost, and how exact they are",
+        "",
+        "Made by `python -m bench.audio --write`; `python -m bench.audio` prints the same rows.",
+        "",
+        "## Executed instructions of a frame",
+        "",
+        "The window is included, and where CMSIS-DSP is named, its own is not: `arm_rfft_fast_f32` beside f32,",
+        "`arm_rfft_q31` beside s16, which computes in 32 bits, and `arm_rfft_q15`, which computes in 16.",
+        "",
+        "| graph | points | format | " + " | ".join(kernels.CORES) + " | CMSIS-DSP |",
+        "|---|---|---|" + "---|" * (len(kernels.CORES) + 1),
+    ]
+    for key in dict.fromkeys((r.graph, r.points, r.format) for r in found):
+        here = {r.core: r for r in found if (r.graph, r.points, r.format) == key}
+        counts = [str(here[c].instructions) if c in here else "" for c in kernels.CORES]
+        beside = [f"{c}: {n} {v}" for c, r in here.items() for n, v in r.library.items()]
+        text.append(f"| {key[0]} | {key[1]} | {key[2]} | " + " | ".join(counts) + f" | {'; '.join(beside)} |")
+    text += [
+        "",
+        "## Signal-to-noise ratio of a spectrum, dB",
+        "",
+        "White frames of 16-bit samples, calibrated on the same frame, against f64. The last column is what a back end",
+        "reads, which keeps the exponent of the frame; the one before is rounded to 16 bits for a model.",
+        "",
+        "| points | f32 | f32, 60 dB quieter | s16 | s16 before it is rounded, 60 dB quieter |",
+        "|---|---|---|---|---|",
+    ]
+    for points in LENGTHS:
+        text.append(
+            f"| {points} | {snr_db(points, 'f32', 1.0):.0f} | {snr_db(points, 'f32', 1e-3):.0f} "
+            f"| {snr_db(points, 's16', 1.0):.0f} | {with_exponent_db(points, 1e-3):.0f} |"
+        )
+    return "\n".join(text) + "\n"
+
+
+def with_exponent_db(points: int, level: float) -> float:
+    """Of the specification's spectrum with its exponent, against f64 with the same window in 16 bits."""
+    window = np.rint(_window(points) / _window(points).max() * 32767).astype(np.int64)
+    x = np.rint(np.random.default_rng(3).uniform(-level, level, points) * 32768).astype(np.int64)
+    made, exponent = fixed_fft.spectrum(x, window, fixed_fft.q31(fft.twiddles(points)), points)
+    wanted = np.fft.rfft(x * (window / 2.0**15))
+    found = made * 2.0**-exponent
+    noise = np.sum((found[:, 0] - wanted.real) ** 2 + (found[:, 1] - wanted.imag) ** 2)
+    return float(10 * np.log10(np.sum(np.abs(wanted) ** 2) / noise))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Executed instructions of front and back ends.")
+    parser.add_argument("--core", choices=kernels.CORES, action="append", help="may be repeated; default: all")
+    parser.add_argument("--points", type=int, action="append", help="may be repeated; default: those of speech")
+    parser.add_argument("--cmsis-dsp", type=Path, metavar="DIR", help="a checkout of CMSIS-DSP to compare with")
+    parser.add_argument("--cmsis-core", type=Path, metavar="DIR", help="the folder that has cmsis_compiler.h")
+    parser.add_argument("--write", action="store_true", help="record the rows, and write docs/transforms.md")
+    given = parser.parse_args()
+    if given.cmsis_dsp and not (given.cmsis_core and (given.cmsis_core / "cmsis_compiler.h").is_file()):
+        parser.error("--cmsis-dsp: say with --cmsis-core where cmsis_compiler.h is")
+    library = cmsis_dsp.Checkout(given.cmsis_dsp, given.cmsis_core) if given.cmsis_dsp else None
+    found = []
+    for row in rows(kernels.available(given.core, None), given.points or LENGTHS, library):
+        print(line(row), flush=True)
+        found.append(row)
+    if given.write:
+        RECORDED.write_text("[\n" + ",\n".join(f" {json.dumps(asdict(r))}" for r in found) + "\n]\n")
+        PAGE.write_text(page(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
