@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # how many processes the tests use; tests are single-threaded
 JOBS ?= 2
 
-.PHONY: demo docs test test-all ecosystems check lint format bench bench-latency quality clean system-packages
+.PHONY: demo docs test test-all ecosystems check lint format bench bench-check bench-latency quality clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/python -m examples.demo
@@ -48,6 +48,10 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench
+
+# what has changed since bench/results.json was written, to the instruction; nothing is written
+bench-check: $(DEV_STAMP)
+	$(BIN)/python -m bench --check
 
 # plans judged on recordings they were not made from: bench/quality.json
 quality: $(DEV_STAMP)

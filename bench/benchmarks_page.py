@@ -27,6 +27,15 @@ All figures are data in `bench/results.json`; `python -m bench --check` names ev
 What instructions are in time: [Latency](latency.md).
 """
 
+HOST = """\
+## On a PC
+
+Processor time per frame of the emulator (kernels in portable C, -O2) and of onnxruntime in one thread, the same frames.
+`python -m bench.host --models DIR` measures it. onnxruntime multiplies with the PC's vector instructions; the emulator
+computes what the board does, bit for bit, and half precision in integers.
+
+"""
+
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -62,7 +71,12 @@ def _model(row: Mapping[str, Any]) -> Sequence[object]:
     return (row["model"], row["core"], row["plan"], row["isa"], f"{total:,}", overhead, *sizes, ", ".join(parts))
 
 
-def rendered(rows: Sequence[Mapping[str, Any]]) -> str:
+def _host(row: Mapping[str, Any]) -> Sequence[object]:
+    ratio = row["emulator_ms"] / row["onnxruntime_ms"]
+    return (row["model"], row["plan"], f"{row['emulator_ms']:.3f}", f"{row['onnxruntime_ms']:.3f}", f"{ratio:.2f}")
+
+
+def rendered(rows: Sequence[Mapping[str, Any]], host: Sequence[Mapping[str, Any]]) -> str:
     """The page."""
     kernels = [r for r in rows if "kernel" in r]
     models = [r for r in rows if "model" in r]
@@ -96,13 +110,20 @@ def rendered(rows: Sequence[Mapping[str, Any]]) -> str:
         + _table(model_head, map(_model, models)),
         "## Kernels\n\nA ratio below 1 is fewer instructions than CMSIS-NN's.\n\n"
         + _table(kernel_head, map(_kernel, kernels)),
+        HOST + _table(("model", "plan", "emulator, ms", "onnxruntime, ms", "ratio"), map(_host, host)),
     ]
     return "\n".join(parts)
 
 
+def recorded() -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """What the page is made from: bench/results.json and bench/host.json."""
+    rows, host = (json.loads((HERE / name).read_text()) for name in ("results.json", "host.json"))
+    return rows, host
+
+
 def write() -> Path:
     """Make the page from what is recorded."""
-    PAGE.write_text(rendered(json.loads((HERE / "results.json").read_text())))
+    PAGE.write_text(rendered(*recorded()))
     return PAGE
 
 

@@ -74,7 +74,7 @@ class Reference:
     """The model file in onnxruntime, frame by frame, with states carried and scalar inputs fed as they were bound.
 
     Layers in `stream` carry their state, too. Without `optimised`, onnxruntime computes operator by operator: its fused
-    kernels of quantised models round elsewhere than the model says.
+    kernels of quantised models round elsewhere than the model says. `threads` of 0 are as many as onnxruntime likes.
 
     Raises:
         DiagnosticError: MQ101 if onnxruntime does not take the model.
@@ -88,10 +88,12 @@ class Reference:
         stream: Sequence[str] = (),
         *,
         optimised: bool = True,
+        threads: int = 0,
     ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         if not optimised:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
