@@ -131,6 +131,21 @@ def _power_of_two(real: NDArray[np.float64], scale: NDArray[np.float64], largest
     return chosen
 
 
+def for_floats(
+    weights: Array, bias: Array | None, known: Known = NOTHING
+) -> tuple[Array, NDArray[np.float64], NDArray[np.float64] | None]:
+    """Weights in s8 for inputs in floats, [rows, columns], the scale of each row and its bias, if there is one.
+
+    The same rounding as `rows`; there is no accumulator that could overflow.
+    """
+    made = rows(weights, None, QuantParams(1.0), "s8", accumulator_bits=62, known=known)
+    drift = known.drift(made.weights * made.scale[:, None] - np.asarray(weights, np.float64))
+    if bias is None and not drift.any():
+        return made.weights, made.scale, None
+    given = 0.0 if bias is None else np.asarray(bias, np.float64).ravel()
+    return made.weights, made.scale, given - drift
+
+
 def _whole(real: Array, bias: Array, scale: NDArray[np.float64], x: QuantParams, furthest: int) -> Rows:
     """Rows of given scales; weights in 64 bits. `furthest` is the largest magnitude that an input is stored as."""
     w = np.rint(real / scale[:, None]).astype(np.int64)

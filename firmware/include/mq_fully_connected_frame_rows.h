@@ -4,7 +4,7 @@
 #include "mq_fully_connected.h"
 
 void MQ_FULLY_CONNECTED(const int8_t *x, const float *x_scale, const int8_t *w, MQ_VALUE *y,
-                        const mq_fully_connected_frame_params *p) {
+                        const mq_fully_connected_scaled_params *p) {
     for (uint32_t r = 0; r < p->rows; r++) {
         const float step = x_scale[r];
         const mq_vector_s8 v = mq_vector_of_s8(x, p->inputs);

@@ -176,6 +176,8 @@ CHUNKS = {"s8": 16, "s16": 8}
 for _format, _spec in {
     "f32": None,
     "f16": None,
+    "w8_f32": None,
+    "w8_f16": None,
     "s8": _exact,
     "s8_s16": _exact_s16,
     "s16": _exact_s16,
@@ -262,6 +264,29 @@ def lower_float(op: Operator, lo: Lowering, it: Layer) -> None:
         **_half_room(lo, kernel, it),
         s=it.shape,
         p=lo.struct(f"{it.family}_float_params", low=low, high=high),
+    )
+
+
+def _lower_weight_only(op: Operator, lo: Lowering) -> None:
+    """s8 weights, everything else in floats."""
+    assert lo.formats
+    it = layer(op, lo)
+    known = columns.known(lo, op.inputs[1], it.steps)
+    weights, scale, bias = quantise.for_floats(it.matrix, it.bias, known)
+    kernel, low, high = f"{it.family}_w8_{lo.formats.input}", *limits(op)
+    lo.call(
+        kernel,
+        x=lo.read(op.inputs[0]),
+        w=lo.matrix(kernel, "w", weights, "s8", hint=f"{op.name}:weights", comment="scale per row"),
+        y=lo.write(op.outputs[0]),
+        s=it.shape,
+        p=lo.struct(
+            f"{it.family}_scaled_params",
+            bias=lo.constant(np.zeros(len(weights)) if bias is None else bias, "f32", hint=f"{op.name}:bias"),
+            scale=lo.constant(scale, "f32", hint=f"{op.name}:scale", kind="table"),
+            low=low,
+            high=high,
+        ),
     )
 
 
@@ -448,6 +473,8 @@ CONV = register(
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32"), _lower_float, sample_snr_db=120.0),
             OpLowering("f16", Formats("f16", "f16", "f16"), _lower_float, sample_snr_db=60.0),
+            OpLowering("f32", Formats("f32", "f32", "s8"), _lower_weight_only, sample_snr_db=38.0),
+            OpLowering("f16", Formats("f16", "f16", "s8"), _lower_weight_only, sample_snr_db=38.0),
             OpLowering("s16", Formats("s16", "s16", "s8"), _lower_integer, sample_snr_db=38.0),
             OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=78.0),
             OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=32.0),

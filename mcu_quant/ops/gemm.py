@@ -200,6 +200,8 @@ _PACK: dict[str, dict[tuple[str, str], packing.Pack]] = {
 for _format, _spec in {
     "f32": None,
     "f16": None,
+    "w8_f32": None,
+    "w8_f16": None,
     "s8": _exact,
     "s8_s16": _exact_s16,
     "s16": _exact_s16,
@@ -243,6 +245,31 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
         y=lo.write(op.outputs[0]),
         p=lo.struct(
             "mq_fully_connected_float_params", rows=rows, inputs=w.shape[1], outputs=w.shape[0], low=low, high=high
+        ),
+    )
+
+
+def _lower_weight_only(op: Operator, lo: Lowering) -> None:
+    """s8 weights, everything else in floats."""
+    assert lo.formats
+    w, b, count = _matrix(op, lo)
+    known = columns.known(lo, op.inputs[1], lo.steps_of(op.inputs[1]))
+    weights, scale, bias = quantise.for_floats(w, b, known)
+    kernel, low, high = f"mq_fully_connected_w8_{lo.formats.input}", *limits(op)
+    lo.call(
+        kernel,
+        x=lo.read(op.inputs[0]),
+        w=lo.matrix(kernel, "w", weights, "s8", hint=f"{op.name}:weights", comment="scale per row"),
+        y=lo.write(op.outputs[0]),
+        p=lo.struct(
+            "mq_fully_connected_scaled_params",
+            rows=count,
+            inputs=w.shape[1],
+            outputs=w.shape[0],
+            bias=lo.constant(np.zeros(len(w)) if bias is None else bias, "f32", hint=f"{op.name}:bias"),
+            scale=lo.constant(scale, "f32", hint=f"{op.name}:scale", kind="table"),
+            low=low,
+            high=high,
         ),
     )
 
@@ -301,7 +328,7 @@ def _lower_frame(op: Operator, lo: Lowering) -> None:
         w=lo.matrix(kernel, "w", rows.weights, "s8", hint=f"{op.name}:weights", comment="scale per row"),
         y=lo.write(op.outputs[0]),
         p=lo.struct(
-            "mq_fully_connected_frame_params",
+            "mq_fully_connected_scaled_params",
             rows=count,
             inputs=w.shape[1],
             outputs=w.shape[0],
@@ -356,6 +383,8 @@ GEMM = register(
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32"), _lower_float, sample_snr_db=110.0),
             OpLowering("f16", Formats("f16", "f16", "f16"), _lower_float, sample_snr_db=55.0),
+            OpLowering("f32", Formats("f32", "f32", "s8"), _lower_weight_only, sample_snr_db=35.0),
+            OpLowering("f16", Formats("f16", "f16", "s8"), _lower_weight_only, sample_snr_db=35.0),
             OpLowering("s16", Formats("s16", "s16", "s8"), _lower_integer, sample_snr_db=35.0),
             OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=70.0),
             OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=28.0),

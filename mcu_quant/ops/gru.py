@@ -105,7 +105,7 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
 
 
 _INTEGER = {"s8": "s8", "s8_frame": "s8", "s16_s8": "s8", "s16": "s16", "s16s16": "s16"}
-for _name, _fmt in (("f32", None), ("f16", None), *_INTEGER.items()):
+for _name, _fmt in (("f32", None), ("f16", None), ("w8_f32", None), ("w8_f16", None), *_INTEGER.items()):
     register_kernel(
         Kernel(
             f"mq_gru_{_name}",
@@ -141,17 +141,19 @@ def _rooms(op: Operator) -> int:
 def _lower_float(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    kernel = f"mq_gru_{fmt}"
+    kernel = recurrent.float_kernel(lo, "gru")
     x = lo.read(op.inputs[0])
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt))
     outside, inside = _biases(op, lo)
     null = Symbol("NULL")
+    weights, b = recurrent.float_weights(lo, op, kernel, 3, outside)
     lo.call(
         kernel,
+        Purpose.COMPUTE,
+        "",
         x=x,
-        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W", groups=3 * d.directions),
-        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R", groups=3 * d.directions),
-        b=null if outside is None else lo.constant(outside, "f32", hint=f"{op.name}:bias"),
+        **weights,
+        b=b,
         e=null if inside is None else lo.constant(inside[:, 2], "f32", hint=f"{op.name}:e"),
         h=h,
         y=recurrent.sequence(lo, op, d, h, fmt),
@@ -254,6 +256,8 @@ GRU = register(
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 120.0),
             OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 60.0),
+            OpLowering("f32", Formats("f32", "f32", "s8", "f32"), _lower_float, 40.0),
+            OpLowering("f16", Formats("f16", "f16", "s8", "f16"), _lower_float, 40.0),
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 40.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 70.0, _integer),
             OpLowering("s8", Formats("s8", "s8", "s8", "s16"), _lower_integer, 35.0, _integer, inputs=("s8", "s16")),

@@ -125,7 +125,7 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
 
 
 _INTEGER = {"s8": "s8", "s8_frame": "s8", "s16_s8": "s8", "s16": "s16", "s16s16": "s16"}
-for _name, _fmt in (("f32", None), ("f16", None), *_INTEGER.items()):
+for _name, _fmt in (("f32", None), ("f16", None), ("w8_f32", None), ("w8_f16", None), *_INTEGER.items()):
     register_kernel(
         Kernel(
             f"mq_lstm_{_name}",
@@ -144,18 +144,20 @@ for _name, _fmt in (("f32", None), ("f16", None), *_INTEGER.items()):
 def _lower_float(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    kernel = f"mq_lstm_{fmt}"
+    kernel = recurrent.float_kernel(lo, "lstm")
     x = lo.read(op.inputs[0])
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt))
     c = recurrent.state(lo, op, 2, 6, EdgeType(d.state, fmt))
     biases, peephole = recurrent.biases(lo, op), op.inputs[7]
     null = Symbol("NULL")
+    weights, b = recurrent.float_weights(lo, op, kernel, 4, biases[0] + biases[1] if biases else None)
     lo.call(
         kernel,
+        Purpose.COMPUTE,
+        "",
         x=x,
-        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W", groups=4 * d.directions),
-        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R", groups=4 * d.directions),
-        b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else null,
+        **weights,
+        b=b,
         peephole=lo.constant(lo.weights_of(peephole), "f32", hint=f"{op.name}:P") if peephole else null,
         h=h,
         c=c,
@@ -270,6 +272,8 @@ LSTM = register(
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 120.0),
             OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 60.0),
+            OpLowering("f32", Formats("f32", "f32", "s8", "f32"), _lower_float, 38.0),
+            OpLowering("f16", Formats("f16", "f16", "s8", "f16"), _lower_float, 38.0),
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 40.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 65.0, _integer),
             OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 29.0, _integer, inputs=("s8", "s16")),

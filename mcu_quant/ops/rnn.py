@@ -27,7 +27,7 @@ from mcu_quant.ops import (
 )
 from mcu_quant.ops.common import gates, recurrent
 from mcu_quant.ops.common.recurrent import Dims
-from mcu_quant.program import EdgeType, Symbol
+from mcu_quant.program import EdgeType, Purpose
 
 # --- the operator --------------------------------------------------------------------------------------------------
 
@@ -68,7 +68,9 @@ def _exact(fmt: str) -> Callable[..., tuple[Array, ...]]:
     return exact
 
 
-for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8"), ("s16", "s16"), ("s16s16", "s16")):
+_FLOAT = dict.fromkeys(("f32", "f16", "w8_f32", "w8_f16"))
+_INTEGER = {"s8": "s8", "s16_s8": "s8", "s16": "s16", "s16s16": "s16"}
+for _name, _fmt in (*_FLOAT.items(), *_INTEGER.items()):
     register_kernel(
         Kernel(
             f"mq_rnn_{_name}",
@@ -87,16 +89,18 @@ for _name, _fmt in (("f32", None), ("f16", None), ("s8", "s8"), ("s16_s8", "s8")
 def _lower_float(op: Operator, lo: Lowering) -> None:
     assert lo.formats
     fmt, d = lo.formats.input, recurrent.dims(op, lo)
-    kernel = f"mq_rnn_{fmt}"
+    kernel = recurrent.float_kernel(lo, "rnn")
     x = lo.read(op.inputs[0])
     h = recurrent.state(lo, op, 1, 5, EdgeType(d.state, fmt))
     biases = recurrent.biases(lo, op)
+    weights, b = recurrent.float_weights(lo, op, kernel, 1, biases[0] + biases[1] if biases else None)
     lo.call(
         kernel,
+        Purpose.COMPUTE,
+        "",
         x=x,
-        w=lo.matrix(kernel, "w", recurrent.matrix(lo, op, 1), fmt, hint=f"{op.name}:W", groups=d.directions),
-        r=lo.matrix(kernel, "r", recurrent.matrix(lo, op, 2), fmt, hint=f"{op.name}:R", groups=d.directions),
-        b=lo.constant(biases[0] + biases[1], "f32", hint=f"{op.name}:bias") if biases else Symbol("NULL"),
+        **weights,
+        b=b,
         h=h,
         y=recurrent.sequence(lo, op, d, h, fmt),
         next=lo.scratch(d.units, fmt),
@@ -161,6 +165,8 @@ RNN = register(
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32", "f32"), _lower_float, 120.0),
             OpLowering("f16", Formats("f16", "f16", "f16", "f16"), _lower_float, 60.0),
+            OpLowering("f32", Formats("f32", "f32", "s8", "f32"), _lower_float, 42.0),
+            OpLowering("f16", Formats("f16", "f16", "s8", "f16"), _lower_float, 42.0),
             OpLowering("s16", Formats("s16", "s16", "s8", "s16"), _lower_integer, 42.0, _integer),
             OpLowering("s16", Formats("s16", "s16", "s16", "s16"), _lower_integer, 72.0, _integer),
             OpLowering("s8", Formats("s8", "s8", "s8", "s8"), _lower_integer, 38.0, _integer, inputs=("s8", "s16")),

@@ -43,6 +43,11 @@ def wide_macs(op: Operator, graph: Graph, way: Way) -> float:
     return macs * inputs / (inputs + units)
 
 
+def offered(known: tuple[Way, ...], target: Target) -> tuple[Way, ...]:
+    """Ways that the planner chooses from: weight-only takes the smaller floats where the board has them."""
+    return tuple(w for w in known if not (w.line.weight_only and w.line.format == "f32" and target.f16)) or known
+
+
 def ways(op: Operator, graph: Graph, target: Target) -> tuple[Way, ...]:
     """All ways to compute an operator, each lowering and kind of scale once, in the order of its specification."""
     return tuple(_ways(op, graph, target))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
-from mcu_quant.formats import ScaleKind
+from mcu_quant.formats import ScaleKind, formats
 from mcu_quant.ir import Array
 
 #: Formats that a plan may choose, in the order they are listed to people.
@@ -41,6 +41,14 @@ class OperatorPlan:
     output: str | None = None
     scale: ScaleKind = ScaleKind.STATIC
     input: str | None = None
+
+    @property
+    def weight_only(self) -> bool:
+        """Are the weights integers, and all else floats?"""
+        return self.weights in _INTEGER and self.format not in _INTEGER
+
+
+_INTEGER = frozenset(name for name, fmt in formats().items() if fmt.integer)
 
 
 @dataclass(frozen=True)

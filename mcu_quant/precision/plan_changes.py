@@ -41,6 +41,8 @@ def in_words(line: OperatorPlan | None) -> str:
     """A line: "s8 with input in s16"."""
     if line is None:
         return "not in this plan"
+    if line.weight_only:
+        return f"weight-only, {line.weights} weights and all else in {line.format}"
     told = {"input": line.input, "weights": line.weights, "output": line.output}
     parts = [f"{part} in {fmt}" for part, fmt in told.items() if fmt]
     parts += [] if line.scale is ScaleKind.STATIC else ["a scale per frame"]

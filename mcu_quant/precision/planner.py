@@ -23,7 +23,7 @@ from mcu_quant.data import Clips
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lowering import Target
 from mcu_quant.precision import presets
-from mcu_quant.precision.candidates import Way, ways
+from mcu_quant.precision.candidates import Way, offered, ways
 from mcu_quant.precision.goal import Goal
 from mcu_quant.precision.layer_inputs import collect
 from mcu_quant.precision.parallel import Lines, Progress, losses, quiet
@@ -204,8 +204,10 @@ def _open(op: Operator, task: Task) -> tuple[Way, ...]:
     """The ways of an operator that the user leaves open."""
     found, line = ways(op, task.graph, task.target), task.fixed.get(op.name)
     if line is None:
-        return found
+        return offered(found, task.target)
     fits = [w for w in found if w.line.format == line.format and w.line.scale == line.scale]
+    if line.weights is None:  # who wants a layer in floats does not mean weights in integers
+        fits = [w for w in fits if not w.line.weight_only]
     for part in ("input", "weights", "output"):
         wanted = getattr(line, part)
         fits = [w for w in fits if wanted in (None, getattr(w.line, part))] or fits

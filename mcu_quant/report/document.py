@@ -21,7 +21,7 @@ from mcu_quant.ir import Graph
 from mcu_quant.memory import MemoryPlan
 from mcu_quant.metrics import EXACT_DB, Difference
 from mcu_quant.placement import Placement, default
-from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.program import Program, Purpose
 from mcu_quant.report import distributions, memory
 from mcu_quant.version import VERSION
@@ -207,7 +207,7 @@ def _operators(facts: Facts) -> Iterator[Document]:
             "op": op.op,
             "family": ops.spec(op).family,
             "format": choice.format if choice else output.partition("[")[0],
-            "reason": choice.reason if choice else "stored as its input is",
+            "reason": _reason(choice) if choice else "stored as its input is",
             "output": output,
             "after": sources[op.name],
             "stateful": any(e in states for e in (*op.inputs, *op.outputs)),
@@ -219,6 +219,12 @@ def _operators(facts: Facts) -> Iterator[Document]:
             "snr_db": round(snr[op.name], 2) if op.name in snr else None,
             "noise_added_db": round(added[op.name], 2) if op.name in added else None,
         }
+
+
+def _reason(choice: OperatorPlan) -> str:
+    """The plan's reason, which says of layers in floats with weights in integers that they are that."""
+    said = choice.reason
+    return said if not choice.weight_only or "weight-only" in said else f"weight-only, {choice.weights} weights; {said}"
 
 
 def _sources(graph: Graph, running: Collection[str]) -> dict[str, list[str]]:

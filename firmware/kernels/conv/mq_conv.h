@@ -7,6 +7,7 @@
  * Maps keep ONNX's order, channel by channel; the weights already have the channels of a tap side by side.
  *
  *   f32, f16   sums in f32, in the order of a, d, c; b in f32, may be NULL.
+ *   w8_f32, w8_f16  the same with weights in s8: y = activation(scale[o] * sum x w + bias[o])
  *   s8         acc = bias[o] + sum x w, with x = x_zero for taps outside
  *              y = clamp(y_zero + requantise(acc, multiplier[o], shift[o]), low, high)
  *              The zero point of x is folded into bias. acc fits 32 bits for every input: proven when the weights were
@@ -57,6 +58,13 @@ typedef struct {
 } mq_conv_float_params;
 
 typedef struct {
+    const float *bias;
+    const float *scale;
+    float low;
+    float high;
+} mq_conv_scaled_params;
+
+typedef struct {
     const int32_t *bias;
     const int32_t *multiplier;
     const int8_t *shift;
@@ -79,6 +87,9 @@ void mq_conv_f32(const float *x, const float *w, const float *b, float *y, const
                  const mq_conv_float_params *p);
 void mq_conv_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y, mq_f16 *patch, const mq_conv_shape *s,
                  const mq_conv_float_params *p);
+void mq_conv_w8_f32(const float *x, const int8_t *w, float *y, const mq_conv_shape *s, const mq_conv_scaled_params *p);
+void mq_conv_w8_f16(const mq_f16 *x, const int8_t *w, mq_f16 *y, const mq_conv_shape *s,
+                    const mq_conv_scaled_params *p);
 void mq_conv_s8(const int8_t *x, const int8_t *w, int8_t *y, int16_t *patch, const mq_conv_shape *s,
                 const mq_conv_params *p);
 void mq_conv_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, int16_t *patch, const mq_conv_shape *s,

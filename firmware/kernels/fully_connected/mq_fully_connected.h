@@ -3,6 +3,7 @@
  * x: [rows, inputs], w: [outputs, inputs], b: [outputs], y: [rows, outputs]; row-major. y overlaps nothing.
  *
  *   f32, f16   sums in f32 in the order of i; b in f32, may be NULL.
+ *   w8_f32, w8_f16  the same with weights in s8: y[o] = activation(scale[o] * sum_i x[i] * w[o, i] + bias[o])
  *   s8, s16    acc[o] = bias[o] + sum_i x[i] * w[o, i]              (the zero point of x is folded into bias)
  *              y[o] = clamp(y_zero + requantise(acc[o], multiplier[o], shift[o]), low, high)
  *              acc fits 32 bits for every input: proven when the weights were quantised. Weights are s8.
@@ -56,19 +57,21 @@ typedef struct {
     const float *scale;
     float low;
     float high;
-} mq_fully_connected_frame_params;
+} mq_fully_connected_scaled_params;
 
 void mq_fully_connected_f32(const float *x, const float *w, const float *b, float *y,
                             const mq_fully_connected_float_params *p);
 void mq_fully_connected_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y,
                             const mq_fully_connected_float_params *p);
+void mq_fully_connected_w8_f32(const float *x, const int8_t *w, float *y, const mq_fully_connected_scaled_params *p);
+void mq_fully_connected_w8_f16(const mq_f16 *x, const int8_t *w, mq_f16 *y, const mq_fully_connected_scaled_params *p);
 void mq_fully_connected_s8(const int8_t *x, const int8_t *w, int8_t *y, const mq_fully_connected_params *p);
 void mq_fully_connected_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
 void mq_fully_connected_s16(const int16_t *x, const int8_t *w, int16_t *y, const mq_fully_connected_params *p);
 void mq_fully_connected_s16s16(const int16_t *x, const int16_t *w, int16_t *y, const mq_fully_connected_wide_params *p);
 void mq_fully_connected_s8_frame_f32(const int8_t *x, const float *x_scale, const int8_t *w, float *y,
-                                     const mq_fully_connected_frame_params *p);
+                                     const mq_fully_connected_scaled_params *p);
 void mq_fully_connected_s8_frame_f16(const int8_t *x, const float *x_scale, const int8_t *w, mq_f16 *y,
-                                     const mq_fully_connected_frame_params *p);
+                                     const mq_fully_connected_scaled_params *p);
 
 #endif

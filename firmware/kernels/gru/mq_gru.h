@@ -16,6 +16,7 @@
  *   f32, f16  arithmetic in f32; b and e (f32) may be NULL; clip is infinite for none. f, g and those of the second
  *             direction are mq_fn_*; parameters: [directions, 2, 2]. usual: f is the sigmoid and g is tanh, in all
  *             directions: a kernel may compute these by itself. f16 for Helium multiplies in f16.
+ *   w8_f32, w8_f16  the same with w and r in s8, whose rows are multiplied by x_scale and h_scale, laid out as b
  *   s8        x s8; w and r s8, per row; h Q15, because it is a memory that changes by small steps. R reads a copy of
  *             it in s8 with scale 1/127, which is also y. copies: room for `units` such values, twice as many without
  *             linear_before_reset.
@@ -88,6 +89,10 @@ void mq_gru_f32(const float *x, const float *w, const float *r, const float *b, 
                 float *next, const mq_gru_float_params *p);
 void mq_gru_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float *b, const float *e, mq_f16 *h, mq_f16 *y,
                 mq_f16 *next, const mq_gru_float_params *p);
+void mq_gru_w8_f32(const float *x, const int8_t *w, const int8_t *r, const float *x_scale, const float *h_scale,
+                   const float *b, const float *e, float *h, float *y, float *next, const mq_gru_float_params *p);
+void mq_gru_w8_f16(const mq_f16 *x, const int8_t *w, const int8_t *r, const float *x_scale, const float *h_scale,
+                   const float *b, const float *e, mq_f16 *h, mq_f16 *y, mq_f16 *next, const mq_gru_float_params *p);
 void mq_gru_s8(const int8_t *x, const int8_t *w, const int8_t *r, int16_t *h, int8_t *y, int16_t *next, int8_t *copies,
                const mq_gru_params *p);
 void mq_gru_s8_frame(const int8_t *x, const float *x_scale, const int8_t *w, const int8_t *r, const int32_t *x_bias,

@@ -19,6 +19,7 @@
  *             new c before that is rounded. f, g, h and those of the second direction are mq_fn_*; parameters:
  *             [directions, 3, 2]. usual: f is the sigmoid, g and h are tanh, in all directions: a kernel may compute
  *             these by itself. f16 for Helium multiplies in f16.
+ *   w8_f32, w8_f16  the same with w and r in s8, whose rows are multiplied by x_scale and h_scale, laid out as b
  *   s8        x s8; w and r s8, per row; h s8 with scale 1/127; c s16 with scale 2^(cell_bits - 15); y as h.
  *   s8_frame  as s8, with the scale of x in x_scale[0], found for this frame: x_multiplier and x_shift leave it out,
  * bias holds no more than the zero point of x folded in, and x_bias[q] is added at the scale of the sums: the first
@@ -98,6 +99,12 @@ void mq_lstm_f32(const float *x, const float *w, const float *r, const float *b,
                  float *c, float *y, float *next, const mq_lstm_float_params *p);
 void mq_lstm_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float *b, const float *peephole, mq_f16 *h,
                  mq_f16 *c, mq_f16 *y, mq_f16 *next, const mq_lstm_float_params *p);
+void mq_lstm_w8_f32(const float *x, const int8_t *w, const int8_t *r, const float *x_scale, const float *h_scale,
+                    const float *b, const float *peephole, float *h, float *c, float *y, float *next,
+                    const mq_lstm_float_params *p);
+void mq_lstm_w8_f16(const mq_f16 *x, const int8_t *w, const int8_t *r, const float *x_scale, const float *h_scale,
+                    const float *b, const float *peephole, mq_f16 *h, mq_f16 *c, mq_f16 *y, mq_f16 *next,
+                    const mq_lstm_float_params *p);
 void mq_lstm_s8(const int8_t *x, const int8_t *w, const int8_t *r, int8_t *h, int16_t *c, int8_t *y, int8_t *next,
                 const mq_lstm_params *p);
 void mq_lstm_s8_frame(const int8_t *x, const float *x_scale, const int8_t *w, const int8_t *r, const int32_t *x_bias,

@@ -12,6 +12,7 @@
  *   f32, f16  arithmetic in f32; b (f32) may be NULL; clip is infinite for none. f and f_second are mq_fn_*;
  *             parameters: [directions, 2]. usual: f is tanh in all directions: a kernel may compute it by itself.
  *             f16 for Helium multiplies in f16.
+ *   w8_f32, w8_f16  the same with w and r in s8, whose rows are multiplied by x_scale and h_scale, laid out as b
  *   s8        f is tanh; x s8; w and r s8, per row; h and y s8 with scale 1/127.
  *   s16_s8    as s8, but x s16.
  *   s16       f is tanh; x s16; w and r s8, per row; h and y Q15.
@@ -71,6 +72,10 @@ void mq_rnn_f32(const float *x, const float *w, const float *r, const float *b, 
                 const mq_rnn_float_params *p);
 void mq_rnn_f16(const mq_f16 *x, const mq_f16 *w, const mq_f16 *r, const float *b, mq_f16 *h, mq_f16 *y, mq_f16 *next,
                 const mq_rnn_float_params *p);
+void mq_rnn_w8_f32(const float *x, const int8_t *w, const int8_t *r, const float *x_scale, const float *h_scale,
+                   const float *b, float *h, float *y, float *next, const mq_rnn_float_params *p);
+void mq_rnn_w8_f16(const mq_f16 *x, const int8_t *w, const int8_t *r, const float *x_scale, const float *h_scale,
+                   const float *b, mq_f16 *h, mq_f16 *y, mq_f16 *next, const mq_rnn_float_params *p);
 void mq_rnn_s8(const int8_t *x, const int8_t *w, const int8_t *r, int8_t *h, int8_t *y, int8_t *next,
                const mq_rnn_params *p);
 void mq_rnn_s16_s8(const int16_t *x, const int8_t *w, const int8_t *r, int8_t *h, int8_t *y, int8_t *next,

@@ -7,7 +7,7 @@ the exponent 1, every input has a scale of its own). The division is one product
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -38,15 +38,22 @@ class Read:
         return real if self.factors is None else np.asarray(real, np.float64) * self.factors
 
     def known(self, lo: Lowering, weights: str, steps: Array | None = None, *, biased: bool = True) -> Known:
-        """What is known of a weight matrix, by its name, with its inputs as they are after the division.
-
-        `steps` as the rows of the matrix have them. Not `biased`: no bias makes up for rounding.
-        """
-        means = self._divided(lo.plan.means.get(weights)) if biased else None
-        return Known(steps, self._divided(lo.plan.moments.get(weights)), means, lo.plan.powers_of_two)
+        """What is known of a weight matrix, with its inputs as they are after the division."""
+        made = known(lo, weights, steps, biased=biased)
+        return replace(made, moments=self._divided(made.moments), means=self._divided(made.means))
 
     def _divided(self, kept: Array | None) -> Array | None:
         return kept if kept is None or self.factors is None else np.asarray(kept, np.float64) / self.factors
+
+
+def known(lo: Lowering, weights: str, steps: Array | None = None, *, biased: bool = True) -> Known:
+    """What is known of a weight matrix, by its name. `steps` as its rows have them.
+
+    Not `biased`: no bias makes up for what rounding adds.
+    """
+    plan = lo.plan
+    means = plan.means.get(weights) if biased else None
+    return Known(steps, plan.moments.get(weights), means, plan.powers_of_two)
 
 
 def factors(columns: Columns, matrix: Array) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mcu_quant import quantise
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.lowering import Lowering
@@ -517,6 +518,37 @@ def float_functions(lo: Lowering, op: Operator, names: Sequence[str]) -> dict[st
         "parameters": lo.constant(np.array(values, np.float32), "f32", hint=f"{op.name}:parameters", kind="table"),
         "usual": int(all(tuple(a.name for a in functions) == _DEFAULT[op.op] for functions in found)),
     }
+
+
+def float_weights(
+    lo: Lowering, op: Operator, kernel: str, gates: int, bias: Array | None
+) -> tuple[dict[str, Argument | int | float], Constant | Symbol]:
+    """Arguments for W and R of a layer whose input and state are floats, and the one for the bias of the sums from x.
+
+    With weights in s8, the scales of their rows are arguments as well.
+    """
+    assert lo.formats and lo.formats.weight
+    fmt, groups = lo.formats.weight, gates * directions(op)
+    real = {"w": matrix(lo, op, 1), "r": matrix(lo, op, 2)}
+    scales: dict[str, Argument | int | float] = {}
+    if fmt == "s8":
+        of_x, of_h = (columns.known(lo, op.inputs[k], step_matrix(lo, op, k), biased=k == 1) for k in (1, 2))
+        real["w"], x_scale, bias = quantise.for_floats(real["w"], bias, of_x)
+        real["r"], h_scale, _ = quantise.for_floats(real["r"], None, of_h)
+        for name, scale in (("x_scale", x_scale), ("h_scale", h_scale)):
+            scales[name] = lo.constant(scale, "f32", hint=f"{op.name}:{name}", kind="table")
+    packed: dict[str, Argument | int | float] = {
+        name: lo.matrix(kernel, name, value, fmt, hint=f"{op.name}:{name.upper()}", groups=groups)
+        for name, value in real.items()
+    }
+    b = Symbol("NULL") if bias is None else lo.constant(bias, "f32", hint=f"{op.name}:bias")
+    return {**packed, **scales}, b
+
+
+def float_kernel(lo: Lowering, name: str) -> str:
+    """The kernel of a layer in floats, for weights in the same floats or in s8."""
+    assert lo.formats
+    return f"mq_{name}_{'w8_' if lo.formats.weight == 's8' else ''}{lo.formats.input}"
 
 
 def matrix(lo: Lowering, op: Operator, index: int) -> Array:

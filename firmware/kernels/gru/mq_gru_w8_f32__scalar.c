@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mq_gru.h"
+
+#include "mq_recurrent.h"
+
+typedef float mq_real;
+#define MQ_TO_F32(v) (v)
+#define MQ_FROM_F32(v) (v)
+#define MQ_KERNEL mq_gru_w8_f32
+#include "mq_gru_w8.h"
