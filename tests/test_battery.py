@@ -7,6 +7,7 @@ import pytest
 
 from mcu_quant import schemas
 from mcu_quant.diagnostics import DiagnosticError
+from mcu_quant.report import render
 from mcu_quant.report.battery import Battery, with_battery
 from mcu_quant.report.summary import figures, lasting
 from tests import report_example
@@ -49,3 +50,13 @@ def test_cells_have_names_or_numbers():
     assert Battery.parse("CR2032", 100, 0) == Battery(220.0, 3.0)
     with pytest.raises(DiagnosticError, match="is no cell"):
         Battery.parse("500", 100, 0)
+
+
+def test_it_is_a_card_of_the_page_and_a_column_beside_other_boards(report):
+    lasting_long = with_battery(report, Battery(100.0, 3.0))
+    page = render([lasting_long], "html")
+    assert "15 hours" in page.partition('id="findings"')[0] and "100 mAh at 3 V" in page
+    assert "battery" in render([lasting_long, {**lasting_long, "board": "other"}], "table").lower()
+    rows = render([lasting_long, {**lasting_long, "board": "other"}], "csv").splitlines()
+    assert rows[1].split(",")[rows[0].split(",").index("battery_hours")] == "15.0"
+    assert "battery" not in render([report, {**report, "board": "other"}], "table").lower()

@@ -8,7 +8,7 @@ from typing import Any
 from mcu_quant.report import Report
 from mcu_quant.report.advice import advice
 from mcu_quant.report.names import titles
-from mcu_quant.report.summary import decibels, kib, three, worst_snr_db
+from mcu_quant.report.summary import decibels, kib, lasting, three, worst_snr_db
 from mcu_quant.report.tables import Table
 
 COLUMNS = (
@@ -29,6 +29,7 @@ COLUMNS = (
     "mj",
     "low_mj",
     "high_mj",
+    "battery_hours",
     "worst_snr_db",
 )
 
@@ -55,19 +56,22 @@ def _row(report: Report) -> tuple[str | int | float | bool | None, ...]:
         report["real_time"],
         latency["real_time_factor"],
         *(energy.get(key) for key in ("mj", "low_mj", "high_mj")),
+        energy.get("battery", {}).get("hours"),
         worst_snr_db(report),
     )
 
 
 def overview(reports: Sequence[Report]) -> Table:
     """One row per report, for people: what fits, how much of what, how fast, how good, and what limits."""
-    columns = ("board", "fits", "flash", "RAM", "ms", "range", "of frame", "timing", "mJ", "worst SNR", "what limits")
-    rows = tuple(_words(title, r) for title, r in zip(titles(reports), reports, strict=True))
+    asked = any("battery" in (r["energy"] or {}) for r in reports)
+    power = ("mJ", *(["battery"] if asked else []))
+    columns = ("board", "fits", "flash", "RAM", "ms", "range", "of frame", "timing", *power, "worst SNR", "what limits")
+    rows = tuple(_words(title, r, asked) for title, r in zip(titles(reports), reports, strict=True))
     models = dict.fromkeys(r["model"] for r in reports)
     return Table(columns, rows, ", ".join(models))
 
 
-def _words(title: str, report: Report) -> tuple[str | bool, ...]:
+def _words(title: str, report: Report, battery: bool) -> tuple[str | bool, ...]:
     latency, energy, snr = report["latency"], report["energy"], worst_snr_db(report)
     low, high = (latency["ms"] * (1 + e / 100) for e in latency["error_pct"])
     factor = latency["real_time_factor"]
@@ -80,9 +84,15 @@ def _words(title: str, report: Report) -> tuple[str | bool, ...]:
         "" if factor is None else f"{100 * factor:.0f} %",
         latency["status"],
         "" if energy is None else f"{energy['mj']:.2g} ({energy['low_mj']:.2g} to {energy['high_mj']:.2g})",
+        *([_lasting(energy or {})] if battery else []),
         "" if snr is None else decibels(snr),
         advice(report)[0].resource,
     )
+
+
+def _lasting(energy: Any) -> str:
+    found = energy.get("battery")
+    return "" if found is None else lasting(found["hours"])
 
 
 def _share(found: Any) -> str:

@@ -25,7 +25,7 @@ from mcu_quant.report.charts.histogram import histogram
 from mcu_quant.report.charts.scatter import scatter
 from mcu_quant.report.metrics import METRICS
 from mcu_quant.report.names import operator_labels, titles
-from mcu_quant.report.summary import STATUS, decibels, duration, figures, kib, noise, three, worst_snr_db
+from mcu_quant.report.summary import STATUS, decibels, duration, figures, kib, lasting, noise, three, worst_snr_db
 from mcu_quant.report.tables import shown
 
 #: Bars of the time per operator; the rest is one more bar.
@@ -133,23 +133,39 @@ def _surely_in_time(latency: Mapping[str, Any]) -> bool:
 def _cards(report: Report) -> list[dict[str, Any]]:
     flash, ram = report["flash"], report["ram"]
     cards = [_size_card("Flash", flash), _size_card("RAM", ram), _time_card(report["latency"]), _quality_card(report)]
-    return [*cards, _energy_card(report["energy"])] if report["energy"] else cards
+    energy = report["energy"] or {}
+    cards += [_energy_card(energy)] if energy else []
+    return [*cards, _battery_card(energy["battery"])] if "battery" in energy else cards
 
 
 def _energy_card(energy: Mapping[str, Any]) -> dict[str, Any]:
-    full = energy["high_mj"] * 1.05
-    parts = [
-        _meter(100 * energy["low_mj"] / full, 100 * energy["high_mj"] / full, "range"),
-        _meter(100 * energy["mj"] / full - 0.4, 100 * energy["mj"] / full + 0.4, "point"),
-    ]
     return {
         "name": "Energy per frame",
         "value": f"{energy['mj']:.2g} mJ",
         "of": f"at {energy['active_mw']:.3g} mW",
-        "meter": Markup("").join(parts),
+        "meter": _range_meter(energy["low_mj"], energy["mj"], energy["high_mj"]),
         "note": f"{energy['low_mj']:.2g} to {energy['high_mj']:.2g} mJ, from published power",
         "bad": False,
     }
+
+
+def _battery_card(found: Mapping[str, Any]) -> dict[str, Any]:
+    low, typical, high = (lasting(found[k]) for k in ("low_hours", "hours", "high_hours"))
+    return {
+        "name": "Battery",
+        "value": typical,
+        "of": f"of {found['mah']:g} mAh at {found['volts']:g} V",
+        "meter": _range_meter(found["low_hours"], found["hours"], found["high_hours"]),
+        "note": f"{low} to {high}, listening {found['duty_pct']:g} % of the time, {found['sleep_ua']:g} µA otherwise",
+        "bad": False,
+    }
+
+
+def _range_meter(low: float, typical: float, high: float) -> Markup:
+    """A range, and the estimate in it, from nothing to a little more than the upper end."""
+    full = 1.05 * high
+    point = 100 * typical / full
+    return _meter(100 * low / full, 100 * high / full, "range") + _meter(point - 0.4, point + 0.4, "point")
 
 
 def _size_card(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
