@@ -3,6 +3,7 @@
  * function. SPDX-License-Identifier: Apache-2.0 */
 #include "mq_conv.h"
 #include "mq_mve_conv.h"
+#include "mq_mve_layout.h"
 
 /* All outputs of one group for `count` windows; `first` is the group's first output, y its place in the map. */
 static void multiply(const MQ_X(mq_value) * patch, const int8_t *w, const mq_patch *n, uint32_t first, uint32_t count,
@@ -25,34 +26,31 @@ static void multiply(const MQ_X(mq_value) * patch, const int8_t *w, const mq_pat
     }
 }
 
-/* `count` windows from number `at` on. */
-static void lay_out(MQ_X(mq_value) * windows, const MQ_X(mq_value) * x, uint32_t row, uint32_t at, uint32_t count,
-                    const mq_conv_shape *s, MQ_X(mq_value) zero) {
-    int32_t i = (int32_t)at / s->out_width;
-    int32_t j = (int32_t)at % s->out_width;
-    for (; count; count--, windows += row) {
-        MQ_X(mq_lay_out)(windows, x, s, i * s->stride_height - s->pad_top, j * s->stride_width - s->pad_left, zero);
-        j = j + 1 < s->out_width ? j + 1 : 0;
-        i += j == 0;
+/* A map that is read place by place, each by one window, is a single row. */
+static mq_conv_shape flattened(const mq_conv_shape *s) {
+    mq_conv_shape flat = *s;
+    if (s->kernel_height == 1 && s->kernel_width == 1 && s->out_height == s->in_height && s->out_width == s->in_width &&
+        s->stride_height == 1 && s->stride_width == 1 && s->pad_top == 0 && s->pad_left == 0) {
+        flat.in_width = flat.out_width = s->in_height * s->in_width;
+        flat.in_height = flat.out_height = 1;
     }
+    return flat;
 }
 
-static void run(const MQ_X(mq_value) * x, const int8_t *w, MQ_Y(mq_value) * y, int16_t *patch, const mq_conv_shape *s,
-                const mq_conv_params *p) {
+static void run(const MQ_X(mq_value) * x, const int8_t *w, MQ_Y(mq_value) * y, int16_t *patch,
+                const mq_conv_shape *shape, const mq_conv_params *p) {
+    const mq_conv_shape flat = flattened(shape);
+    const mq_conv_shape *s = &flat;
     const mq_patch n = mq_patch_of(s, 16u / sizeof *x);
+    const layout l = layout_of(s, n.row, (MQ_X(mq_value))p->x_zero);
     MQ_X(mq_value) *windows = (MQ_X(mq_value) *)patch;
     const uint32_t map = (uint32_t)(s->out_height * s->out_width);
-    const int points = mq_side_by_side(s);
     for (int32_t batch = 0; batch < s->batch; batch++) {
         for (int32_t g = 0; g < s->groups; g++) {
             const int8_t *group = w + (uint32_t)(g * s->outputs) * n.row;
             for (uint32_t at = 0; at < map; at += n.windows) {
                 const uint32_t count = map - at < n.windows ? map - at : n.windows;
-                if (points) {
-                    MQ_X(mq_lay_out_points)(windows, x + at, (uint32_t)s->channels, map, n.row, count);
-                } else {
-                    lay_out(windows, x, n.row, at, count, s, (MQ_X(mq_value))p->x_zero);
-                }
+                lay_out(windows, x, &l, at, count);
                 multiply(windows, group, &n, (uint32_t)(g * s->outputs), count, y + at, s, p);
             }
             x += s->channels * s->in_height * s->in_width;

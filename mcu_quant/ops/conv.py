@@ -407,7 +407,7 @@ def _room(lo: Lowering, kernel: str, it: Layer) -> dict[str, Any]:
     if lo.isa(kernel) == "mve":
         fmt = "s16" if kernel == "mq_conv_s16" else "s8"
         row = packing.chunked_width(columns, CHUNKS[fmt])
-        windows = min(4 if row > 128 else 16, f["out_height"] * f["out_width"])
+        windows = min(4 if row > 512 else 8 if row > 128 else 16, f["out_height"] * f["out_width"])
         # a vector is read at the end of the last window, too
         return {"patch": lo.scratch(-(-windows * row // (1 if fmt == "s16" else 2)) + 8, "s16", "patch")}
     return {"patch": lo.scratch(-(-columns // 4) * 8, "s16", "patch")}
