@@ -55,26 +55,6 @@ static inline float32x4_t mq_reals(int32x4_t x, const mq_to_reals *q) {
     return vmulq_n_f32(vcvtq_f32_s32(vsubq_n_s32(x, q->zero)), q->scale);
 }
 
-/* From integers to integers: zero + requantise(x - x_zero), limited. */
-typedef struct {
-    int32_t x_zero;
-    int32x4_t left;
-    int32x4_t multiplier;
-    int32x4_t right;
-    mq_limits limits;
-} mq_to_scale;
-
-static inline mq_to_scale mq_to_scale_of(int32_t x_zero, int32_t multiplier, int32_t shift, int32_t y_zero, int32_t low,
-                                         int32_t high) {
-    return (mq_to_scale){x_zero, vdupq_n_s32(shift > 0 ? shift : 0), vdupq_n_s32(multiplier),
-                         vdupq_n_s32(shift < 0 ? shift - 1 : -1), mq_limits_of(y_zero, low, high)};
-}
-
-static inline int32x4_t mq_rescaled(int32x4_t x, const mq_to_scale *q) {
-    const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(vsubq_n_s32(x, q->x_zero), q->left), q->multiplier);
-    return mq_limited(vrshlq_s32(wide, q->right), &q->limits);
-}
-
 static inline float32x4_t mq_as_it_is(float32x4_t x, const void *unused) {
     (void)unused;
     return x;

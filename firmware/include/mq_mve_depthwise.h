@@ -8,6 +8,7 @@
 #define MQ_MVE_DEPTHWISE_H
 
 #include "mq_mve_conv.h"
+#include "mq_mve_copies.h"
 #include "mq_padded.h"
 
 /* More pieces than these are not kept; such windows are summed tap by tap. */
@@ -67,7 +68,7 @@ static inline void mq_weights_of_s16(int8_t *pieces, const mq_pieces *p, const i
     }
 }
 
-/* mq_places_<pieces>_<format>: sums of `rows` rows of `width` windows, `stride` apart, of up to three pieces; from one
+/* mq_places_<pieces>_<format>: sums of `rows` rows of `width` windows, `stride` apart, of up to four pieces; from one
  * row to the next `down`. In assembly where there is Helium, for the reason that mq_mve_rows.h has. */
 #if defined(__ARM_FEATURE_MVE)
 
@@ -82,54 +83,74 @@ static inline void mq_weights_of_s16(int8_t *pieces, const mq_pieces *p, const i
 #define MQ_ONE_NEAR(piece, sum) piece("0", "vmladav", sum)
 #define MQ_TWO_NEAR(piece, sum) MQ_ONE_NEAR(piece, sum) piece("1", "vmladava", sum)
 #define MQ_THREE_NEAR(piece, sum) MQ_TWO_NEAR(piece, sum) piece("2", "vmladava", sum)
+#define MQ_FOUR_NEAR(piece, sum) MQ_THREE_NEAR(piece, sum) piece("3", "vmladava", sum)
 #define MQ_ONE_FAR(piece, sum) MQ_ONE_NEAR(piece, sum) MQ_MOVE_PIECE("0")
 #define MQ_TWO_FAR(piece, sum) MQ_TWO_NEAR(piece, sum) MQ_MOVE_PIECE("0") MQ_MOVE_PIECE("1")
 #define MQ_THREE_FAR(piece, sum) MQ_THREE_NEAR(piece, sum) MQ_MOVE_PIECE("0") MQ_MOVE_PIECE("1") MQ_MOVE_PIECE("2")
+#define MQ_FOUR_FAR(piece, sum)                                                                                        \
+    MQ_FOUR_NEAR(piece, sum) MQ_MOVE_PIECE("0") MQ_MOVE_PIECE("1") MQ_MOVE_PIECE("2") MQ_MOVE_PIECE("3")
 #define MQ_ONE_SKIP MQ_SKIP_PIECE("0")
 #define MQ_TWO_SKIP MQ_ONE_SKIP MQ_SKIP_PIECE("1")
 #define MQ_THREE_SKIP MQ_TWO_SKIP MQ_SKIP_PIECE("2")
+#define MQ_FOUR_SKIP MQ_THREE_SKIP MQ_SKIP_PIECE("3")
 
 /* Two windows at a time; an odd one ends the row. */
 #define MQ_PUT_PAIR "strd %[a], %[b], [%[sums]], #8\n\tle lr, 2b\n3:\n\tcbz %[odd], 4f\n\t"
 #define MQ_PUT_ODD "str %[a], [%[sums]], #4\n4:\n\t"
-#define MQ_PLACES_OF(name, value, vector, load, lanes, window, piece, skips)                                           \
+#define MQ_PLACES_OF(name, value, vector, load, lanes, count, window, piece, skips)                                    \
     MQ_OUT_OF_LINE void name(const value *x, uint32_t stride, uint32_t down, const int8_t *pieces, const mq_pieces *p, \
                              uint32_t rows, uint32_t width, int32_t *sums) {                                           \
         const vector w0 = load(pieces);                                                                                \
-        const vector w1 = load(pieces + lanes);                                                                        \
-        const vector w2 = load(pieces + 2 * lanes);                                                                    \
+        const vector w1 = count > 1 ? load(pieces + lanes) : w0;                                                       \
+        const vector w2 = count > 2 ? load(pieces + 2 * lanes) : w0;                                                   \
+        const vector w3 = count > 3 ? load(pieces + 3 * lanes) : w0;                                                   \
         const value *x0 = x;                                                                                           \
-        const value *x1 = x + p->at[1];                                                                                \
-        const value *x2 = x + p->at[2];                                                                                \
+        const value *x1 = count > 1 ? x + p->at[1] : x;                                                                \
+        const value *x2 = count > 2 ? x + p->at[2] : x;                                                                \
+        const value *x3 = count > 3 ? x + p->at[3] : x;                                                                \
         int32_t a;                                                                                                     \
         int32_t b;                                                                                                     \
         __asm__ volatile(                                                                                              \
             "1:\n\twls lr, %[pairs], 3f\n2:\n\t" window(piece, "%[a]") window(piece, "%[b]")                           \
                 MQ_PUT_PAIR window(piece, "%[a]") MQ_PUT_ODD skips "subs %[rows], #1\n\tbne 1b"                        \
-            : [a] "=&Te"(a), [b] "=&Te"(b), [x0] "+r"(x0), [x1] "+r"(x1), [x2] "+r"(x2), [sums] "+r"(sums),            \
-              [rows] "+r"(rows)                                                                                        \
+            : [a] "=&Te"(a), [b] "=&Te"(b), [x0] "+r"(x0), [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3),                \
+              [sums] "+r"(sums), [rows] "+r"(rows)                                                                     \
             : [pairs] "r"(width >> 1), [odd] "l"(width & 1u), [skip] "r"((down - width * stride) * sizeof *x),         \
-              [stride] "r"(stride * sizeof *x), [w0] "w"(w0), [w1] "w"(w1), [w2] "w"(w2)                               \
+              [stride] "r"(stride * sizeof *x), [w0] "w"(w0), [w1] "w"(w1), [w2] "w"(w2), [w3] "w"(w3)                 \
             : "q0", "lr", "cc", "memory");                                                                             \
     }
 
+#define MQ_BY_PIECES(which, name, value)                                                                               \
+    static inline void which##_##name(const value *x, uint32_t stride, uint32_t down, const int8_t *pieces,            \
+                                      const mq_pieces *p, uint32_t rows, uint32_t width, int32_t *sums) {              \
+        if (p->count == 1u) {                                                                                          \
+            which##_1_##name(x, stride, down, pieces, p, rows, width, sums);                                           \
+        } else if (p->count == 2u) {                                                                                   \
+            which##_2_##name(x, stride, down, pieces, p, rows, width, sums);                                           \
+        } else if (p->count == 3u) {                                                                                   \
+            which##_3_##name(x, stride, down, pieces, p, rows, width, sums);                                           \
+        } else {                                                                                                       \
+            which##_4_##name(x, stride, down, pieces, p, rows, width, sums);                                           \
+        }                                                                                                              \
+    }
+
 #define MQ_EVERY_PLACES_OF(name, value, vector, load, lanes, piece, neighbour)                                         \
-    MQ_PLACES_OF(mq_next_1_##name, value, vector, load, lanes, MQ_ONE_NEAR, neighbour, MQ_ONE_SKIP)                    \
-    MQ_PLACES_OF(mq_next_2_##name, value, vector, load, lanes, MQ_TWO_NEAR, neighbour, MQ_TWO_SKIP)                    \
-    MQ_PLACES_OF(mq_next_3_##name, value, vector, load, lanes, MQ_THREE_NEAR, neighbour, MQ_THREE_SKIP)                \
-    MQ_PLACES_OF(mq_far_1_##name, value, vector, load, lanes, MQ_ONE_FAR, piece, MQ_ONE_SKIP)                          \
-    MQ_PLACES_OF(mq_far_2_##name, value, vector, load, lanes, MQ_TWO_FAR, piece, MQ_TWO_SKIP)                          \
-    MQ_PLACES_OF(mq_far_3_##name, value, vector, load, lanes, MQ_THREE_FAR, piece, MQ_THREE_SKIP)                      \
+    MQ_PLACES_OF(mq_near_1_##name, value, vector, load, lanes, 1, MQ_ONE_NEAR, neighbour, MQ_ONE_SKIP)                 \
+    MQ_PLACES_OF(mq_near_2_##name, value, vector, load, lanes, 2, MQ_TWO_NEAR, neighbour, MQ_TWO_SKIP)                 \
+    MQ_PLACES_OF(mq_near_3_##name, value, vector, load, lanes, 3, MQ_THREE_NEAR, neighbour, MQ_THREE_SKIP)             \
+    MQ_PLACES_OF(mq_near_4_##name, value, vector, load, lanes, 4, MQ_FOUR_NEAR, neighbour, MQ_FOUR_SKIP)               \
+    MQ_PLACES_OF(mq_far_1_##name, value, vector, load, lanes, 1, MQ_ONE_FAR, piece, MQ_ONE_SKIP)                       \
+    MQ_PLACES_OF(mq_far_2_##name, value, vector, load, lanes, 2, MQ_TWO_FAR, piece, MQ_TWO_SKIP)                       \
+    MQ_PLACES_OF(mq_far_3_##name, value, vector, load, lanes, 3, MQ_THREE_FAR, piece, MQ_THREE_SKIP)                   \
+    MQ_PLACES_OF(mq_far_4_##name, value, vector, load, lanes, 4, MQ_FOUR_FAR, piece, MQ_FOUR_SKIP)                     \
+    MQ_BY_PIECES(mq_near, name, value)                                                                                 \
+    MQ_BY_PIECES(mq_far, name, value)                                                                                  \
     static inline void mq_few_pieces_##name(const value *x, uint32_t stride, uint32_t down, const int8_t *pieces,      \
                                             const mq_pieces *p, uint32_t rows, uint32_t width, int32_t *sums) {        \
         if (stride == 1u) {                                                                                            \
-            (p->count == 1u   ? mq_next_1_##name                                                                       \
-             : p->count == 2u ? mq_next_2_##name                                                                       \
-                              : mq_next_3_##name)(x, 1, down, pieces, p, rows, width, sums);                           \
+            mq_near_##name(x, 1, down, pieces, p, rows, width, sums);                                                  \
         } else {                                                                                                       \
-            (p->count == 1u   ? mq_far_1_##name                                                                        \
-             : p->count == 2u ? mq_far_2_##name                                                                        \
-                              : mq_far_3_##name)(x, stride, down, pieces, p, rows, width, sums);                       \
+            mq_far_##name(x, stride, down, pieces, p, rows, width, sums);                                              \
         }                                                                                                              \
     }
 
@@ -188,22 +209,16 @@ MQ_TAPS_OF(mq_depthwise_taps_s16, int16_t)
 
 /* `count` outputs of channel k. Of `sums`, whole vectors are read. */
 #define MQ_DEPTHWISE_FINISH(name, value, store, store_some)                                                            \
-    static inline void name(const int32_t *sums, uint32_t count, const mq_conv_params *p, uint32_t k, value *y) {      \
-        const int32_t shift = p->shift[k];                                                                             \
+    static inline void name(const int32_t *sums, uint32_t count, const mq_conv_params *p, uint32_t k,                  \
+                            const mq_limits *limits, value *y) {                                                       \
         const int32_t bias = p->bias[k];                                                                               \
-        const int32x4_t multiplier = vdupq_n_s32(p->multiplier[k]);                                                    \
-        const int32x4_t left = vdupq_n_s32(shift > 0 ? shift : 0);                                                     \
-        const int32x4_t right = vdupq_n_s32(shift < 0 ? shift - 1 : -1);                                               \
-        const mq_limits limits = mq_limits_of(p->y_zero, p->low, p->high);                                             \
-        for (uint32_t fours = count >> 2; fours; fours--) {                                                            \
-            const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(vaddq_n_s32(vldrwq_s32(sums), bias), left), multiplier);    \
-            store(y, mq_limited(vrshlq_s32(wide, right), &limits));                                                    \
-            sums += 4;                                                                                                 \
-            y += 4;                                                                                                    \
+        const mq_to_scale scale = mq_to_scale_within(0, p->multiplier[k], p->shift[k], *limits);                       \
+        for (uint32_t fours = count >> 2; fours; fours--, sums += 4, y += 4) {                                         \
+            store(y, mq_limited(mq_scaled(vaddq_n_s32(vldrwq_s32(sums), bias), &scale), &scale.limits));               \
         }                                                                                                              \
         if (count & 3u) {                                                                                              \
-            const int32x4_t wide = vqdmulhq_s32(vqshlq_s32(vaddq_n_s32(vldrwq_s32(sums), bias), left), multiplier);    \
-            store_some(y, mq_limited(vrshlq_s32(wide, right), &limits), vctp32q(count & 3u));                          \
+            const int32x4_t last = mq_scaled(vaddq_n_s32(vldrwq_s32(sums), bias), &scale);                             \
+            store_some(y, mq_limited(last, &scale.limits), vctp32q(count & 3u));                                       \
         }                                                                                                              \
     }
 

@@ -7,7 +7,7 @@
 /* All outputs of channel k. `weights`: its pieces, or its taps where there are no pieces. Whole rows at a time, or as
  * much of a row as there is room for. */
 static void channel(const MQ_X(mq_value) * map, const int8_t *weights, const mq_pieces *pieces, uint32_t k,
-                    MQ_Y(mq_value) * y, const mq_conv_shape *s, const mq_conv_params *p) {
+                    const mq_limits *limits, MQ_Y(mq_value) * y, const mq_conv_shape *s, const mq_conv_params *p) {
     const uint32_t width = (uint32_t)s->out_width;
     const uint32_t height = (uint32_t)s->out_height;
     const uint32_t stride = (uint32_t)s->stride_width;
@@ -21,12 +21,12 @@ static void channel(const MQ_X(mq_value) * map, const int8_t *weights, const mq_
             const MQ_X(mq_value) *from = map + j * stride;
             if (pieces->count == 0) {
                 MQ_X(mq_depthwise_taps)(from, stride, weights, pieces, s, count, sums);
-            } else if (pieces->count <= 3u) {
+            } else if (pieces->count <= 4u) {
                 MQ_X(mq_few_pieces)(from, stride, down, weights, pieces, rows, count, sums);
             } else {
                 MQ_X(mq_many_pieces)(from, stride, down, weights, pieces, rows, count, sums);
             }
-            MQ_Y(mq_depthwise_finish)(sums, rows * count, p, k, y);
+            MQ_Y(mq_depthwise_finish)(sums, rows * count, p, k, limits, y);
             y += rows * count;
         }
     }
@@ -51,6 +51,7 @@ static void run(const MQ_X(mq_value) * x, const int8_t *w, MQ_Y(mq_value) * y, i
     const uint32_t columns = (uint32_t)mq_padded_inside((int32_t)width, s->pad_left, s->in_width);
     const uint32_t row = row_of(s, width, columns);
     const mq_pieces pieces = mq_pieces_of(s, row, 16u / sizeof *x);
+    const mq_limits limits = mq_limits_of(p->y_zero, p->low, p->high);
     MQ_X(mq_value) *padded = (MQ_X(mq_value) *)map;
     MQ_X(mq_value) *inside = padded + (uint32_t)s->pad_top * row + (uint32_t)s->pad_left;
     for (uint32_t k = 0; k < height * row + (uint32_t)s->pad_left; k++) {
@@ -59,10 +60,10 @@ static void run(const MQ_X(mq_value) * x, const int8_t *w, MQ_Y(mq_value) * y, i
     for (int32_t batch = 0; batch < s->batch; batch++) {
         for (int32_t k = 0; k < s->groups; k++) {
             const int8_t *taps = w + k * s->kernel_height * s->kernel_width;
-            int8_t weights[(MQ_PIECES + 1u) * (16u / sizeof *x)];
+            int8_t weights[(MQ_PIECES + 3u) * (16u / sizeof *x)];
             MQ_X(mq_weights_of)(weights, &pieces, taps);
             MQ_X(mq_put_runs)(inside, x, rows, columns, (uint32_t)s->in_width, row);
-            channel(padded, pieces.count ? weights : taps, &pieces, (uint32_t)k, y, s, p);
+            channel(padded, pieces.count ? weights : taps, &pieces, (uint32_t)k, &limits, y, s, p);
             x += s->in_height * s->in_width;
             y += s->out_height * s->out_width;
         }

@@ -34,7 +34,7 @@ static inline float16x8_t mq_apart_f16(const mq_f16 *p, int32_t step, uint32_t c
         uint32_t index[5] = {0};                                                                                       \
         int32_t a_row = 0;                                                                                             \
         int32_t b_row = 0;                                                                                             \
-        do {                                                                                                           \
+        for (uint32_t rows = mq_walk_rows(loops->shape);;) {                                                           \
             const mq_f16 *u = a + a_row;                                                                               \
             const mq_f16 *v = b + b_row;                                                                               \
             uint32_t left = loops->shape[5];                                                                           \
@@ -52,7 +52,11 @@ static inline float16x8_t mq_apart_f16(const mq_f16 *p, int32_t step, uint32_t c
                 y += eight;                                                                                            \
                 left -= eight;                                                                                         \
             }                                                                                                          \
-        } while (mq_walk_next(index, loops->shape, loops->a_step, loops->b_step, &a_row, &b_row));                     \
+            if (--rows == 0) {                                                                                         \
+                return;                                                                                                \
+            }                                                                                                          \
+            (void)mq_walk_next(index, loops->shape, loops->a_step, loops->b_step, &a_row, &b_row);                     \
+        }                                                                                                              \
     }
 
 #endif

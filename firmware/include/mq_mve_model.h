@@ -108,7 +108,11 @@ MQ_LANES(int32x4_t, 4u, vldrhq_gather_shifted_offset_s32, (const int16_t *p, uin
 MQ_LANES(int8x16_t, 16u, vldrbq_gather_offset_s8, (const int8_t *p, uint8x16_t offset), p[offset.lane[i]])
 MQ_LANES(int8x16_t, 16u, vldrbq_gather_offset_z_s8, (const int8_t *p, uint8x16_t offset, mve_pred16_t m),
          (int8_t)(mq_lane_in(m, i, 1u) ? p[offset.lane[i]] : 0))
+MQ_LANES(int16x8_t, 8u, vldrbq_gather_offset_s16, (const int8_t *p, uint16x8_t offset), p[offset.lane[i]])
 MQ_LANES(int16x8_t, 8u, vldrbq_gather_offset_z_s16, (const int8_t *p, uint16x8_t offset, mve_pred16_t m),
+         (int16_t)(mq_lane_in(m, i, 2u) ? p[offset.lane[i]] : 0))
+MQ_LANES(int16x8_t, 8u, vldrhq_gather_shifted_offset_s16, (const int16_t *p, uint16x8_t offset), p[offset.lane[i]])
+MQ_LANES(int16x8_t, 8u, vldrhq_gather_shifted_offset_z_s16, (const int16_t *p, uint16x8_t offset, mve_pred16_t m),
          (int16_t)(mq_lane_in(m, i, 2u) ? p[offset.lane[i]] : 0))
 MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_s32, (const int8_t *p, uint32x4_t offset), p[offset.lane[i]])
 MQ_LANES(int32x4_t, 4u, vldrbq_gather_offset_z_s32, (const int8_t *p, uint32x4_t offset, mve_pred16_t m),
@@ -180,6 +184,8 @@ MQ_LANES(int32x4_t, 4u, vdupq_n_s32, (int32_t a), a)
 
 MQ_LANES(int32x4_t, 4u, vaddq_s32, (int32x4_t a, int32x4_t b), mq_low_s32((int64_t)a.lane[i] + b.lane[i]))
 MQ_LANES(int32x4_t, 4u, vaddq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64_t)a.lane[i] + b))
+MQ_LANES(uint16x8_t, 8u, vaddq_n_u16, (uint16x8_t a, uint16_t b), (uint16_t)(a.lane[i] + b))
+MQ_LANES(int16x8_t, 8u, vsubq_n_s16, (int16x8_t a, int16_t b), mq_low_s16((int64_t)a.lane[i] - b))
 MQ_LANES(int32x4_t, 4u, vsubq_n_s32, (int32x4_t a, int32_t b), mq_low_s32((int64_t)a.lane[i] - b))
 MQ_LANES(int32x4_t, 4u, vmaxq_s32, (int32x4_t a, int32x4_t b), a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i])
 MQ_LANES(int32x4_t, 4u, vminq_s32, (int32x4_t a, int32x4_t b), a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i])
@@ -226,6 +232,9 @@ static inline int32_t mq_vrshl(int32_t x, int32_t by) {
     return shift < -31 ? 0 : (int32_t)(((int64_t)x + ((int64_t)1 << (-shift - 1))) >> -shift);
 }
 
+MQ_LANES(int32x4_t, 4u, vqdmulhq_n_s32, (int32x4_t a, int32_t b), mq_saturated_s32(((int64_t)a.lane[i] * b) >> 31))
+MQ_LANES(int32x4_t, 4u, vqshlq_r_s32, (int32x4_t a, int32_t b), mq_vqshl(a.lane[i], b))
+MQ_LANES(int32x4_t, 4u, vrshlq_n_s32, (int32x4_t a, int32_t b), mq_vrshl(a.lane[i], b))
 MQ_LANES(int32x4_t, 4u, vqshlq_s32, (int32x4_t a, int32x4_t b), mq_vqshl(a.lane[i], b.lane[i]))
 MQ_LANES(int32x4_t, 4u, vrshlq_s32, (int32x4_t a, int32x4_t b), mq_vrshl(a.lane[i], b.lane[i]))
 
@@ -271,6 +280,14 @@ static inline int32_t vaddvaq_s16(int32_t a, int16x8_t x) {
     int64_t sum = a;
     for (uint32_t i = 0; i < 8u; i++) {
         sum += x.lane[i];
+    }
+    return mq_low_s32(sum);
+}
+
+static inline int32_t vaddvaq_p_s16(int32_t a, int16x8_t x, mve_pred16_t m) {
+    int64_t sum = a;
+    for (uint32_t i = 0; i < 8u; i++) {
+        sum += mq_lane_in(m, i, 2u) ? x.lane[i] : 0;
     }
     return mq_low_s32(sum);
 }

@@ -39,12 +39,8 @@ static inline mq_moments mq_moments_s16(const int16_t *x, uint32_t count) {
 /* How values of a row become results. */
 typedef struct {
     int32_t count;
-    int32_t offset; /* count times the zero point, and the sum of the row */
-    int32x4_t left;
-    int32x4_t multiplier;
-    int32x4_t right;
-    int32x4_t fraction;
-    mq_limits limits;
+    int32_t fraction;
+    mq_to_scale scale; /* of count times x; x_zero: count times the zero point, and the sum of the row */
 } mq_normal;
 
 static inline mq_normal mq_normal_of(mq_moments m, const mq_normalise_params *p, int32_t low, int32_t high) {
@@ -55,21 +51,15 @@ static inline mq_normal mq_normal_of(mq_moments m, const mq_normalise_params *p,
     const int64_t offset = p->centre ? sum : 0;
     const int64_t power = ((count * squares - offset * offset) >> p->drop) + p->epsilon;
     const mq_factor scale = mq_rsqrt(power < 1 ? 1 : power);
-    const int32_t shift = scale.shift + p->unit;
-    return (mq_normal){count,
-                       (int32_t)(count * z + offset),
-                       vdupq_n_s32(shift > 0 ? shift : 0),
-                       vdupq_n_s32(scale.multiplier),
-                       vdupq_n_s32(shift < 0 ? shift - 1 : -1),
-                       vdupq_n_s32(-p->fraction),
-                       mq_limits_of(p->y_zero, low, high)};
+    const int32_t zero = (int32_t)(count * z + offset);
+    return (mq_normal){count, -p->fraction,
+                       mq_to_scale_of(zero, scale.multiplier, scale.shift + p->unit, p->y_zero, low, high)};
 }
 
 static inline int32x4_t mq_normalised(int32x4_t x, int32x4_t gain, int32x4_t bias, const mq_normal *q) {
-    const int32x4_t d = vsubq_n_s32(vmulq_n_s32(x, q->count), q->offset);
-    const int32x4_t normal = vrshlq_s32(vqdmulhq_s32(vqshlq_s32(d, q->left), q->multiplier), q->right);
+    const int32x4_t normal = mq_scaled(vsubq_n_s32(vmulq_n_s32(x, q->count), q->scale.x_zero), &q->scale);
     const int32x4_t y = vaddq_s32(vrmulhq_s32(normal, gain), bias);
-    return mq_limited(vrshlq_s32(y, q->fraction), &q->limits);
+    return mq_limited(vrshlq_n_s32(y, q->fraction), &q->scale.limits);
 }
 
 /* Channels of one value are neighbours; the values of a channel have one gain. */

@@ -44,6 +44,33 @@ static inline int32x4_t mq_limited(int32x4_t value, const mq_limits *l) {
     return vminq_s32(vmaxq_s32(vaddq_n_s32(value, l->zero), l->low), l->high);
 }
 
+/* One scale for all lanes: y = clamp(zero + requantise(x - x_zero, m, shift), low, high). */
+typedef struct {
+    int32_t x_zero;
+    int32_t left;
+    int32_t multiplier;
+    int32_t right;
+    mq_limits limits;
+} mq_to_scale;
+
+static inline mq_to_scale mq_to_scale_within(int32_t x_zero, int32_t multiplier, int32_t shift, mq_limits limits) {
+    return (mq_to_scale){x_zero, shift > 0 ? shift : 0, multiplier, shift < 0 ? shift - 1 : -1, limits};
+}
+
+static inline mq_to_scale mq_to_scale_of(int32_t x_zero, int32_t multiplier, int32_t shift, int32_t y_zero, int32_t low,
+                                         int32_t high) {
+    return mq_to_scale_within(x_zero, multiplier, shift, mq_limits_of(y_zero, low, high));
+}
+
+/* requantise(x, m, shift). */
+static inline int32x4_t mq_scaled(int32x4_t x, const mq_to_scale *q) {
+    return vrshlq_n_s32(vqdmulhq_n_s32(vqshlq_r_s32(x, q->left), q->multiplier), q->right);
+}
+
+static inline int32x4_t mq_rescaled(int32x4_t x, const mq_to_scale *q) {
+    return mq_limited(mq_scaled(vsubq_n_s32(x, q->x_zero), q), &q->limits);
+}
+
 /* `count` outputs, each row with a scale of its own. Of `sums`, whole vectors are read. */
 static inline void mq_scale_rows_s8(const int32_t *sums, const int32_t *multiplier, const int8_t *shift, uint32_t count,
                                     const mq_limits *l, int8_t *y) {

@@ -3,7 +3,7 @@
  * mq_conv_transpose.h has the mathematics. A file defines MQ_X and MQ_Y, which end a name by the format of x and of y,
  * and calls `run` from its function. SPDX-License-Identifier: Apache-2.0 */
 #include "mq_conv_transpose.h"
-#include "mq_mve_convert.h"
+#include "mq_mve_scale.h"
 #include "mq_window.h"
 
 /* Maps of y at a time. */

@@ -8,6 +8,11 @@
 
 #include "mq_base.h"
 
+/* How many rows there are: a loop that counts them need not walk behind the last. */
+static inline uint32_t mq_walk_rows(const uint32_t *shape) {
+    return shape[0] * shape[1] * shape[2] * shape[3] * shape[4];
+}
+
 /* Move both offsets to the next row; index holds five counters, 0 at first. Returns 0 after the last row. */
 static inline int mq_walk_next(uint32_t *index, const uint32_t *shape, const int32_t *x_step, const int32_t *y_step,
                                int32_t *x, int32_t *y) {

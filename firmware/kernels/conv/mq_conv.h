@@ -18,9 +18,9 @@
  *
  * patch: room for what a kernel lays out side by side: four windows in 16 bits (scalar); two in s16, each rounded
  * up to a multiple of 4 (dsp); up to 16, of more than 128 values up to 8, of more than 512 up to 4, as mq_mve_conv.h
- * has them (mve). In f16 for eight windows (mve), NULL where a window has one tap and the maps are alike, and where each
- * group has one channel and one output; for one window (dsp), or then for two values of each place of the channel with
- * its pads and of each tap; NULL (scalar).
+ * has them (mve). In f16 for eight windows (mve), NULL where a window has one tap and the maps are alike, and where
+ * each group has one channel and one output; for one window (dsp), or then for two values of each place of the channel
+ * with its pads and of each tap; NULL (scalar).
  *
  * depthwise: the same with one channel and one output in each group. map: room for one channel with its pads,
  * ((out_height - 1) S + (kernel_height - 1) D + 1) ((out_width - 1) S' + (kernel_width - 1) D' + 1) values, one

@@ -2,5 +2,5 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_mve_elementwise.h"
 
-MQ_ELEMENTWISE(mq_mul_s8, int8_t, mq_mul_params, mq_factors, mq_factors_of, -128, 127, mq_mul_four, vldrbq_s32,
-               vldrbq_gather_offset_z_s32, vstrbq_s32, vstrbq_p_s32)
+MQ_WITH(MQ_ELEMENTWISE, mq_mul_s8, int8_t, mq_mul_params, mq_factors, mq_factors_of, -128, 127, mq_mul_four,
+        MQ_S8_BY_FOUR)

@@ -4,7 +4,7 @@
 
 #include "mq_fixed.h"
 #include "mq_fixed_functions.h"
-#include "mq_mve_convert.h"
+#include "mq_mve_scale.h"
 
 /* Values of a row and the places of four. */
 typedef struct {
@@ -49,7 +49,7 @@ static void row(const int16_t *x, int16_t *y, const values *v, const mq_softmax_
                                              mq_clamp(inverse.shift + p->y_shift, -31, 31), 0, -32768, 32767);
     for (uint32_t k = 0; k < v->count; k += 4u, x += v->step, y += v->step) {
         const mve_pred16_t some = vctp32q(v->count - k);
-        const int32x4_t part = mq_rescaled(powers(x, v, largest, some), &scale);
+        const int32x4_t part = mq_limited(mq_scaled(powers(x, v, largest, some), &scale), &scale.limits);
         vstrhq_scatter_shifted_offset_p_s32(y, v->at, part, some);
     }
 }
