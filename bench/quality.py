@@ -352,14 +352,20 @@ PIPELINES: Mapping[str, Pipeline] = {
             Gate("macs_8x8", 0.60, least=True),
         ),
         minimise="flash",
-        narrow=0.45,
+        narrow=0.62,
         max_loss=("change", 0.02),
     ),
     "kwt1": Pipeline(
         ("kwt1_mfcc",),
-        (38.0,),
+        (34.0,),
         keywords,
-        (Gate("snr_db", 37.0, least=True), Gate("agree mean", 0.99, least=True), Gate("macs_8x8", 0.99, least=True)),
+        (
+            Gate("snr_db", 37.0, least=True),
+            Gate("agree mean", 0.99, least=True),
+            Gate("macs_8x8", 0.99, least=True),
+            Gate("margin_of_flips worst", 0.2),
+        ),
+        minimise="loss",
         narrow=0.99,
     ),
     "arm_gru": Pipeline(
