@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,12 @@ from mcu_quant.api.stages import Model
 from mcu_quant.compare import Reference
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.interpret import Stream
+from mcu_quant.ir import Operator
 from mcu_quant.lower import lower
+from mcu_quant.precision import presets
+from mcu_quant.precision.candidates import ways
 from mcu_quant.precision.goal import Goal
-from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.program import Constant, Program
 
 HERE = Path(__file__).resolve().parent
@@ -243,6 +246,9 @@ def _varied(folder: Path, clips: int | None) -> Path:
 #: A recording of so many seconds is played again and again for so long.
 PIECE_SECONDS, STREAM_SECONDS = 10.0, 600.0
 
+#: What activations lose is measured on so many frames.
+PIECE_FRAMES = 300
+
 
 def drift(one: Setup, plan: PrecisionPlan) -> float | None:
     """Noise of the outputs over the tenth minute as a multiple of that over the first ten seconds, state carried.
@@ -259,6 +265,27 @@ def drift(one: Setup, plan: PrecisionPlan) -> float | None:
     times = round(STREAM_SECONDS / PIECE_SECONDS)
     shares = [_noise(floats, quantised, piece) for _ in range(times)]
     return shares[-1] / max(shares[0], 1e-30)
+
+
+def activations(one: Setup, plan: PrecisionPlan) -> float | None:
+    """SNR of the outputs over ten seconds beside the same 8-bit weights under floats: what activations alone lose.
+
+    8-bit weights can raise PESQ, and hide what activations do. None of a plan without 8-bit weights.
+    """
+    lines = {op.name: _weights_alone(op, one, plan.operators[op.name]) for op in presets.planned(one.model.graph)}
+    if not any(line.weights for line in lines.values()):
+        return None
+    beside, planned = one.planned(replace(plan, operators=lines)), one.planned(plan)
+    piece = islice(chain.from_iterable(stages.clips(one.model, SHARED / "audio" / "valentini" / "noisy")), PIECE_FRAMES)
+    return -10.0 * float(np.log10(max(_noise(beside, planned, list(piece)), 1e-30)))
+
+
+def _weights_alone(op: Operator, one: Setup, line: OperatorPlan) -> OperatorPlan:
+    """An operator in f32, with the 8-bit weights that it has under the plan."""
+    narrow = line.weights == "s8" or (line.weights is None and line.format in ("s8", "s16"))
+    known = ways(op, one.model.graph, stages.target(boards.load(BOARD)))
+    alone = [w.line for w in known if w.line.format == "f32" and w.line.weights == "s8"]
+    return alone[0] if narrow and alone else OperatorPlan("f32")
 
 
 def _noise(floats: Step, quantised: Step, frames: Sequence[Mapping[str, Any]]) -> float:
@@ -440,6 +467,8 @@ def rows(name: str, clips: int | None) -> Iterator[dict[str, Any]]:
         found |= {"drift over 10 minutes": max(drifts)} if drifts else {}
         parameters = [narrow_parameters(p) for p in programs]
         found["parameters_with_8_bit_weights"] = sum(n for n, _ in parameters) / sum(every for _, every in parameters)
+        kept = [db for db in map(activations, models, plans) if db is not None]
+        found |= {"snr_db beside 8-bit weights": min(kept)} if kept else {}
         weighted = [(shares(p), sum(ops.kernels()[c.kernel].counts(p, c).macs for c in p.calls)) for p in programs]
         for share in ("macs_with_8_bit_weights", "macs_8x8"):
             found[share] = sum(s[share] * macs for s, macs in weighted) / sum(macs for _, macs in weighted)
