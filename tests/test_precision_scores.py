@@ -66,6 +66,20 @@ def test_the_loss_is_that_at_the_worst_level(trial):
     assert swapped.digest != both.digest
 
 
+def test_other_levels_are_tried_where_a_recording_is_loudest(trial):
+    frame = trial.clips[0][0]
+    loudness = np.ones(60)
+    loudness[20:25] = 3.0
+    frames = [{n: np.full_like(a, k) for n, a in frame.items()} for k in loudness]
+    clip = data.Clip("a", len(frames), lambda: iter(frames))
+    clips = data.Clips((clip,), "made up", levels=(replace(clip, level_db=-30.0),))
+    made = Trial.of(trial.graph, trial.target, trial.start, clips, plans=10**6)
+    as_recorded, soft = made.clips
+    assert made.levels_db == (0.0, -30.0)
+    assert len(soft) < len(as_recorded) and all(f is g for f, g in zip(as_recorded, frames, strict=False))
+    assert all(np.all(a == 3.0) for f in soft for a in f.values())
+
+
 # --- ways ----------------------------------------------------------------------------------------------------------
 
 

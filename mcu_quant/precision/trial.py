@@ -27,7 +27,7 @@ import numpy as np
 
 from mcu_quant import ops
 from mcu_quant.compare import excerpts
-from mcu_quant.data import Clips, Frame
+from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.emulator.library import cache_folder
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.ir import Array, Graph, Operator
@@ -47,6 +47,9 @@ LOWERING_NS = 0.4e6
 
 #: Of the frames as recorded, so many are tried at each other level, and losses there count so much (-6 dB).
 LEVEL_SHARE, LEVEL_WEIGHT = 1.0 / 3.0, 10.0**-0.6
+
+#: Stretches of that length among which the loudest is taken.
+SEARCHED = 16
 
 #: Frames are never fewer per clip, since a state needs some to move; and never more, since losses have settled then.
 FEWEST_FRAMES, MOST_FRAMES = 8, 600
@@ -78,6 +81,14 @@ def seconds_for(graph: Graph, clips: int, plans: int) -> float:
     """Work of trying so many plans, in seconds of one processor as estimated from counts."""
     each = frames_for(graph, clips, plans) * frame_ns(graph) + LOWERING_NS * len(graph.operators)
     return plans * each / 1e9
+
+
+def _loudest(clip: Clip, count: int) -> Clip:
+    """The loudest stretch of so many frames: a recording begins with silence, and softer than that nothing is left."""
+    power = [sum(float(np.sum(np.square(a, dtype=float))) for a in f.values()) for f in islice(clip, SEARCHED * count)]
+    sums = np.convolve(power, np.ones(min(count, len(power))), "valid")
+    first = int(np.argmax(sums))
+    return replace(clip, count=count, frames=lambda: islice(clip, first, first + count))
 
 
 class _Noise:
@@ -121,10 +132,10 @@ class Trial:
     def of(graph: Graph, target: Target, start: PrecisionPlan, clips: Clips, plans: int) -> Trial:
         """A trial on the beginning of each clip, as long as so many plans leave time for."""
         frames = frames_for(graph, len(clips), plans)
-        taken = [*excerpts(clips, frames)]
+        taken: list[tuple[Clip, int]] = [*excerpts(clips, frames)]
         for db in dict.fromkeys(clip.level_db for clip in clips.levels):
             copies = replace(clips, clips=tuple(c for c in clips.levels if c.level_db == db))
-            taken += excerpts(copies, int(LEVEL_SHARE * frames))
+            taken += ((_loudest(c, count), count) for c, count in excerpts(copies, int(LEVEL_SHARE * frames)))
         heard = tuple(tuple(islice(clip, count)) for clip, count in taken)
         return Trial(graph, target, start, heard, tuple(c.level_db for c, _ in taken) if clips.levels else ())
 
