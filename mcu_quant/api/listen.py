@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.io import wavfile
 
 from mcu_quant import boards, pipelines
@@ -90,8 +91,16 @@ def pipeline_in(path: Path) -> Pipeline | None:
     return pipelines.resolve(Path(manifest.model), {}, given=name) if manifest.audio and name else None
 
 
-def recording(path: Path, pipeline: Pipeline) -> Pcm:
-    """The samples of a recording at a pipeline's rate, as 16 bits.
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The samples of a recording as 16 bits, and what was lost on the way there."""
+
+    samples: Pcm
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def recording(path: Path, pipeline: Pipeline) -> Recorded:
+    """The samples of a recording at a pipeline's rate; a warning where floats go beyond full scale.
 
     Raises:
         DiagnosticError: MQ401, everything that is wrong with it.
@@ -102,7 +111,16 @@ def recording(path: Path, pipeline: Pipeline) -> Pcm:
         help_ = "give a .wav file with PCM of 8 to 32 bits, or floats"
         raise DiagnosticError(Diagnostic("MQ401", str(path), str(error), help=help_)) from error
     raise_errors(list(unfit(path, found, pipeline)))
-    return as_pcm(found.samples(0, len(found)))
+    real = found.samples(0, len(found))
+    return Recorded(as_pcm(real), tuple(_too_loud(path, real)))
+
+
+def _too_loud(path: Path, real: NDArray[np.float64]) -> Iterator[Diagnostic]:
+    beyond, largest = int(np.count_nonzero(np.abs(real) > 1.0)), float(np.max(np.abs(real)))
+    if beyond:
+        message = f"{beyond} of {real.size} samples are beyond full scale (up to {largest:.2f}) and were cut off"
+        help_ = f"scale it: sox -v {0.99 / largest:.3f} {path.name} softer.wav"
+        yield Diagnostic("MQ401", str(path), message, help=help_, severity=Severity.WARNING)
 
 
 def open_session(path: Path, on: str = HOST) -> InterfaceSession:
@@ -141,8 +159,9 @@ def listen(request: ListenRequest, progress: Progress = quiet) -> Heard:
     pipeline = pipeline_in(request.folder)
     assert pipeline is not None
     _check_output(request.output, pipeline)
-    samples = recording(request.input, pipeline)
-    clean = recording(request.clean, pipeline) if request.clean else None
+    given = recording(request.input, pipeline)
+    reference = recording(request.clean, pipeline) if request.clean else None
+    samples, clean = given.samples, reference.samples if reference else None
     if clean is not None and clean.size != samples.size:
         message = f"has {clean.size} samples, {request.input} has {samples.size}"
         help_ = "give the clean recording of the same stretch"
@@ -158,7 +177,8 @@ def listen(request: ListenRequest, progress: Progress = quiet) -> Heard:
     played = through(request.folder, samples, request.on, show)
     found = _found(played, pipeline)
     quality = {} if clean is None else _judged(clean, samples, played, pipeline)
-    heard = Heard(played, seconds, request.output, found, quality, request.on, _notes(clean))
+    notes = (*given.diagnostics, *(reference.diagnostics if reference else ()), *_notes(clean))
+    heard = Heard(played, seconds, request.output, found, quality, request.on, notes)
     if request.output:
         _write(request, heard, samples, pipeline)
     return heard

@@ -271,7 +271,7 @@ def unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[
     if recording.channels != 1:
         yield Diagnostic("MQ401", str(path), f"has {recording.channels} channels, one is needed", help=remedy)
     if len(recording) == 0:
-        yield Diagnostic("MQ401", str(path), "holds no samples", help="take it out of the folder")
+        yield Diagnostic("MQ401", str(path), "holds no samples", help="record or export it again")
     elif recording.stored.dtype.kind == "f" and not np.isfinite(recording.stored).all():
         yield Diagnostic("MQ401", str(path), "holds NaN or infinity", help="record or export it again")
 

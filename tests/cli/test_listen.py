@@ -88,6 +88,23 @@ def test_decisions_are_a_timeline_and_a_picture(cli, folders, tmp_path):
     assert status == 0 and "active from s" in out
 
 
+def test_nothing_found_is_said(cli, folders, tmp_path):
+    wavfile.write(tmp_path / "silence.wav", RATE, np.zeros(RATE, np.int16))
+    for kind, word in (("activity", "no activity found, the highest probability is 0."), ("words", "no word found")):
+        status, out, _ = cli("run", folders[kind] / "fw", tmp_path / "silence.wav")
+        assert status == 0
+        assert word in out
+
+
+def test_what_is_beyond_full_scale_is_cut_off_aloud(cli, folders, tmp_path):
+    rate, x = wavfile.read(beeps(tmp_path / "in.wav"))
+    for loudest, warned in ((1.0, False), (2.0, True)):
+        wavfile.write(tmp_path / "floats.wav", rate, (x / 16384.0 * loudest).astype(np.float32))
+        status, _, err = cli("run", folders["activity"] / "fw", tmp_path / "floats.wav")
+        assert status == 0
+        assert ("beyond full scale (up to 2.00)" in err) == warned
+
+
 def test_words_have_their_names_in_c_and_in_print(cli, folders, tmp_path):
     place = folders["words"]
     status, out, _ = cli("run", place / "fw", place / "in.wav", "-o", tmp_path / "w.png", "--format", "csv")

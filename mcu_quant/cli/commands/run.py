@@ -52,7 +52,7 @@ def command(folder: Path, file: Path, target: Path | None, clean: Path | None, o
     with output.progress() as progress:
         heard = listen.listen(listen.ListenRequest(folder, file, target, clean, on), progress)
     written = f"; written to {heard.output}" if heard.output else ""
-    heading = f"{heard.seconds:.2f} s through the C of {folder} on {on}{written}"
+    heading = f"{heard.seconds:.2f} s through the C of {folder} on {on}{written}{_silent(heard)}"
     tables = _tables(heard)
     output.emit(fmt, heard.as_dict(), tables, heading=heading, diagnostics=heard.diagnostics)
 
@@ -85,6 +85,14 @@ def _outputs(request: api.RunRequest, fmt: str) -> None:
     rows = tuple((n, "x".join(map(str, shape))) for n, shape in made.shapes.items())
     heading = f"{made.frames} frames; written to {made.output}"
     output.emit(fmt, document, [Table(("output", "shape"), rows)], heading=heading, diagnostics=made.diagnostics)
+
+
+def _silent(heard: Heard) -> str:
+    """Says that nothing was found where decisions come out, and how near it was."""
+    for name, word, level in (("active", "activity", "probability"), ("keyword", "word", "score")):
+        if name in heard.played.outputs and not heard.found:
+            return f"; no {word} found, the highest {level} is {heard.played.outputs[level].max():.3f}"
+    return ""
 
 
 def _tables(heard: Heard) -> list[Table]:
