@@ -251,9 +251,10 @@ PIECE_FRAMES = 300
 
 
 def drift(one: Setup, plan: PrecisionPlan) -> float | None:
-    """Noise of the outputs over the tenth minute as a multiple of that over the first ten seconds, state carried.
+    """Noise of the outputs after ten minutes as a multiple of that after ten seconds, each over ten more.
 
-    The same ten seconds of judged recordings are played all the time. None of a model that keeps nothing.
+    The same ten seconds of judged recordings are played all the time, the state carried, so that both hear the same
+    behind the same. None of a model that keeps nothing.
     """
     pipeline = one.model.pipeline
     if not one.model.graph.states or pipeline is None:
@@ -262,9 +263,9 @@ def drift(one: Setup, plan: PrecisionPlan) -> float | None:
     count = round(PIECE_SECONDS / pipeline.frame_seconds)
     piece = list(islice(chain.from_iterable(recordings), count))
     floats, quantised = one.reference(), one.planned(plan)
-    times = round(STREAM_SECONDS / PIECE_SECONDS)
-    shares = [_noise(floats, quantised, piece) for _ in range(times)]
-    return shares[-1] / max(shares[0], 1e-30)
+    times = round(STREAM_SECONDS / PIECE_SECONDS) + 1
+    noise = [_noise(floats, quantised, piece) for _ in range(times)]
+    return noise[-1] / max(noise[1], 1e-30)
 
 
 def activations(one: Setup, plan: PrecisionPlan) -> float | None:

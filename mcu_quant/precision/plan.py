@@ -211,6 +211,8 @@ _HEAD = """\
 # Precision plan of mcu-quant. Edit formats and build again: mcu-quant build MODEL --board BOARD --plan THIS_FILE
 # An operator's line may also set weights = "s8" | "s16", output = FORMAT, scale = "static" | "frame" | "frame-pow2",
 # and, of a recurrent layer in s8, input = "s8" | "s16".
+# reason: "alone" is the quality of the outputs with only this operator changed; what follows says what the next cheaper
+# and the next better format would change of that quality, save, and take in addition.
 # [ranges] holds the smallest and largest value of each edge in calibration: no data is needed to build again.
 # headroom: how many times wider than [ranges] 16-bit edges are, for what is louder than the recordings.
 # steps: what the methods of `mcu-quant strategies` put into the tables below, each of which may be deleted:
