@@ -70,8 +70,7 @@ def _transform(library: Library, init: str, run: str, points: int, dtype: str) -
     instance = library.noise(INSTANCE, "int32")
     x, y = library.noise(points, dtype), library.noise(2 * points, dtype)
     forward, in_order = 0, 1
-    if dtype == "float32":
-        library.call(init, instance, points)
-        return library.call(run, instance, x, y, forward)
-    library.call(init, instance, points, forward, in_order)
-    return library.call(run, instance, x, y)
+    real = dtype == "float32"
+    library.call(init, instance, points, *(() if real else (forward, in_order)))
+    # the function itself returns nothing that could be looked at
+    return library.machine.call(run, (instance, x, y, *((forward,) if real else ()))).instructions

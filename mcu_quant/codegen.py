@@ -212,7 +212,8 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
     inputs, outputs = writer.ports(program.inputs), writer.ports(program.outputs)  # named before anything inside
     schedule = ScheduleCode(writer, context.kinds)
     functions = library_functions(program)
-    library = [f"mq/{name}" for name in library_files(functions, program.isa) if name.endswith(".c")]
+    copies = [f"mq/{name}" for name in library_files(functions, program.isa)]
+    library = [name for name in copies if name.endswith(".c")]
     copied = context.placement is not None and bool(context.placement.weights)
     parts = ("", "_weights", "_check", *(["_load"] if copied else []), *(["_stream"] if context.audio else []))
     return {
@@ -239,6 +240,7 @@ def _values(program: Program, memory: MemoryPlan, context: Context) -> dict[str,
         "functions": [{"name": f, "shared": f"{f}_{text_hash(f, program.isa)}"} for f in functions],
         "kernel_headers": sorted({header_of(f) for f in functions}),
         "sources": [*(f"{context.prefix}{part}.c" for part in parts), *library],
+        "headers": [name for name in copies if name.endswith(".h")],
         "public": [f"{context.prefix}{part}.h" for part in ("", "_stream")[: 2 if context.audio else 1]],
         "stream": context.audio is not None,
         "plays": _plays(outputs),

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "mq_cmsis_dsp.h"
 #include "mq_fft_f32.h"
 #include "mq_float.h"
 #include "mq_spectrum.h"
@@ -18,11 +19,16 @@ static inline void mq_frame_spectrum(const float *x, const float *window, uint32
                                      mq_complex *work, const mq_fft_tables *tables, const uint8_t *radices,
                                      uint32_t m) {
     /* the passes go to and fro between the two, and shall end in work */
-    mq_complex *const start = tables->count % 2 ? spectrum : work;
+    const int theirs = mq_cmsis_has(m);
+    mq_complex *const start = tables->count % 2 && !theirs ? spectrum : work;
     float *const into = (float *)(void *)start;
     MQ_PART(windowed_f32)(x, window, into, length);
     for (uint32_t n = length; n < 2 * m; n++) {
         into[n] = 0.0f;
+    }
+    if (theirs) {
+        mq_cmsis_spectrum(into, spectrum, m);
+        return;
     }
     MQ_PART(fft_f32)(start, tables->count % 2 ? work : spectrum, tables->passes, radices, m);
     MQ_PART(take_apart_f32)(work, tables->turns, spectrum, m);
@@ -47,6 +53,10 @@ static inline void mq_signals_of_spectra(const float *x, const float *twiddles, 
     mq_complex *const scratch = (mq_complex *)(void *)work;
     for (uint32_t t = 0; t < p->frames; t++) {
         mq_complex *const signal = (mq_complex *)(void *)(y + t * p->fft);
+        if (mq_cmsis_has(m)) {
+            mq_cmsis_signal((const mq_complex *)(const void *)x + t * (m + 1), y + t * p->fft, work, m);
+            continue;
+        }
         mq_complex *const start =
             tables.count % 2 ? scratch : signal; /* so that the passes end in the signal's place */
         MQ_PART(put_together_f32)((const mq_complex *)(const void *)x + t * (m + 1), tables.turns, start, m);
