@@ -77,6 +77,7 @@ def _features(frames: int, bins: int) -> _Head:
     ]
     bands = 40 if bins <= COEFFICIENTS else bins
     stages = [
+        "# ? features of audio; where another model makes them: [upstream], and here from = OUTPUT (docs/data.md)",
         f'stft = {{ window = "hann", length = {WINDOW}, hop = {STEP}, fft = 512, value = "power" }}   # ?',
         f"mel = {{ bands = {bands}, low_hz = 20, high_hz = 7600 }}   # ? htk, or scale, sides and norm as librosa",
         "log = { floor = 1e-10 }   # ?",
