@@ -350,7 +350,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     ),
     "gtcrn": Pipeline(
         ("gtcrn_stream",),
-        (36.0,),
+        (33.0,),
         enhancement(speech.gtcrn),
         (
             Gate("pesq_loss mean", 0.03),
