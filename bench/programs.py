@@ -83,12 +83,14 @@ def frames(sample: Sample | Composed, count: int = 3) -> list[Frame]:
 def program(sample: Sample | Composed, fmt: str, isa: str, fed: Sequence[Frame] = ()) -> Program:
     """The sample lowered with everything in a format, weights of integers in 8 bits; calibrated on `fed`, or on noise.
 
+    Recurrent layers read their input in the format, too, not in a wider one.
+
     Raises:
         DiagnosticError: MQ303 if the operator has no such format.
     """
     graph = graph_of(sample)
     fed = fed or frames(sample)
-    lines = {op.name: OperatorPlan(fmt) for op in graph.operators if not ops.spec(op).carries}
+    lines = {op.name: _line(op, OperatorPlan(fmt, input=fmt)) for op in graph.operators if not ops.spec(op).carries}
     return lower(graph, PrecisionPlan("sample", fmt, lines, _ranges(graph, fed)), Target(isa))
 
 

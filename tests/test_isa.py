@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
 
 from mcu_quant import ops
 from mcu_quant.emulator.program import ProgramSession
@@ -23,6 +25,7 @@ from mcu_quant.ops import OpLowering, OpSpec, Sample, given, weight
 from mcu_quant.precision.plan import PrecisionPlan
 from mcu_quant.variants import sources, variant_isa
 from tests import helpers
+from tests.drawn_samples import EVERY
 
 VARIANTS = {isa: {n for n, files in sources().items() if isa in files} for isa in ("dsp", "mve")}
 
@@ -95,3 +98,10 @@ def test_samples(spec: OpSpec, sample: Sample, isa: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("sample", BOUNDARIES, ids=str)
 def test_boundary_sizes(sample: Sample, isa: str, tmp_path: Path) -> None:
     assert check(sample, isa, tmp_path)
+
+
+@each_isa
+@settings(max_examples=30, deadline=None, derandomize=True)
+@drawn(sample=EVERY)
+def test_drawn_shapes(sample: Sample, isa: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(sample, isa, tmp_path_factory.mktemp("drawn"))

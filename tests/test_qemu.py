@@ -28,6 +28,7 @@ from mcu_quant.ops import Sample, given, weight
 from mcu_quant.program import Program
 from mcu_quant.variants import sources
 from tests import helpers
+from tests.drawn_samples import EVERY
 from tests.test_codegen import program as small_program
 from tests.test_codegen import write_folder
 
@@ -158,6 +159,12 @@ def test_drawn_shapes(
 ) -> None:
     sample = Sample("Gemm", (given(rows, inputs), weight(inputs, outputs), weight(outputs)))
     check_lowerings(sample, machines, *run, tmp_path, frames=1)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@drawn(sample=EVERY)
+def test_drawn_operators_on_helium(machines: Machines, sample: Sample, tmp_path: Path) -> None:
+    check_lowerings(sample, machines, "m55", "mve", tmp_path, frames=1)
 
 
 # --- counting --------------------------------------------------------------------------------------------------------
