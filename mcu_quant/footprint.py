@@ -186,8 +186,8 @@ def _symbols(elf: Path) -> Iterable[tuple[str, int, str, str]]:
 def deepest(graph: str, root: str) -> int:
     """Stack bytes of the deepest path below a function, from GCC's -fcallgraph-info=su (VCG text).
 
-    A call through a pointer counts as the deepest function whose address the kernels take (mq_fn_*); a function without
-    a record counts as LIBRARY_STACK_BYTES.
+    A call through a pointer counts as the deepest function whose address the kernels take (mq_fn_*, and
+    mq_two_outputs_* of depthwise convolutions); a function without a record counts as LIBRARY_STACK_BYTES.
     """
     own: dict[str, int] = {}
     for title, label in re.findall(r'node: \{ title: "([^"]+)" label: "([^"]*)"', graph):
@@ -197,7 +197,7 @@ def deepest(graph: str, root: str) -> int:
     calls: dict[str, set[str]] = {}
     for source, target in re.findall(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', graph):
         calls.setdefault(source, set()).add(target)
-    pointed = {f for f in own if "_mq_fn_" in f or f.startswith("mq_fn_")}
+    pointed = {f for f in own if re.search(r"(^|_)mq_fn_|(^|_|:)mq_two_outputs_", f)}
 
     @cache
     def depth(function: str) -> int:

@@ -154,3 +154,11 @@ def test_the_constants_of_a_front_end_are_counted(tmp_path: Path) -> None:
     assert 0 <= estimated.weights_bytes - linked.weights_bytes < 8 < linked.weights_bytes
     # samples have two bytes each
     assert 0 <= estimated.static_ram_bytes - linked.static_ram_bytes <= 16
+
+
+def test_what_kernels_call_through_pointers_lies_below_them() -> None:
+    node = 'node: {{ title: "{0}" label: "{0}\\n{1} bytes (static)" }}\n'
+    nodes = node.format("mq_depthwise_s8", 40) + node.format("a.c:mq_two_outputs_up", 64) + node.format("a.c:other", 99)
+    edge = 'edge: { sourcename: "mq_depthwise_s8" targetname: "__indirect_call" }'
+    assert footprint.deepest(nodes + edge, "mq_depthwise_s8") == 104
+    assert footprint.deepest(nodes, "mq_depthwise_s8") == 40
