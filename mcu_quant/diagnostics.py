@@ -160,6 +160,13 @@ CATALOGUE: dict[str, Code] = {
         "The message says what the plan that comes nearest takes, and how far each limit would have to give way.",
         FINDINGS,
     ),
+    "MQ309": Code(
+        "energy of this board is not known",
+        "Energy is published power times estimated time. Where nobody published the power at the board's clock, the "
+        "plan with least energy is still the one with least time; what it takes in millijoules cannot be said. A board "
+        "file may state power, with its source.",
+        FINDINGS,
+    ),
     "MQ308": Code(
         "formats were not chosen by measuring",
         "Measuring every format of a model of this size takes long. A goal (--min-snr 30) asks for it all the same.",

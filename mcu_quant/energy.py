@@ -29,6 +29,10 @@ class Energy:
     average_mw: float | None
     sources: tuple[str, ...]
 
+    def __str__(self) -> str:
+        power = f"{self.active_mw:.3g} mW while it computes"
+        return f"energy {self.mj:.3g} mJ a frame ({self.low_mj:.2g} to {self.high_mj:.2g}) at {power}"
+
 
 def energy(board: Board, cost: CostReport) -> Energy | None:
     """Energy of a frame; None where nobody published the power of the board at its clock."""

@@ -8,7 +8,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from mcu_quant import cost, qdq
+from mcu_quant import cost, energy, qdq
 from mcu_quant.api import stages
 from mcu_quant.api.assemble import linked
 from mcu_quant.api.stages import Model, Planned, PrecisionRequest, Problems, Progress, quiet
@@ -144,7 +144,22 @@ def choose(
         else:
             outcome, notes = _solved(found, model, planning.goal)
     plan = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
+    if outcome.goal.objective == "energy":
+        estimate = cost.estimate(stages.lowered(model, plan, stages.target(board)).program, board)
+        spent = energy.energy(board, estimate)
+        notes = notes if spent else (*notes, no_power(board))
+        plan = replace(plan, planned=f"{plan.planned}; {spent}") if spent else plan
     return Chosen(Planned(plan, start.clips, (*start.diagnostics, *notes)), outcome)
+
+
+def no_power(board: Board) -> Diagnostic:
+    """MQ309: what `--minimize energy` means on a board whose power nobody published."""
+    message = (
+        f"no power is published for it at {board.clock.hz / 1e6:g} MHz: the plan with least time a frame was looked "
+        "for, which is the one with least energy at any power; millijoules cannot be said"
+    )
+    help_ = "add [power] with a source to a board file (docs/boards.md)"
+    return Diagnostic("MQ309", board.id, message, help=help_, severity=Severity.WARNING)
 
 
 def _improved(

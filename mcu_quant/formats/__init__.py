@@ -65,6 +65,11 @@ class Format:
         return int(self.dtype.itemsize)
 
     @property
+    def bits(self) -> int:
+        """Bits that a value needs, however it is stored."""
+        return (self.maximum - self.minimum).bit_length() if self.integer else 8 * self.bytes
+
+    @property
     def type_code(self) -> int:
         """How kernels on whole numbers name a type: bytes of an element, negative where it is unsigned."""
         return self.bytes if self.dtype.kind == "i" else -self.bytes

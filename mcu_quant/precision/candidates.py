@@ -88,5 +88,5 @@ def _way(low: OpLowering, line: OperatorPlan) -> Way:
     parts += [f"scale={line.scale}"] if line.scale is not ScaleKind.STATIC else []
     read = line.input or low.formats.input
     reads = read if line.scale is ScaleKind.STATIC else f"{read}-{line.scale}"
-    widths = [formats.get(low.format).bytes, formats.get(low.formats.weight or low.format).bytes]
-    return Way(":".join(parts), line, reads, low.formats.output, 8.0 * sum(widths) / len(widths))
+    widths = [formats.get(low.format).bits, formats.get(low.formats.weight or low.format).bits]
+    return Way(":".join(parts), line, reads, low.formats.output, sum(widths) / len(widths))

@@ -13,7 +13,8 @@ from mcu_quant.precision.trial import decibels, loss_of
 #: What may be minimised. "balanced": flash, latency and RAM, each as a share of what everything in f32 takes.
 MINIMISE = ("flash", "latency", "energy", "loss", "balanced")
 
-#: Boards state no currents, so that on one board the energy of a frame is proportional to its time.
+#: A core that computes takes the same power whatever it computes, as far as is published: on one board the energy of a
+#: frame is proportional to its time (`mcu_quant/energy.py`).
 _RESOURCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "flash": (FLASH,),

@@ -25,6 +25,9 @@ from mcu_quant.ir import Array
 #: Formats that a plan may choose, in the order they are listed to people.
 CHOICES = ("f32", "f16", "s16", "s8")
 
+#: Formats that weights may have: every one that holds reals, and kernels decide.
+WEIGHTS = tuple(name for name, fmt in formats().items() if not fmt.exact)
+
 
 @dataclass(frozen=True)
 class OperatorPlan:
@@ -315,11 +318,12 @@ def _choice(line: Mapping[str, Any]) -> OperatorPlan:
     )
 
 
-def unknown_format(word: str, where: str) -> Diagnostic | None:
-    """MQ302 if a plan may not choose this format."""
-    if word in CHOICES:
+def unknown_format(word: str, where: str, part: str = "format") -> Diagnostic | None:
+    """MQ302 if a plan may not choose this format for this part of a line."""
+    known = WEIGHTS if part == "weights" else CHOICES
+    if word in known:
         return None
-    help_ = did_you_mean(word, CHOICES) or f"choose one of {', '.join(CHOICES)}"
+    help_ = did_you_mean(word, known) or f"choose one of {', '.join(known)}"
     return Diagnostic("MQ302", where, f"there is no format {word!r}", help=help_)
 
 
@@ -329,7 +333,7 @@ def _unknown_formats(document: Mapping[str, Any], where: str) -> Iterator[Diagno
     for name, line in operators.items() if isinstance(operators, dict) else ():
         for key in ("format", "input", "weights", "output"):
             word = line.get(key) if isinstance(line, dict) else None
-            found = unknown_format(word, f"{where}: operators.{name}.{key}") if isinstance(word, str) else None
+            found = unknown_format(word, f"{where}: operators.{name}.{key}", key) if isinstance(word, str) else None
             if found:
                 yield found
 

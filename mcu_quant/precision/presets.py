@@ -296,10 +296,9 @@ def parse_edits(texts: Sequence[str], graph: Graph | None = None) -> tuple[Edit,
 
 def _edit_problems(text: str, fmt: str, more: Mapping[str, str]) -> Iterator[Diagnostic]:
     where = f"--set {text}"
-    for word in dict.fromkeys((fmt, *(more.get(part, fmt) for part in ("input", "weights", "output")))):
-        found = unknown_format(word, where)
-        if found:
-            yield found
+    words = {"format": fmt, **{part: more[part] for part in ("input", "weights", "output") if part in more}}
+    found = (unknown_format(word, where, part) for part, word in words.items())
+    yield from dict.fromkeys(problem for problem in found if problem)
     for key in more.keys() - {"input", "weights", "output", "scale"}:
         help_ = "there are input, weights, output and scale"
         yield Diagnostic("MQ900", where, f"there is no setting {key!r}", help=help_)

@@ -21,7 +21,7 @@ from mcu_quant.cli import goals, options, output
 @click.option(
     "--minimize",
     "minimise",
-    type=click.Choice(("flash", "latency", "balanced")),
+    type=click.Choice(("flash", "latency", "energy", "balanced")),
     default="balanced",
     show_default=True,
     help="What is made small at each quality.",

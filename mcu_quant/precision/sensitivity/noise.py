@@ -12,6 +12,9 @@ from __future__ import annotations
 import time
 from math import log
 
+import numpy as np
+
+from mcu_quant import formats
 from mcu_quant.precision.candidates import Way
 from mcu_quant.precision.parallel import losses
 from mcu_quant.precision.sensitivity import Request, Sensitivity, Table
@@ -19,14 +22,17 @@ from mcu_quant.precision.strategies import About
 
 ALPHA = log(4.0)
 
-#: Bits that carry a value's magnitude, sign included: f16 has 11 of mantissa, f32 24.
-BITS = {"s8": 8.0, "s16": 16.0, "f16": 12.0, "f32": 25.0}
+
+def magnitude_bits(fmt: str) -> float:
+    """Bits that carry a value's magnitude, sign included: f16 has 11 of mantissa, f32 24."""
+    kind = formats.get(fmt)
+    return float(kind.bits if kind.integer else np.finfo(kind.dtype.name).nmant + 2)
 
 
 def width(way: Way) -> float:
     """The narrowest of what a way computes with: it decides the noise."""
     weights = way.line.weights or ("s8" if way.line.format in ("s8", "s16") else way.line.format)
-    return min(BITS[f] for f in (way.line.input or way.line.format, weights))
+    return min(magnitude_bits(f) for f in (way.line.input or way.line.format, weights))
 
 
 def score(request: Request) -> Table:
