@@ -52,5 +52,16 @@ def _panel(axis: Any, rows: Sequence[Mapping[str, Any]], key: str, factor: float
             label={"searched": "planner", "fixed": "uniform plans and preset"}[kind],
         )
         if kind == "fixed":
-            for x, y, name in points:
-                axis.annotate(name, (x, y), textcoords="offset points", xytext=(5, -10), fontsize=8)
+            _names(axis, points, max(r[key] * factor for r in rows))
+
+
+def _names(axis: Any, points: Sequence[tuple[float, float, str]], furthest: float) -> None:
+    """Names below their points, above where a neighbour's stands below, and to the left at the right end."""
+    named: list[tuple[float, float]] = []
+    for x, y, name in points:
+        crowded = any(abs(x - a) < 0.1 * furthest and abs(y - b) < 4.0 for a, b in named)
+        left = x > 0.7 * furthest
+        place = (-6 if left else 6, 5 if crowded else -10)
+        side = "right" if left else "left"
+        axis.annotate(name, (x, y), textcoords="offset points", xytext=place, ha=side, fontsize=8)
+        named.append((x, y))
