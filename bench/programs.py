@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Composed:
     """A graph that no ONNX node stands for."""
 
     name: str
-    graph: Graph
+    graph: Graph = field(repr=False)
 
 
 def attributes(sample: Sample) -> dict[str, Any]:
