@@ -1,7 +1,8 @@
 """Drawn shapes and inputs at the ends of their range, in builds that check every contract of a fixed-point primitive.
 
-Kernels are compiled with MQ_CHECKED, portable ones and those for DSP cores. Each call is held to its specification,
-and no contract may be broken on the way: no accumulator, shift or product leaves what its primitive is proven for.
+Kernels are compiled with MQ_CHECKED, portable ones and those for DSP cores and Helium. Each call is held to its
+specification, and no contract may be broken on the way: no accumulator, shift or product leaves what its primitive is
+proven for.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Checked(library.Library):
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checked]:
-    return {isa: Checked(isa, tmp_path_factory.mktemp(isa)) for isa in ("scalar", "dsp")}
+    return {isa: Checked(isa, tmp_path_factory.mktemp(isa)) for isa in ("scalar", "dsp", "mve")}
 
 
 def sizes(least: int, most: int) -> st.SearchStrategy[int]:
@@ -108,7 +109,7 @@ def rows_of_values(draw: st.DrawFn) -> Sample:
     return Sample(onnx, (x, *more.get(onnx, (activation(rows, columns),))))
 
 
-@pytest.mark.parametrize("isa", ["scalar", "dsp"])
+@pytest.mark.parametrize("isa", ["scalar", "dsp", "mve"])
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sample=st.one_of(convolutions(), products(), cells(), rows_of_values()), seed=st.integers(0, 2**32 - 1))
 def test_contracts_hold(
