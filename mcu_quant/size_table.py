@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mcu_quant import formats
 from mcu_quant.emulator.folder import read_interface
 from mcu_quant.paths import PACKAGE
 from mcu_quant.variants import ISAS
@@ -106,7 +107,7 @@ class Schedule:
         arguments: of all calls.
         on_stack: of those, what does not go in registers.
         resets: states that are set at reset.
-        parameter_bytes: structs of parameters.
+        parameter_bytes: structs of parameters, and what states begin with where that is not one value.
         most_arguments: of one call.
         needs: functions of the C library that it calls itself.
     """
@@ -146,10 +147,17 @@ class Schedule:
             arguments=sum(map(len, calls)),
             on_stack=sum(max(0, len(c) - _IN_REGISTERS) for c in calls),
             resets=len(re.findall(r"^    (?:memset|mem\w+|mq_\w+)\(m->state", text, flags=re.M)),
-            parameter_bytes=4 * words,
+            parameter_bytes=4 * words + _initial_bytes(text),
             most_arguments=max(map(len, calls), default=0),
             needs=frozenset(n for n in OF_SCHEDULE if f" {n}(" in text),
         )
+
+
+def _initial_bytes(text: str) -> int:
+    """Flash of the arrays that states are set to at reset."""
+    sizes = {f.c_type: f.bytes for f in formats.formats().values()}
+    arrays = re.findall(r"^ *static const (\w+) \w+_initial\[(\d+)\]", text, flags=re.M)
+    return sum(-(-sizes[c_type] * int(count) // 4) * 4 for c_type, count in arrays)
 
 
 def _arguments(call: str) -> list[str]:

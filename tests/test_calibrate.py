@@ -168,10 +168,14 @@ def test_no_frames_at_all() -> None:
 
 def test_memory_does_not_grow_with_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GATHER", 1 << 12)
-    peaks = []
-    for count in (500, 500, 5000):  # the first time, caches fill
+
+    def peak(count: int) -> int:
         tracemalloc.start()
         calibrate(_graph(), Clips((_clip("long", count, 1),), ""), max_frames=None)
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peaks[2] < 1.1 * peaks[1]
+        return found
+
+    # the least of some, since when garbage is collected is chance; at first caches fill
+    few, many = (min(peak(count) for _ in range(3)) for count in (500, 5000))
+    assert many < 1.1 * few
