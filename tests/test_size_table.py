@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench import code_size, whole_models
@@ -16,6 +17,7 @@ from mcu_quant.api.stages import Model, PrecisionRequest
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
 from tests.test_audio_pipelines import FRONTS, dense, source
+from tests.test_codegen import program, write_folder
 
 BOARDS = ("nucleo_g0b1re", "nucleo_l4r5zi", "nucleo_h743zi2", "raspberry_pi_pico2", "mps3_an547", "gap9_evk")
 linker = pytest.mark.skipif(
@@ -162,3 +164,14 @@ def test_what_kernels_call_through_pointers_lies_below_them() -> None:
     edge = 'edge: { sourcename: "mq_depthwise_s8" targetname: "__indirect_call" }'
     assert footprint.deepest(nodes + edge, "mq_depthwise_s8") == 104
     assert footprint.deepest(nodes, "mq_depthwise_s8") == 40
+
+
+def test_what_states_begin_with_counts(tmp_path: Path) -> None:
+    made = program("streaming", "f32")
+    (state,) = made.states
+    begun = replace(made, states=(replace(state, initial=np.linspace(-1.0, 1.0, 4, dtype=np.float32)),))
+    zero, other = (
+        size_table.Schedule.read(write_folder(p, tmp_path / name, "net")).parameter_bytes
+        for name, p in (("zero", made), ("begun", begun))
+    )
+    assert other - zero == 4 * 4
