@@ -16,6 +16,7 @@ from mcu_quant.lower import lower
 from mcu_quant.passes import optimise
 from mcu_quant.precision import layer_inputs, presets
 from mcu_quant.precision.plan import PrecisionPlan, Range, from_toml, to_toml
+from tests.one_operator import graph_of
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,29 @@ def test_a_program_of_a_plan_that_was_written_down_has_the_same_weights(graph, c
     plain, made, again = ({n: c.array for n, c in p.constants.items()} for p in programs)
     assert all(np.array_equal(made[n], again[n]) for n in made)
     assert any(not np.array_equal(plain[n], made[n]) for n in made if made[n].dtype == np.int8)
+
+
+def looked_at(frames):
+    """Second moments of what a layer reads, [frames, rows, 5], and the same of all rows."""
+    weights = np.ones((4, 5), np.float32)
+    graph = graph_of("Gemm", {"x": frames.shape[1:], "w": weights, "b": np.zeros(4, np.float32)}, (frames.shape[1], 4))
+    clips = data.Clips((data.Clip("drawn", len(frames), lambda: iter([{"x": f} for f in frames])),), "drawn")
+    return layer_inputs.collect(graph, clips)["w"].second
+
+
+def second_moments(frames):
+    rows = frames.reshape(-1, 5).astype(np.float64)
+    return rows.T @ rows
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_all_rows_of_few_frames_are_looked_at(rows):
+    """A model that hears a second at a time has few frames, each with many rows for its matrices."""
+    x = np.random.default_rng(2).standard_normal((3, rows, 5)).astype(np.float32)
+    assert np.allclose(looked_at(x), second_moments(x))
+
+
+def test_of_many_rows_every_nth_frame_is_looked_at(monkeypatch):
+    monkeypatch.setattr(layer_inputs, "ROWS", 80)
+    x = np.random.default_rng(2).standard_normal((8, 40, 5)).astype(np.float32)
+    assert np.allclose(looked_at(x), second_moments(x[::4]))

@@ -20,8 +20,8 @@ from mcu_quant.ops.common.window import Window, as_maps, patches
 #: (an LSTM denoiser's layers lose 1 dB less on held-out clips with 1300 frames than with 400).
 FRAMES = 1500
 
-#: Rows of x that a layer with many of them in a frame (a convolution's positions) gives on average.
-ROWS = 8
+#: Rows of x of a layer, as many as from so many frames with 8 in each: more (a convolution's positions) tell no more.
+ROWS = 8 * FRAMES
 
 #: No layer with more inputs than this: the directions come from a matrix of that size squared.
 MOST_INPUTS = 2048
@@ -48,9 +48,10 @@ class Inputs:
 
 def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
     """Of every weight matrix that is rounded row by row and reads something, by the name of the matrix."""
-    sums = _Sums(graph)
+    taken = list(excerpts(clips, min(FRAMES, enough(graph))))
+    sums = _Sums(graph, sum(count for _, count in taken))
     stream = float_stream(graph)
-    for clip, count in excerpts(clips, min(FRAMES, enough(graph))):
+    for clip, count in taken:
         stream.reset()
         for frame in islice(clip, count):
             stream.run(frame, watch=sums.see)
@@ -60,9 +61,10 @@ def collect(graph: Graph, clips: Clips) -> dict[str, Inputs]:
 
 @dataclass
 class _Sums:
-    """Sums of x x^T per weight matrix, from edges as they are computed."""
+    """Sums of x x^T per weight matrix, from edges as they are computed in so many frames."""
 
     graph: Graph
+    frames: int
     of: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     low: dict[str, Array] = field(default_factory=dict)
     high: dict[str, Array] = field(default_factory=dict)
@@ -99,9 +101,9 @@ class _Sums:
                         self._span(name, rows.reshape(-1, _channels(op, self.graph) or rows.shape[-1]))
 
     def _is_turn(self, op: Operator) -> bool:
-        """Every n-th frame of a layer with n times `ROWS` rows in each."""
+        """Every n-th frame of a layer with n times `ROWS` rows in all frames together."""
         self._seen[op.name] = seen = self._seen.get(op.name, -1) + 1
-        return seen % max(1, _rows(op, self.graph) // ROWS) == 0
+        return seen % max(1, self.frames * _rows(op, self.graph) // ROWS) == 0
 
     def inputs(self, name: str) -> Inputs:
         """All that was seen of a matrix."""

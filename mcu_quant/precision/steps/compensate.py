@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain, combinations
 
-from mcu_quant.ir import Array
 from mcu_quant.precision.candidates import Way
 from mcu_quant.precision.parallel import Lines
 from mcu_quant.precision.plan import PrecisionPlan
@@ -21,22 +21,27 @@ from mcu_quant.rounding import moments
 
 
 def apply(trial: Trial, given: Given) -> PrecisionPlan:
-    """The start with the moments of those matrices that lose less with them, each measured alone in 8-bit weights.
+    """The start with the moments of those matrices that lose less with them, each layer alone in 8-bit weights.
 
-    The matrices of a recurrent layer are tried one after the other: errors of what it hears and of what it remembers
-    do not go the same way.
+    Of a recurrent layer's matrices each is tried, and all: errors of what it hears and of what it remembers do not go
+    the same way, and one hides what the other gains.
     """
     found = {name: moments(one.second) for name, one in given.inputs.items() if one.second is not None}
     weights = {op.name: [i for i in op.inputs if i in found] for op in trial.graph.operators}
     tried = {op: way for op, known in given.ways.items() if weights.get(op) and (way := narrow(known))}
-    plain = _losses(trial, tried, given, "rounding to nearest")
-    kept: dict[str, Array] = {}
-    for k in range(max((len(weights[op]) for op in tried), default=0)):
-        of = {op: weights[op][k] for op in tried if k < len(weights[op])}
-        every = replace(trial, start=replace(trial.start, moments={n: found[n] for n in of.values()}))
+    subsets = {op: [s for n in range(1, len(weights[op]) + 1) for s in combinations(weights[op], n)] for op in tried}
+    least = _losses(trial, tried, given, "rounding to nearest")
+    kept: dict[str, tuple[str, ...]] = dict.fromkeys(tried, ())
+    for k in range(max(map(len, subsets.values()), default=0)):
+        of = {op: some[k] for op, some in subsets.items() if k < len(some)}
+        every = replace(
+            trial, start=replace(trial.start, moments={n: found[n] for names in of.values() for n in names})
+        )
         made = _losses(every, {op: tried[op] for op in of}, given, "rounding with compensation")
-        kept |= {name: found[name] for op, name in of.items() if made[op] < plain[op]}
-    return replace(trial.start, moments=dict(sorted(kept.items())))
+        better = {op for op in of if made[op] < least[op]}
+        kept |= {op: of[op] for op in better}
+        least |= {op: made[op] for op in better}
+    return replace(trial.start, moments={name: found[name] for name in sorted(chain(*kept.values()))})
 
 
 def _losses(trial: Trial, tried: Mapping[str, Way], given: Given, what: str) -> dict[str, float]:
