@@ -157,7 +157,8 @@ CATALOGUE: dict[str, Code] = {
     # MQ4xx: calibration and test data
     "MQ306": Code(
         "no plan keeps the limits",
-        "The message says what the plan that comes nearest takes, and how far each limit would have to give way.",
+        "The message says what the plan that comes nearest takes, and with which limits there is one: asked for as "
+        "they are written, they lead to a plan.",
         FINDINGS,
     ),
     "MQ309": Code(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -33,10 +35,15 @@ def test_a_change_is_kept_and_the_plan_says_so(tmp_path):
     assert lost(tight.planned) < lost(loose.planned)
 
 
-def test_what_no_plan_keeps_is_refused(tmp_path):
+def test_what_no_plan_keeps_is_answered_with_what_one_keeps(tmp_path):
+    """Too little flash for the last steps of the ladder: the best there is within it is tried as well, and named."""
     with pytest.raises(DiagnosticError, match="MQ306") as raised:
-        api.make_plan(request_of(tmp_path, ("change", 1e-9)))
-    assert "of change" in str(raised.value)
+        api.make_plan(request_of(tmp_path, ("change", 1e-4), flash_bytes=80_000, min_snr_db=44.0))
+    assert "flash 78.1 KiB at most, 44 dB at least, change lost 0.0001 at most" in str(raised.value)
+    enough = re.search(r"this is enough: --max-loss change=([0-9.e-]+);", str(raised.value))
+    assert enough, str(raised.value)
+    kept = api.make_plan(request_of(tmp_path, ("change", float(enough[1])), flash_bytes=80_000, min_snr_db=44.0)).plan
+    assert 1e-4 < lost(kept.planned) <= float(enough[1]) < 0.1
 
 
 def test_audio_metrics_want_audio(tmp_path):

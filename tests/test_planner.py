@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -11,18 +12,19 @@ import pytest
 from bench.small_models import mask_lstm
 from mcu_quant import boards, calibrate, cost, data, frontend, memory
 from mcu_quant.api import stages
+from mcu_quant.cli import goals
 from mcu_quant.ir import Graph, Operator, TensorType
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.precision import front, planner, presets, reasons
 from mcu_quant.precision.candidates import offered, ways
-from mcu_quant.precision.goal import Goal
+from mcu_quant.precision.goal import MINIMISE, Goal, eased
 from mcu_quant.precision.plan import OperatorPlan
 from mcu_quant.precision.plan_changes import in_words
 from mcu_quant.precision.planner import Map, Task, UnreachableError
 from mcu_quant.precision.pricing import CALLER
-from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, WIDE
 from mcu_quant.precision.trial import decibels
 
 BOARD = boards.load("nucleo_f446re")
@@ -94,15 +96,56 @@ def test_latency_and_flash_can_lead_to_different_plans(found):
     assert planner.solve(found, Goal(min_snr_db=40.0, minimise="energy")).measured == fast
 
 
-def test_what_cannot_be_kept_is_answered_with_what_can(found):
-    with pytest.raises(UnreachableError) as raised:
-        planner.solve(found, Goal(flash_bytes=int(found.of_f32[FLASH] / 2), min_snr_db=90.0))
-    error = raised.value
-    assert error.nearest.measured[LOSS] > 0.0
-    # either limit given way to as far as it says, a plan is found
-    flash, loss = error.needed[FLASH], error.needed[LOSS]
-    assert planner.solve(found, Goal(flash_bytes=math.ceil(flash * 1.02), min_snr_db=90.0))
-    assert planner.solve(found, Goal(flash_bytes=int(found.of_f32[FLASH] / 2), min_snr_db=decibels(loss) - 1.0))
+def drawn(chance: random.Random, found: Map) -> Goal:
+    """Limits that are often too tight together, in numbers that a command line can have."""
+    most, hz = found.of_f32, BOARD.clock.hz
+    return Goal(
+        flash_bytes=int(chance.uniform(0.2, 0.6) * most[FLASH]),
+        ram_bytes=int(chance.uniform(0.3, 0.9) * most[RAM]) if chance.random() < 0.5 else None,
+        ms=chance.uniform(0.3, 0.9) * most[CYCLES] / hz * 1e3 if chance.random() < 0.5 else None,
+        min_snr_db=round(chance.uniform(30.0, 90.0), 1),
+        narrow=chance.choice((None, 0.5, 1.0)),
+        minimise=chance.choice((None, *MINIMISE)),
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_said_to_be_enough_is_enough(found, seed):
+    """Each limit that is given way to as far as the answer says, in the round number it says, leads to a plan."""
+    goal, hz = drawn(random.Random(seed), found), BOARD.clock.hz
+    try:
+        planner.solve(found, goal)
+        return
+    except UnreachableError as error:
+        refused = error
+    broken = planner.stated(found, goal).excess(refused.nearest.measured)
+    assert broken, "the nearest plan breaks a limit"
+    for name, amount in refused.needed.items():
+        if amount == math.inf:
+            continue
+        wider, option = eased(goal, name, amount, hz)
+        made = planner.solve(found, wider)
+        assert not planner.stated(found, wider).excess(made.measured), option
+        assert amount > goal.limits(hz)[name] * (1 - 1e-9), "a limit that was kept is no advice"
+
+
+def test_the_advice_is_what_the_command_line_reads():
+    hz = 100_000_000
+    for resource, amount, option in (
+        (FLASH, 20_001, "--max-flash 19.6K"),
+        (RAM, 1024, "--max-ram 1K"),
+        (CYCLES, 123_456.0, "--max-latency 1.24ms"),
+        (LOSS, 1.01e-3, "--min-snr 29.9"),
+        (WIDE, 0.123, "--min-8x8 87"),
+    ):
+        goal, text = eased(Goal(), resource, amount, hz)
+        assert text == option
+        name, value = option.split()
+        read = goals.planning(**{name[2:].replace("-", "_").replace("min_8x8", "narrow"): value}).goal
+        assert read == goal
+        assert amount <= goal.limits(hz)[resource] * (1 + 1e-9)
+    assert eased(Goal(min_snr_db=3.0), LOSS, 2.0, hz) == (Goal(), "")
+    assert eased(Goal(narrow=1.0), WIDE, 1.0, hz) == (Goal(), "")
 
 
 def test_losses_that_do_not_add_up_are_corrected(found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -20,7 +20,7 @@ from mcu_quant.lowering import Target
 from mcu_quant.precision import metrics, planner, presets, reasons, steps
 from mcu_quant.precision.candidates import ways
 from mcu_quant.precision.cluster import cluster
-from mcu_quant.precision.goal import Goal, in_words
+from mcu_quant.precision.goal import Goal, eased, in_words, rounded_up
 from mcu_quant.precision.layer_inputs import collect
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
@@ -37,6 +37,9 @@ LONGEST_SECONDS, CLIPS = 300.0, 4
 
 #: 16-bit edges hold what is four times as loud as the recordings: they lose 12 of 90 dB, and nothing saturates.
 HEADROOM = 4.0
+
+#: Limits that have to give way together give way so much further than the nearest plan needs.
+NEAR = 1.05
 
 #: The name of the planner where a plan says which preset it came from.
 PRESET = "planner"
@@ -255,17 +258,32 @@ def _heard(
     one, most = metrics.metric(goal.max_loss[0]), goal.max_loss[1]
     metrics.check(one, model.graph)
     rate_hz = model.pipeline.rate_hz if model.pipeline else 0
-    ladder = [db for db in LADDER_DB if goal.min_snr_db is None or db > goal.min_snr_db]
-    lost = inf
-    for db in ([] if goal.min_snr_db is None else [goal.min_snr_db]) + ladder:
-        outcome, notes = _solved(found, model, replace(goal, min_snr_db=db))
+    least, ladder = inf, tuple(_ladder(goal))
+    for rung in ladder:
+        try:
+            outcome, notes = _solved(found, model, rung)
+        except DiagnosticError:
+            if rung is ladder[-1]:
+                raise
+            continue
         lost = metrics.lost(one, found.trial, found.plan(outcome.choice), clips, data, rate_hz)
-        found.task.progress(f"{db:g} dB: {one.name} lost {lost:.3g}")
+        found.task.progress(f"{rung}: {one.name} lost {lost:.3g}")
         if lost <= most:
             return replace(outcome, goal=replace(outcome.goal, min_snr_db=goal.min_snr_db), heard=lost), notes
-    message = f"no plan loses as little as {most:g} of {one.name}; with {ladder[-1]:g} dB it is {lost:.3g}"
-    help_ = "give up some of it, or of the other limits"
+        least = min(least, lost)
+    message = f"no plan loses as little as {most:g} of {one.name} with all of: {goal}; the nearest loses {least:.3g}"
+    help_ = f"this is enough: --max-loss {one.name}={rounded_up(least):g}; or give up some of the other limits"
     raise DiagnosticError(Diagnostic("MQ306", found.task.board.id, message, help=help_))
+
+
+def _ladder(goal: Goal) -> Iterator[Goal]:
+    """Goals that ask for less and less error of the outputs; last, for as little as the limits leave room for."""
+    if goal.min_snr_db is not None:
+        yield goal
+    for db in LADDER_DB:
+        if goal.min_snr_db is None or db > goal.min_snr_db:
+            yield replace(goal, min_snr_db=db)
+    yield replace(goal, minimise="loss")
 
 
 def _solved(found: Map, model: Model, asked: Goal | None) -> tuple[Outcome, tuple[Diagnostic, ...]]:
@@ -280,29 +298,47 @@ def _solved(found: Map, model: Model, asked: Goal | None) -> tuple[Outcome, tupl
     try:
         return planner.solve(found, whole), ()
     except UnreachableError as error:
-        beyond = _unreachable(error, board)
+        beyond = _unreachable(error, found, goal)
         weaker = [goal] if asked else [replace(whole, min_snr_db=None), Goal(minimise="flash", min_snr_db=0.0)]
     for each in weaker:
         try:
             return planner.solve(found, each), (replace(beyond, severity=Severity.WARNING),)
         except UnreachableError as error:
-            beyond = _unreachable(error, board)
+            beyond = _unreachable(error, found, each)
     raise DiagnosticError(beyond)
 
 
-def _unreachable(error: UnreachableError, board: Board) -> Diagnostic:
+def _unreachable(error: UnreachableError, found: Map, asked: Goal) -> Diagnostic:
     """MQ306 with what would do: each limit by itself, and the plan that comes nearest."""
-    clock = board.clock.hz
-    limits = error.goal.limits(clock)
-    others = [
-        f"{in_words(n, a, clock)} instead of {in_words(n, limits[n], clock)}"
-        for n, a in error.needed.items()
-        if a != inf and abs(a - limits[n]) > 1e-6 * limits[n]
-    ]
-    nearest = ", ".join(in_words(n, error.nearest.measured[n], clock) for n in (LOSS, FLASH, RAM, CYCLES))
+    board = found.task.board
+    nearest = ", ".join(in_words(n, error.nearest.measured[n], board.clock.hz) for n in (LOSS, FLASH, RAM, CYCLES))
     message = f"no plan keeps all of: {error.goal}; the nearest has {nearest}"
-    help_ = "with all else kept, one of these can: " + "; ".join(others) if others else "give up more than one of them"
-    return Diagnostic("MQ306", board.id, message, help=help_)
+    return Diagnostic("MQ306", board.id, message, help=_advice(error, found, asked))
+
+
+def _advice(error: UnreachableError, found: Map, asked: Goal) -> str:
+    """Limits with which there is a plan, as options: followed to the letter, they lead to one."""
+    clock_hz = found.task.board.clock.hz
+    own = asked.limits(clock_hz)
+    alone = [
+        eased(error.goal, n, a, clock_hz)[1] if n in own else f"a board that has {in_words(n, a, clock_hz)}"
+        for n, a in error.needed.items()
+        if a != inf
+    ]
+    if any(alone):
+        return f"with all else kept, {'one of these is' if len(alone) > 1 else 'this is'} enough: " + "; ".join(
+            filter(None, alone)
+        )
+    goal, options = error.goal, list[str]()
+    for name in error.goal.limits(clock_hz):
+        if name in own and error.nearest.measured[name] > own[name]:
+            goal, option = eased(goal, name, NEAR * error.nearest.measured[name], clock_hz)
+            options.append(option)
+    try:
+        planner.solve(found, goal)
+    except UnreachableError:
+        return "give up more than one of them"
+    return f"these together are enough: {' '.join(filter(None, options))}"
 
 
 def summary(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, floor, inf, log10
 from types import MappingProxyType
 
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, WIDE
@@ -110,3 +110,31 @@ def in_words(resource: str, amount: float, clock_hz: int) -> str:
     if resource == CYCLES:
         return f"{amount / clock_hz * 1e3:.3g} ms a frame"
     return words({RAM: "RAM", FLASH: "flash"}.get(resource, resource), amount)
+
+
+def eased(goal: Goal, resource: str, amount: float, clock_hz: int) -> tuple[Goal, str]:
+    """The goal with a limit that leaves room for an amount, in a round number, and the option that asks for it.
+
+    Without an option where the amount is no limit: all products in 16 bits, more noise than signal.
+    """
+    if resource in (FLASH, RAM):
+        kib = ceil(amount / 102.4) / 10
+        if resource == FLASH:
+            return replace(goal, flash_bytes=int(kib * 1024)), f"--max-flash {kib:g}K"
+        return replace(goal, ram_bytes=int(kib * 1024)), f"--max-ram {kib:g}K"
+    if resource == CYCLES:
+        ms = rounded_up(amount / clock_hz * 1e3)
+        return replace(goal, ms=ms), f"--max-latency {ms:g}ms"
+    if resource == LOSS:
+        db = floor(10.0 * min(decibels(amount), 200.0)) / 10.0
+        return (replace(goal, min_snr_db=db), f"--min-snr {db:g}") if db > 0 else (replace(goal, min_snr_db=None), "")
+    percent = floor(100.0 * (1.0 - amount) + 1e-6)
+    if percent > 0:
+        return replace(goal, narrow=percent / 100.0), f"--min-8x8 {percent}"
+    return replace(goal, narrow=None), ""
+
+
+def rounded_up(value: float) -> float:
+    """The next number with three digits."""
+    unit = 10.0 ** (floor(log10(value)) - 2)
+    return float(f"{ceil(value / unit * (1 - 1e-9)) * unit:.6g}")

@@ -40,11 +40,10 @@ from mcu_quant.precision.problem import (
     Group,
     InfeasibleError,
     Problem,
-    Solution,
 )
 from mcu_quant.precision.repeats import different, ties
 from mcu_quant.precision.sensitivity import Request, Table
-from mcu_quant.precision.solvers import milp
+from mcu_quant.precision.solvers import Solver
 from mcu_quant.precision.steps import Given, Taken, chosen, improved
 from mcu_quant.precision.strategies import strategy
 from mcu_quant.precision.trial import Trial, decibels
@@ -270,8 +269,10 @@ class Outcome:
 
 
 class UnreachableError(Exception):
-    """No plan was found that keeps all limits. `needed`: for each limit what keeping the others takes, `nearest` what
-    the plan that comes nearest takes, measured.
+    """No plan was found that keeps all limits.
+
+    `needed`: for each limit, what a plan takes that keeps all others, measured; infinite if none was found. With that
+    as the limit, `solve` finds a plan. `nearest`: the plan that breaks the limits least.
     """
 
     def __init__(self, goal: Goal, needed: Amounts, nearest: Round) -> None:
@@ -286,19 +287,8 @@ def solve(found: Map, goal: Goal) -> Outcome:
         UnreachableError: if no plan keeps all limits, with the nearest.
     """
     first = stated(found, goal)
-    problem, rounds = first, list[Round]()
-    for _ in range(ROUNDS):
-        one = _round(found, problem, goal)
-        if one.choice in [r.choice for r in rounds]:
-            break
-        rounds.append(one)
-        found.task.progress(f"measured: {_summary(one.measured)}")
-        problem = _corrected(problem, first, one, MOST_FACTOR if found.exact else inf)
-        if not first.excess(one.measured) and not _slack(first, one):
-            break
-    kept = [r for r in rounds if not first.excess(r.measured)]
-    if not kept:
-        kept = [_last_resort(found, problem, first, goal)]
+    rounds, problem = _rounds(found, first, strategy("solvers", found.task.solver))
+    kept = [r for r in rounds if not first.excess(r.measured)] or _last_resorts(found, first, goal, rounds)
     best = min(kept, key=lambda r: first.value(r.measured))
     best = _rival(found, problem, first, best) or best
     choice, measured, tried = _polish(found, first, best)
@@ -311,26 +301,65 @@ def stated(found: Map, goal: Goal) -> Problem:
     return _problem(found, goal.weights(found.of_f32), limits, found.base)
 
 
+def _rounds(found: Map, first: Problem, method: Solver) -> tuple[list[Round], Problem]:
+    """Plans that a problem leads to, corrected by each of them, and the problem in the end."""
+    problem, rounds = first, list[Round]()
+    for _ in range(ROUNDS):
+        one = _round(found, problem, method)
+        if one.choice in [r.choice for r in rounds]:
+            break
+        rounds.append(one)
+        found.task.progress(f"measured: {_summary(one.measured)}")
+        problem = _corrected(problem, first, one, MOST_FACTOR if found.exact else inf)
+        if not first.excess(one.measured) and not _slack(first, one):
+            break
+    return rounds, problem
+
+
 def _summary(measured: Amounts) -> str:
     return f"{decibels(measured[LOSS]):.1f} dB, {measured[FLASH] / 1024:.1f} KiB flash"
 
 
-def _round(found: Map, problem: Problem, goal: Goal) -> Round:
-    """Solve, link, measure."""
+def _round(found: Map, problem: Problem, method: Solver) -> Round:
+    """Solve, link, measure. Where the problem has no solution, what comes nearest: it may be wrong about that."""
     found.task.progress("solving")
-    method = strategy("solvers", found.task.solver)
 
     def measure(choice: Choice) -> float:
         return found.loss(choice)[0]
 
     try:
-        solution: Solution = method.solve(problem, measure)
+        solution = method.solve(problem, measure)
     except InfeasibleError as error:
-        nearest = error.nearest.choice
-        raise UnreachableError(
-            goal, error.needed, Round(nearest, problem.totals(nearest), found.measured(nearest))
-        ) from error
-    return Round(solution.choice, solution.totals, found.measured(solution.choice))
+        solution = error.nearest
+    return Round(solution.choice, problem.totals(solution.choice), found.measured(solution.choice))
+
+
+def _last_resorts(found: Map, first: Problem, goal: Goal, rounds: list[Round]) -> list[Round]:
+    """Plans that keep all limits, looked for by taking as little as possible of one resource after the other.
+
+    Raises:
+        UnreachableError: if there is none, with how little each takes.
+    """
+    least = {name: _least(found, first, name) for name in first.limits}
+    made = [one for one in least.values() if one is not None]
+    kept = [one for one in made if not first.excess(one.measured)]
+    if kept:
+        return kept
+    needed = {name: inf if one is None else one.measured[name] for name, one in least.items()}
+    nearest = min([*rounds, *made], key=lambda r: max(first.excess(r.measured).values()))
+    raise UnreachableError(goal, needed, nearest)
+
+
+def _least(found: Map, first: Problem, name: str) -> Round | None:
+    """The plan that keeps all limits but one and takes least of that, measured; None if there is none.
+
+    It does not depend on what it leaves out: what is found here is found again where that is the limit.
+    """
+    limits = {n: limit for n, limit in first.limits.items() if n != name}
+    others = replace(first, limits=limits, objective={name: 1.0})
+    rounds, _ = _rounds(found, others, strategy("solvers"))
+    kept = [r for r in rounds if not others.excess(r.measured)]
+    return min(kept, key=lambda r: r.measured[name], default=None)
 
 
 def _corrected(problem: Problem, first: Problem, one: Round, most: float) -> Problem:
@@ -353,23 +382,6 @@ def _slack(first: Problem, one: Round) -> bool:
     """Is so much of the allowed loss left that another plan is worth solving for?"""
     limit = first.limits.get(LOSS)
     return limit is not None and one.measured[LOSS] < 0.5 * limit
-
-
-def _last_resort(found: Map, problem: Problem, first: Problem, goal: Goal) -> Round:
-    """The plan that loses least within the other limits; if it is not good enough nothing is."""
-    limits = {n: limit for n, limit in problem.limits.items() if n != LOSS}
-    one = _round(found, replace(problem, limits=limits, objective={LOSS: 1.0}), goal)
-    broken = first.excess(one.measured)
-    if not broken:
-        return one
-    needed = {name: _least(problem, name) for name in first.limits}
-    raise UnreachableError(goal, {**needed, **{name: one.measured[name] for name in broken}}, one)
-
-
-def _least(problem: Problem, name: str) -> float:
-    """The least amount of a resource with which all other limits can be kept; infinite if none is enough."""
-    choice = milp.least(problem, name)
-    return inf if choice is None else problem.totals(choice)[name]
 
 
 def _rival(found: Map, problem: Problem, first: Problem, best: Round) -> Round | None:
@@ -426,7 +438,7 @@ def _moves(found: Map, first: Problem, choice: Choice, measured: Amounts) -> lis
                 continue
             after = first.totals({**choice, op: way.name})
             delta = {n: after.get(n, 0.0) - before.get(n, 0.0) for n in after}
-            reached = {n: measured.get(n, before[n]) + delta[n] for n in first.limits}
+            reached = {n: measured[n] + delta.get(n, 0.0) for n in first.limits}
             value = first.value(delta)
             # twice the allowed loss may still turn out well: measuring tells
             if value < 0 and not first.excess({**reached, LOSS: reached.get(LOSS, 0.0) / 2.0}):
