@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mcu_quant import cache
 from mcu_quant.boards import Board
-from mcu_quant.emulator.library import cache_folder, headers
+from mcu_quant.emulator.library import headers
 from mcu_quant.footprint import C_FLAGS, sections
 from mcu_quant.paths import firmware
 from mcu_quant.size_table import table_sizes
@@ -49,8 +50,8 @@ class _Kept:
         digest = hashlib.sha256(f"{version} {self._flags}".encode())
         for path in (h for folder in self._include for h in sorted(folder.glob("*.h"))):
             digest.update(path.name.encode() + path.read_bytes())
-        self._path = cache_folder() / f"code-sizes-{digest.hexdigest()[:20]}.json"
-        self._known: dict[str, int] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+        self._path = cache.cache_folder() / f"code-sizes-{digest.hexdigest()[:20]}.json"
+        self._known: dict[str, int] = json.loads(self._path.read_text()) if cache.kept(self._path) else {}
 
     @staticmethod
     def _key(path: Path) -> str:
@@ -71,7 +72,4 @@ class _Kept:
         if not sizes:
             return
         self._known |= {self._key(path): size for path, size in sizes.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as made:
-            json.dump(self._known, made, indent=0, sort_keys=True)
-        Path(made.name).replace(self._path)  # atomic: two processes may plan at once
+        cache.write(self._path, json.dumps(self._known, indent=0, sort_keys=True))

@@ -9,8 +9,8 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mcu_quant import cache
 from mcu_quant.api.folder import versions
-from mcu_quant.emulator.library import cache_folder
 from mcu_quant.flash.tools import PROBES
 from mcu_quant.version import VERSION
 
@@ -45,7 +45,11 @@ def examine() -> tuple[Check, ...]:
             True,
         ),
         Check(
-            "cache", _cache(), "compiled kernels between runs", "set MCU_QUANT_CACHE to a folder you can write to", True
+            "cache",
+            _cache(),
+            "compiled kernels and measured losses between runs",
+            "set MCU_QUANT_CACHE to a folder you can write to",
+            True,
         ),
         Check(
             "arm-none-eabi-gcc",
@@ -100,7 +104,9 @@ def _plugins(emulator: str) -> str:
 
 
 def _cache() -> str:
-    """The cache folder, if it can be written to; it is made when first needed."""
-    folder = cache_folder()
+    """The cache folder and its size, if it can be written to; it is made when first needed."""
+    folder = cache.cache_folder()
     above = next((p for p in (folder, *folder.parents) if p.exists()), folder)
-    return str(folder) if above.is_dir() and os.access(above, os.W_OK) else ""
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        return ""
+    return f"{folder}, {cache.size_bytes() / 2**20:.0f} of {cache.limit_bytes() / 2**20:.0f} MiB"

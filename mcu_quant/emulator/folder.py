@@ -10,7 +10,6 @@ import hashlib
 import json
 import struct
 import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,9 @@ from typing import Any, Self
 import numpy as np
 
 from mcu_quant import formats
+from mcu_quant.cache import cache_folder, cached
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
-from mcu_quant.emulator.library import C_FLAGS, WARNINGS, cache_folder, host_compiler
+from mcu_quant.emulator.library import C_FLAGS, WARNINGS, host_compiler
 from mcu_quant.emulator.program import NodeArg, frame_scale, node_arg
 from mcu_quant.formats import QuantParams
 from mcu_quant.ir import Array
@@ -68,19 +68,16 @@ def compile_folder(folder: Path, sanitize: bool = True) -> Path:
     for path in [*sources, *sorted(folder.rglob("*.h")), firmware() / _DRIVER]:
         digest.update(path.name.encode() + path.read_bytes())
     target = cache_folder() / f"folder-{prefix}-{digest.hexdigest()[:20]}"
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        made = Path(scratch) / "program"
+
+    def make(made: Path) -> None:
         command = [compiler, *flags, f"-I{folder}", f"-I{folder / 'mq'}", f"-I{folder / 'selftest'}"]
         command += [*map(str, sources), str(firmware() / _DRIVER), "-o", str(made), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             message = "\n".join(done.stderr.splitlines()[:12])
             raise DiagnosticError(Diagnostic("MQ602", str(folder), message, help="report this with the model"))
-        made.replace(target)
-    return target
+
+    return cached(target, make)
 
 
 def _port(about: Mapping[str, Any]) -> NodeArg:

@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from cffi import FFI
 
+from mcu_quant.cache import cache_folder, cached
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.paths import firmware
 from mcu_quant.variants import sources, variant
@@ -100,11 +100,6 @@ def _compiled(command: list[str], folder: Path, what: str) -> None:
         raise DiagnosticError(Diagnostic("MQ602", what, first, help="report this with the model"))
 
 
-def cache_folder() -> Path:
-    """Where compiled host libraries are kept between runs."""
-    return Path(os.environ.get("MCU_QUANT_CACHE") or platformdirs.user_cache_dir("mcu-quant"))
-
-
 class Library:
     """All kernels of one instruction set, compiled for this machine. `functions` by C name."""
 
@@ -128,15 +123,8 @@ def _built(files: list[Path], include: list[Path], isa: str) -> Path:
     digest = hashlib.sha256(f"{compiler}{version}{C_FLAGS}{isa}".encode())
     for path in [*files, *(h for i in include for h in sorted(i.glob("*.h")))]:
         digest.update(path.name.encode() + path.read_bytes())
-    folder = cache_folder()
-    target = folder / f"kernels-{isa}-{digest.hexdigest()[:20]}.so"
-    if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / "kernels.so"
-            compile_shared(files, include, made.resolve())
-            made.replace(target)  # atomic: two processes may build at once
-    return target
+    target = cache_folder() / f"kernels-{isa}-{digest.hexdigest()[:20]}.so"
+    return cached(target, lambda made: compile_shared(files, include, made))
 
 
 @cache

@@ -16,15 +16,16 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from mcu_quant.boards import Board
+from mcu_quant.cache import cache_folder, cached
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
-from mcu_quant.emulator.library import cache_folder, host_compiler
+from mcu_quant.emulator.library import host_compiler
 from mcu_quant.footprint import C_FLAGS
 from mcu_quant.ir import Array
 from mcu_quant.paths import firmware
@@ -135,28 +136,22 @@ def plugin() -> Path:
     source = firmware() / "qemu" / "count_plugin.c"
     flags = ["-std=c99", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
     command = [host_compiler(), *flags]
-    made = _cached("count_plugin.so", [*command, source.read_text()])
-    if not made.exists():
-        _compile([*command, str(source)], made)
-    return made
+    made = _place("count_plugin.so", [*command, source.read_text()])
+    return cached(made, partial(_compile, [*command, str(source)]))
 
 
-def _cached(name: str, parts: Iterable[str]) -> Path:
+def _place(name: str, parts: Iterable[str]) -> Path:
     """Where the result of these inputs is kept."""
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     return cache_folder() / "qemu" / f"{digest}-{name}"
 
 
 def _compile(command: Sequence[str], output: Path) -> None:
-    """Run a compiler; its output appears at once or not at all, so that processes can share the cache."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
-        made = Path(scratch) / output.name
-        done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            message = "\n".join(done.stderr.splitlines()[:12])
-            raise DiagnosticError(Diagnostic("MQ602", output.name, message, help="report this with the model"))
-        made.replace(output)
+    """Run a compiler."""
+    done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = "\n".join(done.stderr.splitlines()[:12])
+        raise DiagnosticError(Diagnostic("MQ602", output.name, message, help="report this with the model"))
 
 
 # --- compiling -----------------------------------------------------------------------------------------------------
@@ -186,11 +181,13 @@ def compile_objects(
     command = [compiler, *flags, *core, *(f"-I{i}" for i in includes), "-c"]
     headers = [h.read_text() for i in includes for h in sorted(i.glob("*.h"))]
     fixed = hashlib.sha256("\0".join([_version(compiler), *flags, *core, *headers]).encode()).hexdigest()
-    made = [_cached(f"{s.stem}.o", [fixed, s.name, s.read_text()]) for s in sources]
-    todo = [(s, m) for s, m in zip(sources, made, strict=True) if not m.exists()]
+
+    def compiled(source: Path) -> Path:
+        place = _place(f"{source.stem}.o", [fixed, source.name, source.read_text()])
+        return cached(place, partial(_compile, [*command, str(source)]))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda pair: _compile([*command, str(pair[0])], pair[1]), todo))
-    return made
+        return list(pool.map(compiled, sources))
 
 
 @cache
@@ -226,10 +223,8 @@ def link(target: QemuTarget, objects: Sequence[Path], *, agent: bool = True, scr
         f"-L{own}",
     ]
     command += [f"-T{scripts[0]}", "-Wl,--no-warn-rwx-segments", *map(str, every), "-lm"]
-    made = _cached("program.elf", [*command, *(s.read_text() for s in scripts)])
-    if not made.exists():
-        _compile(command, made)
-    return made
+    made = _place("program.elf", [*command, *(s.read_text() for s in scripts)])
+    return cached(made, partial(_compile, command))
 
 
 # --- running -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -26,9 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from mcu_quant import ops
+from mcu_quant.cache import cache_folder, kept, write
 from mcu_quant.compare import excerpts
 from mcu_quant.data import Clip, Clips, Frame
-from mcu_quant.emulator.library import cache_folder
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lower import lower
@@ -254,7 +253,7 @@ class Scores:
     def __init__(self, trial: Trial, folder: Path | None = None) -> None:
         self.path = (folder or cache_folder() / "scores") / f"{trial.digest[:32]}.json"
         self._known: dict[str, float] = {}
-        if self.path.is_file():
+        if kept(self.path):
             self._known = {k: inf if v is None else v for k, v in json.loads(self.path.read_text()).items()}
 
     @staticmethod
@@ -270,8 +269,4 @@ class Scores:
     def add(self, measured: Sequence[tuple[Mapping[str, OperatorPlan], float]]) -> None:
         """Keep losses."""
         self._known |= {self.key(lines): loss for lines, loss in measured}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({k: None if v == inf else v for k, v in sorted(self._known.items())}, indent=0)
-        with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False) as made:
-            made.write(text)
-        Path(made.name).replace(self.path)  # atomic: two processes may plan at once
+        write(self.path, json.dumps({k: None if v == inf else v for k, v in sorted(self._known.items())}, indent=0))

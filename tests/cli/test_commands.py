@@ -106,6 +106,15 @@ def test_doctor_says_how_to_get_what_is_missing(cli, monkeypatch):
     assert "apt install gcc" in compiler["remedy"]
 
 
+def test_doctor_says_what_the_cache_takes(cli, monkeypatch, tmp_path):
+    (tmp_path / "kernels.so").write_bytes(bytes(3 * 2**20))
+    monkeypatch.setenv("MCU_QUANT_CACHE", str(tmp_path))
+    monkeypatch.setenv("MCU_QUANT_CACHE_MIB", "5")
+    _, out, _ = cli("doctor", "--format", "json")
+    kept = next(t for t in json.loads(out)["tools"] if t["name"] == "cache")
+    assert kept["found"] == f"{tmp_path}, 3 of 5 MiB"
+
+
 # --- usage ---------------------------------------------------------------------------------------------------------
 
 
