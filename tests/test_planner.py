@@ -266,6 +266,24 @@ def test_the_front_holds_uniform_plans_and_the_preset_and_none_beats_the_best(fo
     assert [r["flash_bytes"] for r in rows] == sorted(r["flash_bytes"] for r in rows)
 
 
+def test_limits_are_tried_where_the_front_is_least_known(found, monkeypatch):
+    """A staircase whose best step is hidden between limits that are equally far apart."""
+    stairs = [(14.8, 90.0), (28.0, 95.0), (36.0, 97.0), (62.0, 160.0), (78.0, 316.0)]
+    tried = []
+
+    def solved(_, minimise, db):
+        tried.append(db)
+        quality, value = next((q, v) for q, v in stairs if db is None or q >= db)
+        return front._Solved(quality, value, {"op": f"{value}"})
+
+    monkeypatch.setattr(front, "_solved", solved)
+    made = front._searched(found, "flash", 6)
+    assert {choice["op"] for _, choice in made.values()} >= {"90.0", "97.0", "160.0", "316.0"}
+    assert len(tried) <= front.MOST_SOLVED * 6 + 2
+    monkeypatch.setattr(front, "_solved", lambda *_: front._Solved(90.0, 5.0, {"op": "f32"}))
+    assert front._searched(found, "flash", 6) == {"searched, 70.0 dB": (front.SEARCHED, {"op": "f32"})}
+
+
 def test_a_searched_plan_is_as_small_as_any_uniform_one_of_its_quality(found):
     points = front.front(found, "flash", 5)
     for uniform in (p for p in points if p.kind == front.FIXED and p.measured[LOSS] > 0.0):

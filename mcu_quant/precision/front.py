@@ -1,6 +1,7 @@
-"""The trade-off front: what quality costs, by sweeping the limit on the loss (the epsilon-constraint method).
+"""The trade-off front: what quality costs, by limits on the loss (the epsilon-constraint method).
 
-Uniform plans and the preset `tinydenoiser` stand on the same chart, measured and linked in the same way.
+The next limit stands where the front is least known: in the middle between two plans that are far apart in quality and
+in what they take. Uniform plans and the preset `tinydenoiser` stand on the same chart, measured and linked alike.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ from mcu_quant.precision.trial import decibels, loss_of
 
 #: Beyond, the outputs cannot be told from f32 by anybody.
 BEST_DB = 70.0
+
+#: Limits that are closer together are not told apart.
+SAME_DB = 1.0
+
+#: Limits that are tried per plan at most: some lead to a plan that is known.
+MOST_SOLVED = 3
 
 SEARCHED, FIXED = "searched", "fixed"
 
@@ -49,20 +56,59 @@ def front(found: Map, minimise: str, points: int) -> tuple[Point, ...]:
     return tuple(replace(p, best=not any(_beats(o.measured, p.measured) for o in made)) for p in made)
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """A solution: its quality and what it takes (of the objective), both as predicted from single operators."""
+
+    db: float
+    value: float
+    choice: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """Between two solutions; `least_db` is the lowest limit that is known to lead to the upper one."""
+
+    lower: _Solved
+    upper: _Solved
+    least_db: float
+
+    @property
+    def area(self) -> float:
+        """How much of the chart an unknown plan may stand in."""
+        return (self.least_db - self.lower.db) * max(0.0, self.upper.value - self.lower.value)
+
+    @property
+    def middle_db(self) -> float:
+        """The limit that halves it."""
+        return (self.lower.db + self.least_db) / 2.0
+
+    def split(self, made: _Solved) -> tuple[_Gap, ...]:
+        """What is left of it after a solution with the limit in the middle."""
+        if made.choice == self.upper.choice:
+            return (_Gap(self.lower, self.upper, self.middle_db),)
+        return _Gap(self.lower, made, self.middle_db), _Gap(made, self.upper, self.least_db)
+
+
 def _searched(found: Map, minimise: str, points: int) -> dict[str, tuple[str, dict[str, str]]]:
-    """Solutions of the sweep, by the quality that was asked for; the same plan once, under the highest."""
-    lowest = decibels(_solved(found, minimise, None)[1])
-    steps = [lowest + (BEST_DB - lowest) * i / max(1, points - 1) for i in range(points)]
-    known: dict[tuple[tuple[str, str], ...], tuple[str, dict[str, str]]] = {}
-    for i, db in enumerate(steps):
-        found.task.progress(f"solving for {db:.0f} dB: {i + 1} of {points}")
-        choice, _ = _solved(found, minimise, None if i == 0 else db)
-        known[tuple(sorted(choice.items()))] = (f"searched, {db:.0f} dB", choice)
-    return {name: (SEARCHED, choice) for name, choice in known.values()}
+    """Different solutions of the sweep, so many at most."""
+    lowest, highest = _solved(found, minimise, None), _solved(found, minimise, BEST_DB)
+    known = [lowest] if lowest.choice == highest.choice else [lowest, highest]
+    gaps = [_Gap(lowest, highest, min(BEST_DB, highest.db))]
+    for _ in range(MOST_SOLVED * points):
+        widest = max(gaps, key=lambda g: g.area)
+        if len(known) >= points or widest.least_db - widest.lower.db < SAME_DB or widest.area <= 0.0:
+            break
+        found.task.progress(f"solving for {widest.middle_db:.0f} dB: plan {len(known) + 1} of {points}")
+        made = _solved(found, minimise, widest.middle_db)
+        if made.choice != widest.upper.choice:
+            known.append(made)
+        gaps = [*(g for g in gaps if g is not widest), *widest.split(made)]
+    return {f"searched, {min(s.db, BEST_DB):.1f} dB": (SEARCHED, s.choice) for s in known}
 
 
-def _solved(found: Map, minimise: str, db: float | None) -> tuple[dict[str, str], float]:
-    """The choice with least of an objective at a predicted quality, and its predicted loss."""
+def _solved(found: Map, minimise: str, db: float | None) -> _Solved:
+    """The choice with least of an objective at a predicted quality."""
     problem = stated(found, Goal(min_snr_db=None, minimise=minimise))
     if db is not None:
         problem = problem.with_limits(**{LOSS: loss_of(db)})
@@ -70,7 +116,8 @@ def _solved(found: Map, minimise: str, db: float | None) -> tuple[dict[str, str]
         solution = milp.solve(problem)
     except InfeasibleError as error:  # nothing but f32 is as good
         solution = error.nearest
-    return dict(solution.choice), solution.totals.get(LOSS, 0.0)
+    quality = decibels(solution.totals.get(LOSS, 0.0))
+    return _Solved(quality, problem.value(solution.totals), dict(solution.choice))
 
 
 def _fixed(found: Map) -> dict[str, tuple[str, dict[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +42,16 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, target: Path) -> None:
 
 
 def _panel(axis: Any, rows: Sequence[Mapping[str, Any]], key: str, factor: float) -> None:
+    """Points of both kinds, and as steps the best quality that any of them has for no more of `key`."""
     for kind, marker, colour in (("searched", "o", "tab:blue"), ("fixed", "s", "tab:orange")):
         points = sorted((r[key] * factor, min(r["snr_db"], TOP_DB), r["plan"]) for r in rows if r["kind"] == kind)
-        axis.plot(
-            [p[0] for p in points],
-            [p[1] for p in points],
-            marker=marker,
-            linestyle="-" if kind == "searched" else "none",
-            color=colour,
-            label={"searched": "planner", "fixed": "uniform plans and preset"}[kind],
-        )
+        label = {"searched": "planner", "fixed": "uniform plans and preset"}[kind]
+        axis.plot([p[0] for p in points], [p[1] for p in points], marker, color=colour, label=label)
         if kind == "fixed":
             _names(axis, points, max(r[key] * factor for r in rows))
+    steps = sorted((r[key] * factor, min(r["snr_db"], TOP_DB)) for r in rows)
+    best = list(accumulate((y for _, y in steps), max))
+    axis.plot([x for x, _ in steps], best, drawstyle="steps-post", color="tab:gray", linewidth=1.0, zorder=0)
 
 
 def _names(axis: Any, points: Sequence[tuple[float, float, str]], furthest: float) -> None:
