@@ -66,6 +66,15 @@ def features(points: int, value: str) -> Composed:
     return Composed(f"{value}_bands", b.graph(("y",)))
 
 
+def levels(points: int, value: str) -> Composed:
+    """Logarithms of all bins, of magnitudes or powers, above an offset."""
+    b = Builder("levels")
+    inputs = (b.input("x", (points,), "float32"), b.constant("w", _window(points)))
+    log = (0.0, 1e-4, 10.0)
+    b.add("Spectrum", "s", inputs, ("y",), frames=1, hop=points, fft=points, value=value, logarithm=log)
+    return Composed(f"{value}_logs", b.graph(("y",)))
+
+
 def masked(points: int, kind: str) -> Composed:
     """A spectrum, its magnitudes for a model, a mask from there, and the signal again."""
     b, bins = Builder("masked"), points // 2 + 1
@@ -84,15 +93,22 @@ def inverse(points: int) -> Composed:
     return Composed("inverse", b.graph(("y",)))
 
 
-def overlap_add(points: int) -> Composed:
-    """Blocks that overlap by half, to samples of 16 bits."""
+def overlap_add(points: int, hop: int) -> Composed:
+    """Blocks `hop` samples apart, added where they overlap, to samples of 16 bits."""
     b = Builder("overlap")
-    before = b.state("sum", np.zeros(points - points // 2), "float32")
+    before = b.state("sum", np.zeros(points - hop), "float32")
     inputs = (b.input("x", (1, points), "float32"), b.constant("w", _window(points)), before)
     b.add("OverlapAdd", "oa", inputs, ("y", "after"))
     b.carry(before, "after")
     b.add("ToPcm", "pcm", ("y",), scale=1.0 / 32768.0)
     return Composed("overlap_add", b.graph(("pcm",)))
+
+
+def from_pcm(points: int) -> Composed:
+    """Samples of 16 bits as reals."""
+    b = Builder("pcm")
+    b.add("FromPcm", "y", (b.input("x", (points,), "int16"),), scale=1.0 / 32768.0)
+    return Composed("from_pcm", b.graph(("y",)))
 
 
 def graphs(points: int) -> Iterator[Composed]:
@@ -101,9 +117,11 @@ def graphs(points: int) -> Iterator[Composed]:
     yield inverse(points)
     for value in ("magnitude", "power"):
         yield features(points, value)
+        yield levels(points, value)
     for kind in ("real", "complex"):
         yield masked(points, kind)
-    yield overlap_add(points)
+    yield overlap_add(points, points // 2)
+    yield from_pcm(points)
 
 
 @dataclass(frozen=True)

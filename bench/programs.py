@@ -16,7 +16,7 @@ from mcu_quant import frontend, ops
 from mcu_quant.calibrate import calibrate
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.formats import ScaleKind
-from mcu_quant.ir import Graph, Operator
+from mcu_quant.ir import Array, Graph, Operator, Shape
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
 from mcu_quant.ops import Fixed, Given, OpLowering, Sample
@@ -67,15 +67,19 @@ def graph_of(sample: Sample | Composed) -> Graph:
     return sample.graph if isinstance(sample, Composed) else imported(model(sample))
 
 
+def _drawn(random: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Values in [-1, 1), or whole numbers of the type's whole range."""
+    if dtype.kind == "i":
+        return random.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    return random.uniform(-1.0, 1.0, shape).astype(dtype)
+
+
 def frames(sample: Sample | Composed, count: int = 3) -> list[Frame]:
     """Seeded inputs, uniform over the range that the sample says, or over [-1, 1)."""
     random = np.random.default_rng(2)
     if isinstance(sample, Composed):
-        shapes = {name: sample.graph.shape(name) for name in sample.graph.inputs}
-        return [
-            {name: random.uniform(-1.0, 1.0, shape).astype(np.float32) for name, shape in shapes.items()}
-            for _ in range(count)
-        ]
+        types = {name: sample.graph.types[name] for name in sample.graph.inputs}
+        return [{n: _drawn(random, t.shape, np.dtype(t.dtype)) for n, t in types.items()} for _ in range(count)]
     given = {f"x{i}": x for i, x in enumerate(sample.inputs) if isinstance(x, Given)}
     return [{n: random.uniform(x.low, x.high, x.shape).astype(x.dtype) for n, x in given.items()} for _ in range(count)]
 

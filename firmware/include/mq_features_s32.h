@@ -1,36 +1,10 @@
-/* Features of frames in fixed point: levels, bands of them, logarithms; kernels/spectrum/mq_spectrum.h has the
- * formulas. SPDX-License-Identifier: Apache-2.0 */
+/* Features of frames in fixed point: levels, bands of them, logarithms, of the parts that mq_levels_s32.h, or that of
+ * an instruction set, makes; kernels/spectrum/mq_spectrum.h has the formulas. Levels of 64 bits are kept in two rows,
+ * lower and upper words, so that neighbours in a band are neighbours in memory. SPDX-License-Identifier: Apache-2.0 */
 #ifndef MQ_FEATURES_S32_H
 #define MQ_FEATURES_S32_H
 
 #include "mq_frames_s32.h"
-
-/* A level of 64 bits in the place of the value that it is of. */
-static inline uint64_t mq_level_in(mq_pair_s32 v) {
-    return (uint64_t)(uint32_t)v.im << 32 | (uint32_t)v.re;
-}
-
-static inline void mq_levels_in_place(mq_pair_s32 *v, uint32_t n, uint32_t power) {
-    for (; n; n--, v++) {
-        const uint64_t level = power ? mq_power(*v) : mq_magnitude(*v);
-        v->re = (int32_t)(uint32_t)level;
-        v->im = (int32_t)(uint32_t)(level >> 32);
-    }
-}
-
-static inline uint64_t mq_band_of(const mq_pair_s32 *levels, const uint16_t *weights, uint32_t count, uint32_t power) {
-    uint64_t sum = 0;
-    if (power) {
-        for (; count; count--) {
-            sum += (mq_level_in(*levels++) >> 15) * *weights++;
-        }
-    } else {
-        for (; count; count--, levels++) {
-            sum += (uint64_t)(uint32_t)levels->re * *weights++;
-        }
-    }
-    return sum;
-}
 
 /* log2 of a positive number in Q16. */
 static inline int32_t mq_log2_of(uint64_t x, const int32_t *table) {
@@ -66,26 +40,45 @@ static inline int16_t mq_feature_of(uint64_t level, int32_t exponent, const mq_f
     return mq_level_s16(level, f->m, f->exponent - exponent);
 }
 
+/* Levels of a frame, lower and upper words (NULL: those are 0) of each bin; and the bands that sum them. */
+typedef struct {
+    const uint32_t *low;
+    const uint32_t *high;
+    const uint16_t *weights;
+} mq_level_rows;
+
+/* Level k: that of a bin, or of a band, which takes its weights. */
+static inline uint64_t mq_next_level(mq_level_rows *rows, uint32_t k, const mq_features_fixed *f) {
+    if (!f->bands) {
+        return (uint64_t)(rows->high ? rows->high[k] : 0u) << 32 | rows->low[k];
+    }
+    const uint32_t first = f->first[k];
+    const uint32_t count = f->count[k];
+    const uint64_t low = MQ_PART(band_s32)(rows->low + first, rows->weights, count);
+    const uint64_t high = rows->high ? MQ_PART(band_s32)(rows->high + first, rows->weights, count) : 0;
+    rows->weights += count;
+    return low + (high << 32);
+}
+
 static inline void mq_features_of_frames(const int16_t *x, const int16_t *window, const int32_t *twiddles, int16_t *y,
                                          int32_t *work, const mq_spectrum_params *p, const mq_features_fixed *f) {
     const uint32_t m = p->fft / 2;
+    const uint32_t size = f->bands ? f->bands : m + 1;
     const mq_fft_s32_tables tables = mq_fft_s32_tables_of(twiddles, p->radices, m);
     mq_pair_s32 *const spectrum = (mq_pair_s32 *)(void *)work + m;
-    for (uint32_t t = 0; t < p->frames; t++) {
-        const int32_t of_frame = mq_frame_spectrum_s32(x + t * p->hop, window, p->length, spectrum,
+    uint32_t *const high = (uint32_t *)(void *)work; /* free once there is a spectrum */
+    uint32_t *const low = (uint32_t *)(void *)spectrum;
+    for (uint32_t t = 0; t < p->frames; t++, y += size) {
+        const int32_t exponent = mq_frame_spectrum_s32(x + t * p->hop, window, p->length, spectrum,
                                                        (mq_pair_s32 *)(void *)work, &tables, p->radices, m);
-        const int32_t exponent = f->power ? 2 * of_frame : of_frame;
-        mq_levels_in_place(spectrum, m + 1, f->power);
-        if (f->bands == 0) {
-            for (uint32_t k = 0; k <= m; k++) {
-                *y++ = mq_feature_of(mq_level_in(spectrum[k]), exponent, f);
-            }
+        if (f->power) {
+            MQ_PART(powers_s32)(spectrum, low, high, m + 1, f->bands > 0);
+        } else {
+            MQ_PART(magnitudes_s32)(spectrum, low, m + 1);
         }
-        const uint16_t *weights = f->weights;
-        for (uint32_t b = 0; b < f->bands; b++) {
-            const uint64_t level = mq_band_of(spectrum + f->first[b], weights, f->count[b], f->power);
-            *y++ = mq_feature_of(level, exponent, f);
-            weights += f->count[b];
+        mq_level_rows rows = {low, f->power ? high : NULL, f->weights};
+        for (uint32_t k = 0; k < size; k++) {
+            y[k] = mq_feature_of(mq_next_level(&rows, k, f), f->power ? 2 * exponent : exponent, f);
         }
     }
 }

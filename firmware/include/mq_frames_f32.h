@@ -65,29 +65,6 @@ static inline void mq_signals_of_spectra(const float *x, const float *twiddles, 
     }
 }
 
-/* Magnitudes or powers of a spectrum, in the place of its first half. */
-static inline float *mq_levels_of(mq_complex *spectrum, uint32_t bins, uint32_t power) {
-    float *const y = (float *)(void *)spectrum;
-    for (uint32_t k = 0; k < bins; k++) {
-        const float square = spectrum[k].re * spectrum[k].re + spectrum[k].im * spectrum[k].im;
-        y[k] = power ? square : sqrtf(square);
-    }
-    return y;
-}
-
-static inline void mq_bands_of(const float *x, const float *weights, float *y, const mq_bands *bands) {
-    for (uint32_t b = 0; b < bands->bands; b++) {
-        const float *const bins = x + bands->first[b];
-        const uint32_t count = bands->count[b];
-        float sum = 0.0f;
-        for (uint32_t j = 0; j < count; j++) {
-            sum += weights[j] * bins[j];
-        }
-        y[b] = sum;
-        weights += count;
-    }
-}
-
 static inline void mq_features_of_frames(const float *x, const float *window, const float *twiddles,
                                          const float *weights, float *y, float *work, const mq_spectrum_params *p,
                                          const mq_bands *bands, const mq_logarithm *log) {
@@ -98,14 +75,15 @@ static inline void mq_features_of_frames(const float *x, const float *window, co
     for (uint32_t t = 0; t < p->frames; t++, y += size) {
         mq_frame_spectrum(x + t * p->hop, window, p->length, spectrum, (mq_complex *)(void *)work, &tables, p->radices,
                           m);
-        const float *const found = mq_levels_of(spectrum, m + 1, bands->power);
-        if (bands->bands > 0) {
-            mq_bands_of(found, weights, y, bands);
-        } else {
-            memcpy(y, found, size * sizeof(float));
+        float *const levels = bands->bands > 0 ? work : y;
+        MQ_PART(levels_f32)((const float *)(const void *)spectrum, levels, m + 1, bands->power);
+        const float *of_band = weights;
+        for (uint32_t b = 0; b < bands->bands; b++) {
+            y[b] = MQ_PART(band_f32)(levels + bands->first[b], of_band, bands->count[b]);
+            of_band += bands->count[b];
         }
-        for (uint32_t b = 0; b < size && log->taken; b++) {
-            y[b] = log->factor * mq_log((y[b] > log->floor ? y[b] : log->floor) + log->offset);
+        if (log->taken) {
+            MQ_PART(logarithms)(y, size, log);
         }
     }
 }

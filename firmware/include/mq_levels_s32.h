@@ -59,6 +59,31 @@ static inline uint32_t mq_magnitude(mq_pair_s32 v) {
     return mq_root((uint32_t)(square >> (2 * half))) << half;
 }
 
+/* The words of the powers of n values, cut by 15 bits where bands sum them; `low` may be where v is. */
+static inline void mq_powers_s32(const mq_pair_s32 *v, uint32_t *low, uint32_t *high, uint32_t n, int cut) {
+    for (; n; n--) {
+        const uint64_t power = mq_power(*v++) >> (cut ? 15 : 0);
+        *low++ = (uint32_t)power;
+        *high++ = (uint32_t)(power >> 32);
+    }
+}
+
+/* The magnitudes of n values; `y` may be where v is. */
+static inline void mq_magnitudes_s32(const mq_pair_s32 *v, uint32_t *y, uint32_t n) {
+    for (; n; n--) {
+        *y++ = mq_magnitude(*v++);
+    }
+}
+
+/* The sum of words times weights, modulo 2^64. */
+static inline uint64_t mq_band_s32(const uint32_t *x, const uint16_t *weights, uint32_t count) {
+    uint64_t sum = 0;
+    for (; count; count--) {
+        sum += (uint64_t)*x++ * *weights++;
+    }
+    return sum;
+}
+
 /* The shift of mq_requantise for a factor m 2^exponent. Beyond its limits nothing is left, or all is beyond 16 bits. */
 static inline int32_t mq_narrowing(int32_t exponent) {
     return mq_clamp(exponent + 32, -31, 31);
@@ -70,6 +95,20 @@ static inline int16_t mq_level_s16(uint64_t value, int32_t m, int32_t exponent) 
     const int32_t cut = extra > 0 ? extra : 0;
     const int32_t shift = mq_narrowing(exponent + cut);
     return mq_sat_s16(mq_requantise((int32_t)(value >> cut), m, shift));
+}
+
+/* The levels of n values as 16 bits: powers or magnitudes times m 2^exponent, half rounded up. */
+static inline void mq_narrow_powers_s16(const mq_pair_s32 *v, int16_t *y, uint32_t n, int32_t m, int32_t exponent) {
+    for (; n; n--) {
+        *y++ = mq_level_s16(mq_power(*v++), m, exponent);
+    }
+}
+
+static inline void mq_narrow_magnitudes_s16(const mq_pair_s32 *v, int16_t *y, uint32_t n, int32_t m, int32_t exponent) {
+    const int32_t shift = mq_narrowing(exponent);
+    for (; n; n--) {
+        *y++ = mq_sat_s16(mq_requantise((int32_t)mq_magnitude(*v++), m, shift));
+    }
 }
 
 #endif

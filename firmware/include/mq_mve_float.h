@@ -12,6 +12,8 @@
 #ifndef MQ_MVE_FLOAT_H
 #define MQ_MVE_FLOAT_H
 
+#include <math.h>
+
 #include "mq_mve.h"
 
 static inline float32x4_t mq_exp2m1_f32(float32x4_t t) {
@@ -47,6 +49,56 @@ static inline float32x4_t mq_sigmoid_f32(float32x4_t x) {
 static inline float32x4_t mq_tanh_f32(float32x4_t x) {
     const float32x4_t less = mq_exp2m1_f32(mq_bounded_f32(vmulq_n_f32(x, 2.88539008f), 60.0f));
     return vmulq_f32(less, mq_reciprocal_f32(vaddq_n_f32(less, 2.0f)));
+}
+
+/* The square root, correctly rounded, of a number that is not negative: VSQRT without what C says of errno. */
+static inline float mq_root_f32(float x) {
+#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+    float y;
+    __asm("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x));
+    return y;
+#else
+    return sqrtf(x);
+#endif
+}
+
+/* Of four numbers: there is no vector of them. */
+static inline float32x4_t mq_roots_f32(float32x4_t x) {
+    float lane[4];
+    vstrwq_f32(lane, x);
+    lane[0] = mq_root_f32(lane[0]);
+    lane[1] = mq_root_f32(lane[1]);
+    lane[2] = mq_root_f32(lane[2]);
+    lane[3] = mq_root_f32(lane[3]);
+    return vldrwq_f32(lane);
+}
+
+/* Are all four normal and positive? As integers their bits are in that order. */
+static inline int mq_all_normal(float32x4_t x) {
+    const int32x4_t bits = vreinterpretq_s32_f32(x);
+    return vminvq_s32(INT32_MAX, bits) >= 0x00800000 && vmaxvq_s32(INT32_MIN, bits) < 0x7f800000;
+}
+
+/* mq_log of normal positive numbers, step by step, with the same results. */
+static inline float32x4_t mq_log_f32(float32x4_t x) {
+    const int32_t root_half = 0x3f3504f3;
+    const int32x4_t from = vsubq_n_s32(vreinterpretq_s32_f32(x), root_half);
+    const float32x4_t e = vcvtq_f32_s32(vshrq_n_s32(from, 23));
+    const int32x4_t mantissa = vaddq_n_s32(vandq_s32(from, vdupq_n_s32(0x7fffff)), root_half);
+    const float32x4_t z = vaddq_n_f32(vreinterpretq_f32_s32(mantissa), -1.0f);
+    float32x4_t p = vdupq_n_f32(7.0376836292e-2f);
+    p = vaddq_n_f32(vmulq_f32(p, z), -1.1514610310e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), 1.1676998740e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), -1.2420140846e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), 1.4249322787e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), -1.6668057665e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), 2.0000714765e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), -2.4999993993e-1f);
+    p = vaddq_n_f32(vmulq_f32(p, z), 3.3333331174e-1f);
+    const float32x4_t square = vmulq_f32(z, z);
+    const float32x4_t main = vsubq_f32(vmulq_f32(vmulq_f32(p, z), square), vmulq_n_f32(e, 2.12194440e-4f));
+    const float32x4_t tail = vsubq_f32(main, vmulq_n_f32(square, 0.5f));
+    return vaddq_f32(vaddq_f32(z, tail), vmulq_n_f32(e, 0.693359375f));
 }
 
 #endif

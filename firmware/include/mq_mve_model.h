@@ -321,5 +321,6 @@ static inline int32_t vmladavq_s16(int16x8_t x, int16x8_t y) {
 }
 
 #include "mq_mve_model_complex.h"
+#include "mq_mve_model_wide.h"
 
 #endif

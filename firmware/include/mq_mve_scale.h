@@ -14,6 +14,12 @@ static inline int32x4_t mq_requantise_s32(int32x4_t sum, int32x4_t multiplier, i
     return vrshlq_s32(wide, vsubq_n_s32(vminq_s32(shift, none), 1));
 }
 
+/* Four values as mq_sat_s16 of mq_requantise makes them, in lanes of 32 bits. */
+static inline int32x4_t mq_narrow_lanes(int32x4_t x, int32_t m, int32x4_t shift) {
+    const int32x4_t value = mq_requantise_s32(x, vdupq_n_s32(m), shift);
+    return vminq_s32(vmaxq_s32(value, vdupq_n_s32(-32768)), vdupq_n_s32(32767));
+}
+
 /* `count` sums in place, each row with a scale of its own. Of `sums`, whole vectors are used. */
 MQ_OUT_OF_LINE void mq_requantise_rows(int32_t *sums, const int32_t *multiplier, const int8_t *shift, uint32_t count) {
     for (uint32_t fours = count >> 2; fours; fours--) {

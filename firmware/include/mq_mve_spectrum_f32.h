@@ -3,6 +3,8 @@
 #ifndef MQ_MVE_SPECTRUM_F32_H
 #define MQ_MVE_SPECTRUM_F32_H
 
+#include "mq_mve_float.h"
+#include "mq_mve_windowed.h"
 #include "mq_spectrum_f32.h"
 
 #define MQ_VECTOR float32x4_t
@@ -24,13 +26,6 @@
 
 MQ_FFT(mq_mve_fft_f32, mq_complex, mq_vector_pass_2, mq_vector_pass_3, mq_vector_pass_4, mq_vector_pass_5)
 
-static inline void mq_mve_windowed_f32(const float *x, const float *window, float *y, uint32_t length) {
-    for (uint32_t fours = length / 4; fours; fours--, x += 4, window += 4, y += 4) {
-        vstrwq_f32(y, vmulq_f32(vldrwq_f32(x), vldrwq_f32(window)));
-    }
-    mq_windowed_f32(x, window, y, length % 4);
-}
-
 static inline void mq_mve_take_apart_f32(const mq_complex *z, const mq_complex *turns, mq_complex *y, uint32_t m) {
     const uint32_t k =
         mq_vectors_apart((const float *)(const void *)z, (const float *)(const void *)turns, (float *)(void *)y, m);
@@ -51,6 +46,42 @@ static inline void mq_mve_exchange_f32(mq_complex *x, uint32_t n) {
         vstrwq_f32(at, vrev64q_f32(vldrwq_f32(at)));
     }
     mq_exchange_f32(x + (n & ~1u), n % 2);
+}
+
+static inline void mq_mve_levels_f32(const float *x, float *y, uint32_t n, uint32_t power) {
+    for (uint32_t fours = n / 4; fours; fours--, x += 8, y += 4) {
+        const float32x4x2_t v = vld2q_f32(x);
+        const float32x4_t square = vaddq_f32(vmulq_f32(v.val[0], v.val[0]), vmulq_f32(v.val[1], v.val[1]));
+        vstrwq_f32(y, power ? square : mq_roots_f32(square));
+    }
+    mq_levels_f32(x, y, n % 4, power);
+}
+
+static inline float mq_mve_band_f32(const float *x, const float *weights, uint32_t count) {
+    float32x4_t sums = vdupq_n_f32(0.0f);
+    for (uint32_t fours = count / 4; fours; fours--, x += 4, weights += 4) {
+        sums = vaddq_f32(sums, vmulq_f32(vldrwq_f32(weights), vldrwq_f32(x)));
+    }
+    const mve_pred16_t some = vctp32q(count % 4);
+    sums = vaddq_f32(sums, vmulq_f32(vldrwq_z_f32(weights, some), vldrwq_z_f32(x, some)));
+    float lane[4];
+    vstrwq_f32(lane, sums);
+    return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+/* Four at a time where all are normal and positive, which mq_log_f32 needs. */
+static inline void mq_mve_logarithms(float *y, uint32_t n, const mq_logarithm *log) {
+    const float32x4_t floors = vdupq_n_f32(log->floor);
+    uint32_t left = n;
+    for (; left >= 4; left -= 4, y += 4) {
+        const float32x4_t x = vaddq_n_f32(vmaxnmq_f32(vldrwq_f32(y), floors), log->offset);
+        if (mq_all_normal(x)) {
+            vstrwq_f32(y, vmulq_n_f32(mq_log_f32(x), log->factor));
+        } else {
+            mq_logarithms(y, 4, log);
+        }
+    }
+    mq_logarithms(y, left, log);
 }
 
 #endif

@@ -3,7 +3,8 @@
 #ifndef MQ_MVE_SPECTRUM_S32_H
 #define MQ_MVE_SPECTRUM_S32_H
 
-#include "mq_mve_scale.h"
+#include "mq_mve_levels_s32.h"
+#include "mq_mve_windowed.h"
 #include "mq_spectrum_s32.h"
 
 #define MQ_VECTOR int32x4_t
@@ -24,16 +25,6 @@
 #include "mq_mve_transform.h"
 
 MQ_FFT(mq_mve_fft_s32, mq_pair_s32, mq_vector_pass_2, mq_vector_pass_3, mq_vector_pass_4, mq_vector_pass_5)
-
-static inline uint64_t mq_mve_windowed_s32(const int16_t *x, const int16_t *window, int32_t *y, uint32_t length) {
-    uint64_t sum = 0;
-    for (uint32_t fours = length / 4; fours; fours--, x += 4, window += 4, y += 4) {
-        const int32x4_t product = vmulq_s32(vldrhq_s32(x), vldrhq_s32(window));
-        vstrwq_s32(y, product);
-        sum = vaddlvaq_u32(sum, vreinterpretq_u32_s32(vabsq_s32(product)));
-    }
-    return sum + mq_windowed_s32(x, window, y, length % 4);
-}
 
 static inline void mq_mve_shift_s32(int32_t *x, uint32_t n, int32_t shift) {
     const int32x4_t by = vdupq_n_s32(shift);
@@ -64,12 +55,6 @@ static inline void mq_mve_put_together_s32(const mq_pair_s32 *x, const mq_pair_s
                                            (int32_t *)(void *)z, m, shift, 0.0f);
     mq_ends_together_s32(x, z, m, shift);
     mq_rest_together_s32(x, turns, z, m, shift, k);
-}
-
-/* Four values as mq_narrow_s16 makes them, in lanes of 32 bits. */
-static inline int32x4_t mq_narrow_four(int32x4_t x, int32_t m, int32_t shift) {
-    const int32x4_t value = mq_requantise_s32(x, vdupq_n_s32(m), vdupq_n_s32(shift));
-    return vminq_s32(vmaxq_s32(value, vdupq_n_s32(-32768)), vdupq_n_s32(32767));
 }
 
 static inline void mq_mve_narrow_s16(const int32_t *x, int16_t *y, uint32_t n, int32_t m, int32_t exponent) {

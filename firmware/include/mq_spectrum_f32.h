@@ -3,15 +3,14 @@
 #ifndef MQ_SPECTRUM_F32_H
 #define MQ_SPECTRUM_F32_H
 
+#include <math.h>
+
 #include "mq_fft_f32.h"
+#include "mq_float.h"
+#include "mq_spectrum.h"
+#include "mq_windowed.h"
 
 MQ_FFT(mq_fft_f32, mq_complex, mq_f32_pass_2, mq_f32_pass_3, mq_f32_pass_4, mq_f32_pass_5)
-
-static inline void mq_windowed_f32(const float *x, const float *window, float *y, uint32_t length) {
-    for (; length; length--) {
-        *y++ = *x++ * *window++;
-    }
-}
 
 /* The spectrum of the real signal from that of its m complex values; y has m + 1 of them. */
 static inline void mq_ends_apart_f32(const mq_complex *z, mq_complex *y, uint32_t m) {
@@ -77,6 +76,41 @@ static inline void mq_put_together_f32(const mq_complex *x, const mq_complex *tu
 static inline void mq_exchange_f32(mq_complex *x, uint32_t n) {
     for (; n; n--, x++) {
         *x = mq_exchanged(x->re, x->im);
+    }
+}
+
+/* Magnitudes of n pairs (re, im), or their squares. */
+static inline void mq_levels_f32(const float *x, float *y, uint32_t n, uint32_t power) {
+    if (power) {
+        for (; n; n--, x += 2) {
+            *y++ = x[0] * x[0] + x[1] * x[1];
+        }
+        return;
+    }
+    for (; n; n--, x += 2) {
+        *y++ = sqrtf(x[0] * x[0] + x[1] * x[1]);
+    }
+}
+
+/* The sum of products, as four sums of every fourth one: an instruction set may have four lanes. */
+static inline float mq_band_f32(const float *x, const float *weights, uint32_t count) {
+    float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (; count >= 4; count -= 4, x += 4, weights += 4) {
+        sums[0] += weights[0] * x[0];
+        sums[1] += weights[1] * x[1];
+        sums[2] += weights[2] * x[2];
+        sums[3] += weights[3] * x[3];
+    }
+    for (uint32_t j = 0; j < count; j++) {
+        sums[j] += weights[j] * x[j];
+    }
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+/* n logarithms in place. */
+static inline void mq_logarithms(float *y, uint32_t n, const mq_logarithm *log) {
+    for (; n; n--, y++) {
+        *y = log->factor * mq_log((*y > log->floor ? *y : log->floor) + log->offset);
     }
 }
 

@@ -4,12 +4,9 @@
 #define MQ_SPECTRUM_S32_H
 
 #include "mq_levels_s32.h"
+#include "mq_windowed.h"
 
 MQ_FFT(mq_fft_s32, mq_pair_s32, mq_s32_pass_2, mq_s32_pass_3, mq_s32_pass_4, mq_s32_pass_5)
-
-static inline uint32_t mq_magnitude_of(int32_t x) {
-    return (uint32_t)(x < 0 ? -x : x);
-}
 
 /* x 2^shift, half rounded up where it loses bits; shift in [-31, 31]. */
 static inline int32_t mq_shifted(int32_t x, int32_t shift) {
@@ -52,21 +49,6 @@ static inline void mq_rest_apart_s32(const mq_pair_s32 *z, const mq_pair_s32 *tu
 static inline void mq_take_apart_s32(const mq_pair_s32 *z, const mq_pair_s32 *turns, mq_pair_s32 *y, uint32_t m) {
     mq_ends_apart_s32(z, y, m);
     mq_rest_apart_s32(z, turns, y, m, 1);
-}
-
-/* The products of samples and window, both of 16 bits, and the sum of their magnitudes. */
-static inline uint64_t mq_windowed_s32(const int16_t *x, const int16_t *window, int32_t *y, uint32_t length) {
-    uint64_t sum = 0;
-    for (uint32_t pairs = length / 2; pairs; pairs--, x += 2, window += 2, y += 2) {
-        y[0] = x[0] * window[0];
-        y[1] = x[1] * window[1];
-        sum += mq_magnitude_of(y[0]) + mq_magnitude_of(y[1]); /* at most 2^31 */
-    }
-    if (length % 2) {
-        y[0] = x[0] * window[0];
-        sum += mq_magnitude_of(y[0]);
-    }
-    return sum;
 }
 
 /* n values shifted in place, as mq_shifted. */
