@@ -41,7 +41,7 @@ class Known:
 
     steps: of weights that the model has as whole numbers, the real value of one step of each. Where each row has one
     step, and its whole numbers fit the format, they are taken over as they are.
-    moments: of the inputs (see `rounding`); with them the errors of weights in s8 make up for each other.
+    moments: of the inputs (see `rounding`); with them the errors of weights in 8 bits or less make up for each other.
     means: of the inputs, [columns], or [groups, columns] where groups of rows read inputs of their own; biases make up
     for what rounding adds on average.
     powers_of_two: scales of rows are powers of two.
@@ -113,8 +113,8 @@ def rows(
 def _rounded(
     real: NDArray[np.float64], scale: NDArray[np.float64], fmt: formats.Format, moments: Array | None
 ) -> NDArray[np.int64]:
-    """Weights in steps of their row: to nearest or, in s8 with what is known of the inputs, so that errors cancel."""
-    if moments is None or fmt.name != "s8":
+    """Weights in steps of their row: to nearest or, in 8 bits at most and knowing the inputs, so that errors cancel."""
+    if moments is None or not fmt.narrow:
         return np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
     return rounding.compensated(real, scale, fmt.maximum, moments)
 
@@ -132,13 +132,13 @@ def _power_of_two(real: NDArray[np.float64], scale: NDArray[np.float64], largest
 
 
 def for_floats(
-    weights: Array, bias: Array | None, known: Known = NOTHING
+    weights: Array, bias: Array | None, known: Known = NOTHING, weight_format: str = "s8"
 ) -> tuple[Array, NDArray[np.float64], NDArray[np.float64] | None]:
-    """Weights in s8 for inputs in floats, [rows, columns], the scale of each row and its bias, if there is one.
+    """Weights in integers for inputs in floats, [rows, columns], the scale of each row and its bias, if there is one.
 
     The same rounding as `rows`; there is no accumulator that could overflow.
     """
-    made = rows(weights, None, QuantParams(1.0), "s8", accumulator_bits=62, known=known)
+    made = rows(weights, None, QuantParams(1.0), "s8", weight_format, accumulator_bits=62, known=known)
     drift = known.drift(made.weights * made.scale[:, None] - np.asarray(weights, np.float64))
     if bias is None and not drift.any():
         return made.weights, made.scale, None

@@ -17,10 +17,10 @@ from mcu_quant.precision.sensitivity import Request, Table, direct, noise, weigh
 from mcu_quant.precision.trial import Trial, decibels
 from tests.test_planner import found  # noqa: F401 - the surveyed model
 
-S8 = Way("s8", OperatorPlan("s8"), "s8", "s8", 8.0)
-WIDE = Way("s16:weights=s16", OperatorPlan("s16", weights="s16"), "s16", "s16", 16.0)
-HALF = Way("f16", OperatorPlan("f16"), "f16", "f16", 16.0)
-FLOAT = Way("f32", OperatorPlan("f32"), "f32", "f32", 32.0)
+S8 = Way("s8", OperatorPlan("s8"), "s8", "s8", 8.0, "s8")
+WIDE = Way("s16:weights=s16", OperatorPlan("s16", weights="s16"), "s16", "s16", 16.0, "s16")
+HALF = Way("f16", OperatorPlan("f16"), "f16", "f16", 16.0, "f16")
+FLOAT = Way("f32", OperatorPlan("f32"), "f32", "f32", 32.0, "f32")
 
 
 def dense(weights) -> tuple[Graph, Operator]:

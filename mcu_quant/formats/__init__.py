@@ -70,6 +70,11 @@ class Format:
         return (self.maximum - self.minimum).bit_length() if self.integer else 8 * self.bytes
 
     @property
+    def narrow(self) -> bool:
+        """Whole numbers of at most 8 bits: what products are fastest in, and what rounding hurts."""
+        return self.integer and self.bits <= 8
+
+    @property
     def type_code(self) -> int:
         """How kernels on whole numbers name a type: bytes of an element, negative where it is unsigned."""
         return self.bytes if self.dtype.kind == "i" else -self.bytes

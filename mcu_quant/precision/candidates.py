@@ -27,13 +27,14 @@ class Way:
     stores: str
     #: mean width of activations and weights
     bits: float
+    #: the format of its weights; empty where it has none
+    weights: str = ""
 
 
 def wide_macs(op: Operator, graph: Graph, way: Way) -> float:
-    """Multiplications of one run that are not of 8 bits with 8 bits."""
+    """Multiplications of one run that are not of 8 bits with at most 8 bits."""
     macs = ops.spec(op).macs(op, graph)
-    line = way.line
-    if not macs or line.format != "s8" or line.weights not in (None, "s8"):
+    if not macs or way.line.format != "s8" or (way.weights and not formats.get(way.weights).narrow):
         return float(macs)
     if way.reads.startswith("s8"):
         return 0.0
@@ -89,4 +90,5 @@ def _way(low: OpLowering, line: OperatorPlan) -> Way:
     read = line.input or low.formats.input
     reads = read if line.scale is ScaleKind.STATIC else f"{read}-{line.scale}"
     widths = [formats.get(low.format).bits, formats.get(low.formats.weight or low.format).bits]
-    return Way(":".join(parts), line, reads, low.formats.output, sum(widths) / len(widths))
+    weights = low.formats.weight or ""
+    return Way(":".join(parts), line, reads, low.formats.output, sum(widths) / len(widths), weights)

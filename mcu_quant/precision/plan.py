@@ -25,8 +25,10 @@ from mcu_quant.ir import Array
 #: Formats that a plan may choose, in the order they are listed to people.
 CHOICES = ("f32", "f16", "s16", "s8")
 
-#: Formats that weights may have: every one that holds reals, and kernels decide.
-WEIGHTS = tuple(name for name, fmt in formats().items() if not fmt.exact)
+
+def weight_formats() -> tuple[str, ...]:
+    """Formats that weights may have: every one that holds reals, and kernels decide."""
+    return tuple(name for name, fmt in formats().items() if not fmt.exact)
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,8 @@ class OperatorPlan:
     @property
     def weight_only(self) -> bool:
         """Are the weights integers, and all else floats?"""
-        return self.weights in _INTEGER and self.format not in _INTEGER
-
-
-_INTEGER = frozenset(name for name, fmt in formats().items() if fmt.integer)
+        known = formats()
+        return self.weights is not None and known[self.weights].integer and not known[self.format].integer
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ def _choice(line: Mapping[str, Any]) -> OperatorPlan:
 
 def unknown_format(word: str, where: str, part: str = "format") -> Diagnostic | None:
     """MQ302 if a plan may not choose this format for this part of a line."""
-    known = WEIGHTS if part == "weights" else CHOICES
+    known = weight_formats() if part == "weights" else CHOICES
     if word in known:
         return None
     help_ = did_you_mean(word, known) or f"choose one of {', '.join(known)}"

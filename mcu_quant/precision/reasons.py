@@ -209,9 +209,7 @@ def _different(a: Mapping[str, str], b: Mapping[str, str]) -> set[str]:
 def _settings(way: Way) -> dict[str, str]:
     line = way.line
     read = way.reads.partition("-")[0]
-    integer = line.format in ("s8", "s16")
-    weights = line.weights or ("s8" if integer else line.format)
-    return {"format": line.format, "input": read, "weights": weights, "scale": str(line.scale)}
+    return {"format": line.format, "input": read, "weights": way.weights, "scale": str(line.scale)}
 
 
 def _part(part: str, way: Way) -> str:

@@ -31,8 +31,7 @@ def magnitude_bits(fmt: str) -> float:
 
 def width(way: Way) -> float:
     """The narrowest of what a way computes with: it decides the noise."""
-    weights = way.line.weights or ("s8" if way.line.format in ("s8", "s16") else way.line.format)
-    return min(magnitude_bits(f) for f in (way.line.input or way.line.format, weights))
+    return min(magnitude_bits(f) for f in (way.line.input or way.line.format, way.weights or way.line.format))
 
 
 def score(request: Request) -> Table:

@@ -48,14 +48,9 @@ def weight_error(op: Operator, graph: Graph, way: Way) -> float:
         if value is None or value.ndim < 2 or not np.issubdtype(value.dtype, np.floating):
             continue
         real = value.astype(np.float64).reshape(-1, value.shape[-1])
-        error += float(np.sum((real - quantised(real, weights_format(way))) ** 2))
+        error += float(np.sum((real - quantised(real, way.weights or way.line.format)) ** 2))
         signal += float(np.sum(real**2))
     return error / signal if signal else 0.0
-
-
-def weights_format(way: Way) -> str:
-    """What a way stores weights in: s8 for integers unless it says otherwise."""
-    return way.line.weights or ("s8" if formats.get(way.line.format).integer else way.line.format)
 
 
 def quantised(real: Array, fmt: str) -> Array:

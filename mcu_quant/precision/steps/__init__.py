@@ -115,7 +115,7 @@ def graph_of(trial: Trial) -> Graph:
 def narrow(known: tuple[Way, ...], scales: Collection[ScaleKind] = tuple(ScaleKind)) -> Way | None:
     """The way with 8-bit weights and the widest integer activations: what is done to weights shows best there."""
     integer = [w for w in known if w.line.format in ("s8", "s16") and w.line.scale in scales]
-    found = [w for w in integer if (w.line.weights or "s8") == "s8"]
+    found = [w for w in integer if w.weights in ("", "s8")]
     return max(found, key=lambda w: (w.bits, w.name), default=None)
 
 
