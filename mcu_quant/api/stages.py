@@ -181,7 +181,8 @@ def clips(model: Model, source: Path | None) -> Clips:
     """
     inputs = {name: model.graph.types[name] for name in model.graph.inputs}
     heard = model.pipeline.heard_as(AUDIO_IN) if model.chain and model.pipeline else model.pipeline
-    return data.load(source, heard, inputs, model.file.parent, qdq.stored_inputs(model.graph))
+    outputs = {name: model.graph.types[name] for name in model.graph.outputs}
+    return data.load(source, heard, inputs, model.file.parent, qdq.stored_inputs(model.graph), outputs)
 
 
 def target(board: boards.Board | None) -> Target:

@@ -6,7 +6,6 @@ are made while they are read, so that an hour of audio needs no more memory than
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from mcu_quant.data import synthetic, wav
+from mcu_quant.data import arrays, synthetic, wav
 from mcu_quant.data.audio import FrontEnd, Stages
 from mcu_quant.data.upstream import Rows, UpstreamModel
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, did_you_mean, raise_errors
@@ -38,13 +37,15 @@ NOISE_FRAMES = 64
 class Clip:
     """Frames {input: array} in order of time. Every `iter` starts again at the first one.
 
-    `level_db` says how much louder than it was recorded a recording is played.
+    `level_db` says how much louder than it was recorded a recording is played. `labels` are what the outputs should be,
+    {output: array} frame by frame, where somebody knows: none of the tool's own measures need them.
     """
 
     name: str
     count: int
     frames: Callable[[], Iterator[Frame]]
     level_db: float = 0.0
+    labels: Callable[[], Iterator[Frame]] | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -81,6 +82,11 @@ class Clips:
         return len(self.clips)
 
     @property
+    def labelled(self) -> tuple[Clip, ...]:
+        """Those of which is known what the outputs should be."""
+        return tuple(clip for clip in self.clips if clip.labels is not None)
+
+    @property
     def frame_count(self) -> int:
         """Frames of all clips together."""
         return sum(clip.count for clip in self.clips)
@@ -92,25 +98,28 @@ def load(
     inputs: Mapping[str, TensorType],
     model_folder: Path | None = None,
     stored: Mapping[str, Callable[[Array], Array]] = MappingProxyType({}),
+    outputs: Mapping[str, TensorType] = MappingProxyType({}),
 ) -> Clips:
-    """Clips for a graph with these inputs (without states).
+    """Clips for a graph with these inputs and outputs (without states).
 
     `source` is a folder of wav files (or of npz files), one such file, or None for synthetic signals. An npz holds one
     array per input with a leading time axis, and needs no pipeline. `model_folder` is where an upstream model that the
     pipeline names is looked for. `stored` turns the reals that a pipeline makes into the whole numbers that the model
-    reads, for inputs on a scale of the model's; arrays in an npz are as the model reads them.
+    reads, for inputs on a scale of the model's; arrays in an npz are as the model reads them. Labels are arrays of the
+    outputs' names: in that npz, or in one beside a recording, x.npz beside x.wav.
 
     Raises:
         DiagnosticError: MQ401 for the data, MQ403 for a pipeline that does not fit; all problems at once.
     """
     files = [] if source is None else _files(source)
     if source is not None and files[0].suffix.lower() == ".npz":
-        return _arrays(source, files, inputs)
+        return _arrays(source, files, inputs, outputs)
     reals = {n: TensorType(t.shape) if n in stored else t for n, t in inputs.items()}
     if source is None:
         made = _synthetic(pipeline, reals, model_folder)
     else:
         made = _recordings(source, files, _fitting(pipeline, reals), reals, model_folder)
+        made = replace(made, clips=_with_labels(made.clips, files, outputs))
     if not stored:
         return made
     clips, varied, levels = (
@@ -387,67 +396,46 @@ def normalised(block: Floats, how: str) -> Floats:
 # --- arrays --------------------------------------------------------------------------------------------------------
 
 
-def _arrays(source: Path, files: list[Path], inputs: Mapping[str, TensorType]) -> Clips:
+def _arrays(
+    source: Path, files: list[Path], inputs: Mapping[str, TensorType], outputs: Mapping[str, TensorType]
+) -> Clips:
     problems: list[Diagnostic] = []
     clips: list[Clip] = []
     for path in files:
-        found, count = _check_arrays(path, inputs)
+        found, count, labels = arrays.check(path, inputs, outputs)
         problems += found
-        clips.append(Clip(path.name, count, partial(_array_frames, path, inputs)))
+        known = partial(arrays.frames, path, labels) if labels else None
+        clips.append(Clip(path.name, count, partial(arrays.frames, path, inputs), labels=known))
     raise_errors(problems)
     frames = sum(clip.count for clip in clips)
     return Clips(tuple(clips), f"{frames} frames of {source.resolve().name}")
 
 
-def _check_arrays(path: Path, inputs: Mapping[str, TensorType]) -> tuple[list[Diagnostic], int]:
-    """What is wrong with an npz file, and how many frames it holds."""
-    try:
-        arrays = _read_arrays(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        text = f"is not an npz file that can be read: {error}"
-        return [Diagnostic("MQ401", str(path), text, help="write it with numpy.savez(FILE, INPUT=array, ...)")], 0
-    problems = []
-    for name, type_ in inputs.items():
-        wanted = f"[frames, {', '.join(map(str, type_.shape))}]" if type_.shape else "[frames]"
-        message = _array_problem(arrays.get(name), type_, wanted)
-        if message:
-            remedy = f"store {name!r} as {wanted} of {type_.dtype}"
-            problems.append(Diagnostic("MQ401", f"{path}: {name}", message, help=remedy))
-    for name in sorted(arrays.keys() - inputs.keys()):
-        remedy = did_you_mean(name, inputs) or "states are carried from frame to frame and are not part of the data"
-        problems.append(Diagnostic("MQ401", f"{path}: {name}", "the model has no such input", help=remedy))
-    lengths = {name: arrays[name].shape[0] for name in inputs if name in arrays and arrays[name].ndim}
-    if not problems and len(set(lengths.values())) > 1:
-        text = ", ".join(f"{name} {count}" for name, count in lengths.items())
-        problems.append(Diagnostic("MQ401", str(path), f"the inputs have different numbers of frames: {text}"))
-    return problems, min(lengths.values(), default=0)
+def _with_labels(
+    clips: tuple[Clip, ...], recordings: list[Path], outputs: Mapping[str, TensorType]
+) -> tuple[Clip, ...]:
+    """Clips of recordings, with what an npz file of the same name says of the outputs.
 
-
-def _array_problem(array: Array | None, type_: TensorType, wanted: str) -> str | None:
-    if array is None:
-        return "is missing"
-    if array.shape[1:] != type_.shape or array.ndim != len(type_.shape) + 1:
-        return f"has shape {list(array.shape)}, not {wanted}"
-    if array.shape[0] == 0:
-        return "holds no frames"
-    if array.dtype.kind not in "biuf":
-        return f"holds {array.dtype}, not numbers"
-    if not np.isfinite(array).all():
-        return "holds NaN or infinity"
-    return None
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError("it is no archive of arrays")
-    with np.load(path, allow_pickle=False) as loaded:
-        return {name: loaded[name] for name in loaded.files}
-
-
-def _array_frames(path: Path, inputs: Mapping[str, TensorType]) -> Iterator[Frame]:
-    arrays = {n: np.asarray(a, inputs[n].dtype) for n, a in _read_arrays(path).items()}
-    for index in range(len(next(iter(arrays.values())))):
-        yield {name: array[index] for name, array in arrays.items()}
+    Raises:
+        DiagnosticError: MQ401 for files that do not fit.
+    """
+    problems, made = list[Diagnostic](), list[Clip]()
+    for clip, recording in zip(clips, recordings, strict=True):
+        path = recording.with_suffix(".npz")
+        if not path.is_file():
+            made.append(clip)
+            continue
+        found, count, labels = arrays.check(path, {}, outputs)
+        if not labels:  # something else that has the same name
+            made.append(clip)
+            continue
+        problems += found
+        if not found and count < len(clip):
+            message = f"has labels for {count} frames, the recording has {len(clip)}"
+            problems.append(Diagnostic("MQ401", str(path), message, help="give every frame a label, or none"))
+        made.append(replace(clip, labels=partial(arrays.frames, path, labels)))
+    raise_errors(problems)
+    return tuple(made)
 
 
 # --- nothing -------------------------------------------------------------------------------------------------------
