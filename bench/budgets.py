@@ -101,7 +101,7 @@ def run(ground: Ground, goal: Goal) -> tuple[str, list[str]]:
         outcome = planner.solve(ground.found, goal)
     except UnreachableError:
         return "refused", []
-    plan = replace(ground.found.trial.start, preset=planning.PRESET, operators=reasons.lines(outcome))
+    plan = replace(outcome.map.trial.start, preset=planning.PRESET, operators=reasons.lines(outcome))
     with tempfile.TemporaryDirectory() as scratch:
         over = list(broken(ground, plan, goal, Path(scratch)))
     return ("broken" if over else "kept"), over

@@ -168,6 +168,14 @@ CATALOGUE: dict[str, Code] = {
         "file may state power, with its source.",
         FINDINGS,
     ),
+    "MQ310": Code(
+        "scores that say nothing",
+        "A method of the first order scores a format by the gradient of a loss. The distance to the model's own "
+        "outputs is least at the model's own weights, so its gradient there is zero and so are all scores. With labels "
+        "the loss is that of the task: an .npz of the data holds arrays under the names of the outputs. `direct`, the "
+        "default method, needs none.",
+        FINDINGS,
+    ),
     "MQ308": Code(
         "formats were not chosen by measuring",
         "Measuring every format of a model of this size takes long. A goal (--min-snr 30) asks for it all the same.",

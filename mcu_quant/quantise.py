@@ -45,12 +45,14 @@ class Known:
     means: of the inputs, [columns], or [groups, columns] where groups of rows read inputs of their own; biases make up
     for what rounding adds on average.
     powers_of_two: scales of rows are powers of two.
+    rounded: which weights are rounded up, where a method tried that in the format at hand.
     """
 
     steps: Array | None = None
     moments: Array | None = None
     means: Array | None = None
     powers_of_two: bool = False
+    rounded: rounding.Rounded | None = None
 
     def drift(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
         """What an error of the weights [rows, columns] adds to each row on average: [rows]."""
@@ -98,7 +100,7 @@ def rows(
     if known.powers_of_two:
         scale = _power_of_two(real, scale, fmt.maximum)
     while True:
-        w = _rounded(real, scale, fmt, known.moments)
+        w = _rounded(real, scale, fmt, known)
         exact = real_bias - known.drift(w * scale[:, None] - real)
         b = np.rint(exact / (scale * x.scale)).astype(np.int64) - x.zero_point * w.sum(axis=1)
         furthest = max(xf.maximum, -xf.minimum)
@@ -111,12 +113,14 @@ def rows(
 
 
 def _rounded(
-    real: NDArray[np.float64], scale: NDArray[np.float64], fmt: formats.Format, moments: Array | None
+    real: NDArray[np.float64], scale: NDArray[np.float64], fmt: formats.Format, known: Known
 ) -> NDArray[np.int64]:
-    """Weights in steps of their row: to nearest or, in 8 bits at most and knowing the inputs, so that errors cancel."""
-    if moments is None or not fmt.narrow:
+    """Weights in steps of their row: as was found or, in 8 bits at most, so that errors cancel; else to nearest."""
+    if known.rounded is not None and known.rounded.fits(fmt.name, real.shape):
+        return known.rounded.integers(real, scale, fmt.maximum)
+    if known.moments is None or not fmt.narrow:
         return np.clip(np.rint(real / scale[:, None]), -fmt.maximum, fmt.maximum).astype(np.int64)
-    return rounding.compensated(real, scale, fmt.maximum, moments)
+    return rounding.compensated(real, scale, fmt.maximum, known.moments)
 
 
 def _power_of_two(real: NDArray[np.float64], scale: NDArray[np.float64], largest: int) -> NDArray[np.float64]:

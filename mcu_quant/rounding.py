@@ -10,6 +10,7 @@ louder as a whole), so that H = V^T V + diag(d) with few rows of V does as well;
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,27 @@ DAMPING = 0.01
 #: Results that are kept, by content: a layer is lowered hundreds of times while a plan is looked for.
 _KEPT = 512
 _known: dict[bytes, NDArray[np.int64]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """How each weight was rounded by a method that tried it: up or down, in one format, in steps of its row.
+
+    up: [rows, columns] of bool, as the rows are quantised. Weights in another format are rounded as if it were not
+    there.
+    """
+
+    format: str
+    up: Array
+
+    def fits(self, fmt: str, shape: tuple[int, ...]) -> bool:
+        """Is it about weights in that format, of that shape?"""
+        return self.format == fmt and self.up.shape == shape
+
+    def integers(self, real: NDArray[np.float64], scale: NDArray[np.float64], largest: int) -> NDArray[np.int64]:
+        """Whole numbers [rows, columns] for weights and the step of each row, no larger than `largest`."""
+        made: NDArray[np.int64] = (np.floor(real / scale[:, None]) + self.up).astype(np.int64)
+        return np.clip(made, -largest, largest)
 
 
 def moments(second: NDArray[np.float64]) -> Array:

@@ -146,7 +146,7 @@ def choose(
             outcome, notes = _heard(found, model, planning.goal, start.clips, data)
         else:
             outcome, notes = _solved(found, model, planning.goal)
-    plan = replace(found.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
+    plan = replace(outcome.map.trial.start, preset=PRESET, operators=reasons.lines(outcome), planned=summary(outcome))
     if outcome.goal.objective == "energy":
         estimate = cost.estimate(stages.lowered(model, plan, stages.target(board)).program, board)
         spent = energy.energy(board, estimate)
@@ -175,7 +175,8 @@ def _improved(
     clips = made.clips.for_calibration
     trial = Trial.of(model.graph, target, start, clips, sum(map(len, known.values())))
     inputs = collect(model.graph, clips)
-    after = steps.improved(trial, steps.Given(known, inputs, jobs, progress, clips), taken).start
+    given = steps.Given(known, inputs, jobs, progress, clips, chosen=made.plan.operators)
+    after = steps.improved(trial, given, taken).start
     return replace(made, plan=replace(after, operators=made.plan.operators))
 
 
@@ -231,6 +232,7 @@ def survey(model: Model, board: Board, start: Start, planning: Planning, progres
         target=target,
         start=start.plan,
         clips=start.clips.for_calibration,
+        labelled=start.clips.labelled,
         weigh=weigh,
         fixed=start.fixed,
         sensitivity=planning.sensitivity,
@@ -266,7 +268,8 @@ def _heard(
             if rung is ladder[-1]:
                 raise
             continue
-        lost = metrics.lost(one, found.trial, found.plan(outcome.choice), clips, data, rate_hz)
+        made = outcome.map
+        lost = metrics.lost(one, made.trial, made.plan(outcome.choice), clips, data, rate_hz)
         found.task.progress(f"{rung}: {one.name} lost {lost:.3g}")
         if lost <= most:
             return replace(outcome, goal=replace(outcome.goal, min_snr_db=goal.min_snr_db), heard=lost), notes
@@ -311,7 +314,8 @@ def _solved(found: Map, model: Model, asked: Goal | None) -> tuple[Outcome, tupl
 def _unreachable(error: UnreachableError, found: Map, asked: Goal) -> Diagnostic:
     """MQ306 with what would do: each limit by itself, and the plan that comes nearest."""
     board = found.task.board
-    nearest = ", ".join(in_words(n, error.nearest.measured[n], board.clock.hz) for n in (LOSS, FLASH, RAM, CYCLES))
+    told = dict.fromkeys([LOSS, FLASH, RAM, CYCLES, *error.goal.limits(board.clock.hz)])
+    nearest = ", ".join(in_words(n, error.nearest.measured[n], board.clock.hz) for n in told)
     message = f"no plan keeps all of: {error.goal}; the nearest has {nearest}"
     return Diagnostic("MQ306", board.id, message, help=_advice(error, found, asked))
 

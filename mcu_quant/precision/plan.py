@@ -21,6 +21,7 @@ import numpy as np
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean, raise_errors
 from mcu_quant.formats import ScaleKind, formats
 from mcu_quant.ir import Array
+from mcu_quant.rounding import Rounded
 
 #: Formats that a plan may choose, in the order they are listed to people.
 CHOICES = ("f32", "f16", "s16", "s8")
@@ -107,6 +108,8 @@ class PrecisionPlan:
     means: Mapping[str, Array] = field(default_factory=dict, compare=False)
     #: by edge between layers, by what each of its channels is divided (see `mcu_quant/rebalance.py`)
     rebalanced: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    #: by name of a weight matrix, which of its weights are rounded up (see `mcu_quant/rounding.py`)
+    rounded: Mapping[str, Rounded] = field(default_factory=dict, compare=False)
     #: scales of weights are powers of two
     powers_of_two: bool = False
     #: steps that made it, in the order they were taken
@@ -170,6 +173,21 @@ def _read_clipped(one: Mapping[str, Any]) -> Mapping[str, Range]:
     return MappingProxyType(found)
 
 
+def _write_rounded(kept: Rounded) -> str:
+    bits = base64.b64encode(np.packbits(kept.up).tobytes()).decode()
+    rows, columns = kept.up.shape
+    return f'{{ weights = {_quoted(kept.format)}, rows = {rows}, columns = {columns}, up = "{bits}" }}'
+
+
+def _read_rounded(one: Mapping[str, Any]) -> Rounded:
+    shape = one["rows"], one["columns"]
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(one["up"], validate=True), np.uint8))
+    size = shape[0] * shape[1]
+    if bits.size != -(-size // 8) * 8:
+        raise ValueError("another number of weights")
+    return Rounded(one["weights"], bits[:size].reshape(shape).astype(bool))
+
+
 #: Tables of the file beside [operators] and [ranges], by the name of the plan's field.
 TABLES: Mapping[str, _Table] = MappingProxyType(
     {
@@ -205,6 +223,9 @@ TABLES: Mapping[str, _Table] = MappingProxyType(
             "are not positive numbers",
             "the layers stay as they are then",
         ),
+        "rounded": _Table(
+            _write_rounded, _read_rounded, "are not a bit per weight", "weights are rounded to nearest then"
+        ),
     }
 )
 
@@ -223,7 +244,8 @@ _HEAD = """\
 # [columns] ranges of single inputs of layers, which are divided by factors that even them out;
 # [moments] the main directions of the inputs of layers: 8-bit weights are rounded to suit them;
 # [means] the mean inputs of layers: biases make up for what rounding of weights adds to them;
-# [rebalanced] by what the channels between two layers are divided, in the weights of both.
+# [rebalanced] by what the channels between two layers are divided, in the weights of both;
+# [rounded] which weights of a layer are rounded up, in one format and with the other tables as they are.
 """
 
 

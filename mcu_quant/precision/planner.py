@@ -19,7 +19,7 @@ from types import MappingProxyType
 from scipy.stats import spearmanr
 
 from mcu_quant.boards import Board
-from mcu_quant.data import Clips
+from mcu_quant.data import Clip, Clips
 from mcu_quant.ir import Graph, Operator
 from mcu_quant.lowering import Target
 from mcu_quant.precision import presets
@@ -42,9 +42,9 @@ from mcu_quant.precision.problem import (
     Problem,
 )
 from mcu_quant.precision.repeats import different, ties
-from mcu_quant.precision.sensitivity import Request, Table
+from mcu_quant.precision.sensitivity import Request, Sensitivity, Table, check, scored
 from mcu_quant.precision.solvers import Solver
-from mcu_quant.precision.steps import Given, Taken, chosen, improved
+from mcu_quant.precision.steps import Given, Taken, chosen, graph_of, improved
 from mcu_quant.precision.strategies import strategy
 from mcu_quant.precision.trial import Trial, decibels
 
@@ -84,7 +84,9 @@ class Task:
     fixed: Mapping[str, OperatorPlan] = field(default_factory=dict)
     sensitivity: str | None = None
     solver: str | None = None
-    #: what the start is improved by before anything is measured
+    #: clips of which it is known what the outputs should be: methods that score by the loss of a task need some
+    labelled: tuple[Clip, ...] = ()
+    #: what the start is improved by before anything is measured, and the plan in the end
     steps: tuple[Taken, ...] = field(default_factory=lambda: chosen(()))
     jobs: int | None = None
     progress: Progress = quiet
@@ -168,13 +170,18 @@ def _nearest(known: tuple[Way, ...], line: OperatorPlan) -> Way:
 
 
 def survey(task: Task) -> Map:
-    """Ways, losses and prices of every operator of a model on a board."""
+    """Ways, losses and prices of every operator of a model on a board.
+
+    Raises:
+        DiagnosticError: MQ310 if the sensitivity method can say nothing.
+    """
+    method: Sensitivity = strategy("sensitivity", task.sensitivity)
+    check(method, task.labelled)
     known = {op.name: _open(op, task) for op in presets.planned(task.graph)}
     plans = different(task.graph, {op: sum(w.line != OperatorPlan(FLOAT) for w in f) for op, f in known.items()})
     trial = improve(task, Trial.of(task.graph, task.target, task.start, task.clips, plans), known)
-    method = strategy("sensitivity", task.sensitivity)
-    request = Request(task.graph, known, trial, task.jobs, task.progress)
-    table: Table = method.score(request)
+    request = Request(task.graph, known, trial, task.labelled, task.jobs, task.progress)
+    table = scored(method, request)
     measured = table if method.exact else strategy("sensitivity").score(request)
     known = {op: _possible(op, found, table) for op, found in known.items()}
     task.progress(f"pricing every way on {task.board.id}")
@@ -191,12 +198,13 @@ def survey(task: Task) -> Map:
 
 
 def improve(task: Task, trial: Trial, known: Mapping[str, tuple[Way, ...]]) -> Trial:
-    """The trial after the steps of a task."""
-    if not task.steps:
+    """The trial after those steps of a task that come before the choice."""
+    taken = [t for t in task.steps if not t.step.after]
+    if not taken:
         return trial
     task.progress("looking at inputs of layers")
     inputs = collect(task.graph, task.clips)
-    return improved(trial, Given(known, inputs, task.jobs, task.progress, task.clips), task.steps)
+    return improved(trial, Given(known, inputs, task.jobs, task.progress, task.clips), taken)
 
 
 def _open(op: Operator, task: Task) -> tuple[Way, ...]:
@@ -251,7 +259,9 @@ class Round:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The plan that was found. `rounds` are all that were measured, the first as the problem was stated at first.
+    """The plan that was found. `map` has what steps made of it in the end.
+
+    `rounds` are all that were measured, the first as the problem was stated at first.
 
     `predicted` is what the first problem says of the final choice: the sum of what its operators lose alone.
     """
@@ -292,6 +302,7 @@ def solve(found: Map, goal: Goal) -> Outcome:
     best = min(kept, key=lambda r: first.value(r.measured))
     best = _rival(found, problem, first, best) or best
     choice, measured, tried = _polish(found, first, best)
+    found, measured = _finished(found, first, choice, measured)
     return Outcome(found, goal, first, choice, first.totals(choice), measured, tuple(rounds), tried)
 
 
@@ -426,6 +437,19 @@ def _polish(found: Map, first: Problem, best: Round) -> tuple[Choice, Amounts, i
     taken = found.measured(changed)
     better = not first.excess(taken) and first.value(taken) < first.value(measured)
     return (changed, taken, len(moves)) if better else (choice, measured, len(moves))
+
+
+def _finished(found: Map, first: Problem, choice: Choice, measured: Amounts) -> tuple[Map, Amounts]:
+    """After the steps that want to know the formats, each kept if the plan loses less with it and keeps its limits."""
+    task = found.task
+    for taken in (t for t in task.steps if t.step.after):
+        inputs = collect(graph_of(found.trial), task.clips)
+        given = Given(found.ways, inputs, task.jobs, task.progress, task.clips, chosen=found.all_lines(choice))
+        made = replace(found, trial=improved(found.trial, given, [taken]), weighed={})
+        after = made.measured(choice)
+        if after[LOSS] < measured[LOSS] and not first.excess(after):
+            found, measured = made, after
+    return found, measured
 
 
 def _moves(found: Map, first: Problem, choice: Choice, measured: Amounts) -> list[tuple[float, str, str]]:

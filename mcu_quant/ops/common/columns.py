@@ -53,7 +53,7 @@ def known(lo: Lowering, weights: str, steps: Array | None = None, *, biased: boo
     """
     plan = lo.plan
     means = plan.means.get(weights) if biased else None
-    return Known(steps, plan.moments.get(weights), means, plan.powers_of_two)
+    return Known(steps, plan.moments.get(weights), means, plan.powers_of_two, plan.rounded.get(weights))
 
 
 def factors(columns: Columns, matrix: Array) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ sees what those before it did.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, did_you_mean
@@ -17,7 +17,7 @@ from mcu_quant.ir import Graph
 from mcu_quant.precision.candidates import Way
 from mcu_quant.precision.layer_inputs import Inputs, collect
 from mcu_quant.precision.parallel import Progress, quiet
-from mcu_quant.precision.plan import PrecisionPlan
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.strategies import About, strategies, strategy
 from mcu_quant.precision.trial import Trial
 from mcu_quant.rebalance import rebalanced
@@ -28,7 +28,10 @@ OFF = "off"
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What a step may ask: the ways of every operator, the clips, what weight matrices read on them, and its option."""
+    """What a step may ask: the ways of every operator, the clips, what weight matrices read on them, and its option.
+
+    `chosen` are the lines of the plan, for steps that are taken when they are known (`Step.after`).
+    """
 
     ways: Mapping[str, tuple[Way, ...]]
     inputs: Mapping[str, Inputs]
@@ -36,20 +39,23 @@ class Given:
     progress: Progress = quiet
     clips: Clips | None = None
     option: str = ""
+    chosen: Mapping[str, OperatorPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Step:
     """A method that improves the plan every other one starts from, where that was measured.
 
-    `options` are the words that `--step NAME=OPTION` takes, the first of them where none is given; `:NUMBER` may
-    follow a word.
+    With `after` it is taken on the plan that was found, and kept if the whole plan loses less with it and keeps its
+    limits: what reconstructs layers in formats that are settled. `options` are the words that `--step NAME=OPTION`
+    takes, the first of them where none is given; `:NUMBER` may follow a word.
     """
 
     about: About
     apply: Callable[[Trial, Given], PrecisionPlan]
     order: int = 0
     options: tuple[str, ...] = ()
+    after: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def chosen(asked: Sequence[str], *, defaults: bool = True) -> tuple[Taken, ...]:
         name, _, option = text.partition("=")
         words[strategy("steps", name.strip()).about.name] = option.strip()
     taken = [_taken(name, option) for name, option in words.items() if option != OFF]
-    return tuple(sorted(taken, key=lambda t: (t.step.order, t.step.about.name)))
+    return tuple(sorted(taken, key=lambda t: (t.step.after, t.step.order, t.step.about.name)))
 
 
 def _taken(name: str, option: str) -> Taken:
