@@ -381,7 +381,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         ),
         minimise="flash",
         narrow=0.62,
-        max_loss=("change", 0.02),
+        max_loss=("change", 0.05),
     ),
     "kwt1": Pipeline(
         ("kwt1_mfcc",),

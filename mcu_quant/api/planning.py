@@ -270,10 +270,10 @@ def _heard(
             continue
         made = outcome.map
         lost = metrics.lost(one, made.trial, made.plan(outcome.choice), clips, data, rate_hz)
-        found.task.progress(f"{rung}: {one.name} lost {lost:.3g}")
-        if lost <= most:
+        found.task.progress(f"{rung}: {lost}")
+        if lost.elsewhere <= most:
             return replace(outcome, goal=replace(outcome.goal, min_snr_db=goal.min_snr_db), heard=lost), notes
-        least = min(least, lost)
+        least = min(least, lost.elsewhere)
     message = f"no plan loses as little as {most:g} of {one.name} with all of: {goal}; the nearest loses {least:.3g}"
     help_ = f"this is enough: --max-loss {one.name}={rounded_up(least):g}; or give up some of the other limits"
     raise DiagnosticError(Diagnostic("MQ306", found.task.board.id, message, help=help_))
@@ -351,8 +351,8 @@ def summary(outcome: Outcome) -> str:
     said = [str(outcome.goal), f"for {outcome.map.task.board.id}"]
     for name, amounts in (("predicted", outcome.predicted), ("measured", outcome.measured)):
         said.append(f"{name} " + ", ".join(in_words(n, amounts[n], clock) for n in (LOSS, FLASH, RAM, CYCLES)))
-    if outcome.heard is not None and outcome.goal.max_loss is not None:
-        said.append(f"{outcome.goal.max_loss[0]} lost {outcome.heard:.3g} on the recordings")
+    if outcome.heard is not None:
+        said.append(str(outcome.heard))
     if outcome.map.correlation is not None:
         ranks = f"Spearman {outcome.map.correlation:.2f} with what single operators were measured to lose"
         said.append(f"scores by {outcome.map.task.sensitivity}: {ranks}")

@@ -26,6 +26,7 @@ from mcu_quant.precision import presets
 from mcu_quant.precision.candidates import Way, offered, ways
 from mcu_quant.precision.goal import Goal
 from mcu_quant.precision.layer_inputs import collect
+from mcu_quant.precision.metrics import Lost
 from mcu_quant.precision.parallel import Lines, Progress, losses, quiet
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.pricing import CALLER, FLOAT, Prices, price
@@ -275,7 +276,7 @@ class Outcome:
     rounds: tuple[Round, ...]
     polished: int
     #: what it loses of the metric that the goal names
-    heard: float | None = None
+    heard: Lost | None = None
 
 
 class UnreachableError(Exception):
