@@ -1,7 +1,8 @@
 """DFT along one axis: y[k] = sum_n x[n] exp(-2 pi i k n / length), the inverse with the other sign and 1 / length.
 
-It becomes matrix products with the rows of the transform (of composite lengths in two stages, `common/fourier.py`), and
-layout operators, so it has no kernels of its own. The last axis of x and y holds real and imaginary part, or the real
+It becomes the fast transforms of front and back ends (Spectrum, InverseSpectrum) where the length has one, else matrix
+products with the rows of the transform (of composite lengths in two stages), and layout operators: `common/fourier.py`.
+So it has no kernels of its own. The last axis of x and y holds real and imaginary part, or the real
 part alone. Attributes of the explicit form: axis, length, inverse, onesided (only the first length/2 + 1 frequencies of
 a real signal, which the inverse takes back).
 """
@@ -9,13 +10,15 @@ a real signal, which the inverse takes back).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, Shape, TensorType
 from mcu_quant.ops import Canonical, NodeContext, OpSpec, Sample, fixed, given, normalise_axis, register
-from mcu_quant.ops.common.fourier import Steps, factors, two_stages
+from mcu_quant.ops.common import fft
+from mcu_quant.ops.common.fourier import Steps, complex_fast, factors, real_fast, signal_fast, two_stages
 
 
 def matrix(op: Operator, count: int, parts: int) -> Array:
@@ -71,7 +74,7 @@ def explicit(op: Operator, node: NodeContext) -> Operator | None:
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
-    """Gemm with the rows of the transform, or with those of two shorter ones."""
+    """Fast transforms; else Gemm with the rows of the transform, or with those of two shorter ones."""
     form = explicit(op, node)
     if form is None or real_where_onesided(op, node.graph) is not None:
         return Canonical((op,))
@@ -82,14 +85,30 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
     steps = Steps(op.name)
     x = steps.add("time", "Transpose", op.inputs[:1], (*leading, count, parts), perm=order)
     length, inverse, onesided = (form.attributes[k] for k in ("length", "inverse", "onesided"))
-    sizes = factors(length)
-    if sizes and count == length and not (inverse and onesided):
+    if fft.is_fast(length):
+        y = _fast(steps, x, leading, (count, parts), form)
+    elif (sizes := factors(length)) and count == length and not (inverse and onesided):
         kept = length // 2 + 1 if onesided else length
         y = two_stages(steps, x, leading, sizes, parts, inverse=bool(inverse), kept=kept)
     else:
         y = _one_stage(steps, x, leading, matrix(form, count, parts))
     back = tuple(int(a) for a in np.argsort(order))
     return steps.made(Operator(f"{op.name}:order", "Transpose", (y,), op.outputs, {"perm": back}))
+
+
+def _fast(steps: Steps, x: str, leading: Shape, given: tuple[int, int], form: Operator) -> str:
+    """x: [*leading, *given] by fast transforms, as an edge [*leading, elements, parts]."""
+    (count, parts), frames = given, prod(leading)
+    points, inverse, onesided = (form.attributes[k] for k in ("length", "inverse", "onesided"))
+    x = steps.add("frames", "Reshape", (x,), (frames, *given), shape=(frames, *given))
+    if inverse and onesided:
+        y, made = signal_fast(steps, x, count, frames, points), (points, 1)
+    elif parts == 1:
+        y = real_fast(steps, x, count, frames, points, inverse=bool(inverse), onesided=bool(onesided))
+        made = (points // 2 + 1 if onesided else points, 2)
+    else:
+        y, made = complex_fast(steps, x, count, frames, points, inverse=bool(inverse)), (points, 2)
+    return steps.add("axes", "Reshape", (y,), (*leading, *made), shape=(*leading, *made))
 
 
 def _one_stage(steps: Steps, x: str, leading: Shape, rows: Array) -> str:
@@ -137,6 +156,11 @@ register(
             Sample("DFT", (given(1, 24, 1),), opset=20, name="default-axis"),
             Sample("DFT", (given(1, 13, 2),), opset=17, name="prime"),
             Sample("DFT", (given(1, 512, 1),), {"onesided": 1}, opset=17, name="real-size"),
+            Sample("DFT", (given(2, 40, 1),), opset=17, name="both-sides"),
+            Sample("DFT", (given(3, 20, 2),), opset=17, name="fast-complex"),
+            Sample("DFT", (given(3, 20, 2),), {"inverse": 1}, opset=17, name="fast-inverse"),
+            Sample("DFT", (given(2, 12, 1),), {"inverse": 1}, opset=17, name="inverse-of-reals"),
+            Sample("DFT", (given(2, 14, 2),), {"inverse": 1}, opset=17, name="no-fast-length"),
         ),
     )
 )

@@ -1,8 +1,8 @@
 """STFT of a real signal: y[b, t, k] = sum_n w[n] x[b, t step + n] exp(-2 pi i k n / length), real and imaginary part.
 
-It becomes a convolution with the rows of the transform, two per frequency, and layout operators, so it has no kernels
-of its own. Attributes of the explicit form: frame_step, frame_length, onesided (only the first length/2 + 1
-frequencies).
+It becomes the fast transform of front ends (Spectrum) where the length has one, else a convolution with the rows of the
+transform, two per frequency, and layout operators, so it has no kernels of its own. Attributes of the explicit form:
+frame_step, frame_length, onesided (only the first length/2 + 1 frequencies).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 
 from mcu_quant.ir import Array, Graph, Operator, TensorType
 from mcu_quant.ops import Canonical, Fixed, NodeContext, OpSpec, Sample, fixed, given, register
+from mcu_quant.ops.common import fft
+from mcu_quant.ops.common.fourier import Steps, conjugate, mirrored
 
 
 def basis(attributes: Mapping[str, Any], window: Array | None) -> Array:
@@ -59,15 +61,41 @@ def explicit(op: Operator, node: NodeContext) -> Operator | None:
 
 
 def canonicalise(op: Operator, node: NodeContext) -> Canonical:
-    """Conv with the rows of the transform, unless a constraint is broken."""
+    """Fast transforms, or Conv with the rows of the transform, unless a constraint is broken."""
     form = explicit(op, node)
     if form is None or real_signal(op, node.graph) is not None or says_its_sides(op, node.graph) is not None:
         return Canonical((op,))
-    x = node.type(op.inputs[0])
-    result = infer(form, (x,))[0]
-    batch, frames, frequencies, _ = result.shape
+    window = node.constant(op.input(2))
+    if fft.is_fast(form.attributes["frame_length"]):
+        return _fast(form, window, node.type(op.inputs[0]))
+    return _convolution(form, window, node.type(op.inputs[0]))
+
+
+def _fast(form: Operator, window: Array | None, signal: TensorType) -> Canonical:
+    """A fast transform of each row of the batch, whose frames lie in one another."""
+    batch, frames, frequencies, _ = infer(form, (signal,))[0].shape
+    samples, points, hop = signal.shape[1], form.attributes["frame_length"], form.attributes["frame_step"]
+    steps = Steps(form.name)
+    x = steps.add("signals", "Reshape", form.inputs[:1], (batch * samples,), shape=(batch * samples,))
+    weights = np.ones(points) if window is None else window
+    half, rows = (frames, points // 2 + 1, 2), []
+    for row in range(batch):
+        at = {"starts": (row * samples,), "ends": ((row + 1) * samples,), "axes": (0,), "steps": (1,)}
+        own = steps.add(f"row{row}", "Slice", (x,), (samples,), **at) if batch > 1 else x
+        rows.append(steps.spectra(f"spectra{row}", own, weights, frames, hop, points))
+    every = (batch * frames, *half[1:])
+    y = steps.add("spectra", "Concat", tuple(rows), every, axis=0) if batch > 1 else rows[0]
+    if not form.attributes["onesided"]:
+        y = mirrored(steps, y, conjugate(steps, "conjugate", y, every), batch * frames, points)
+    shape = (batch, frames, frequencies, 2)
+    return steps.made(Operator(f"{form.name}:shaped", "Reshape", (y,), form.outputs, {"shape": shape}))
+
+
+def _convolution(form: Operator, window: Array | None, x: TensorType) -> Canonical:
+    """Conv with the rows of the transform."""
+    batch, frames, frequencies, _ = infer(form, (x,))[0].shape
     length = form.attributes["frame_length"]
-    names = [f"{op.name}:{what}" for what in ("signal", "spectrum", "parts", "rows")]
+    names = [f"{form.name}:{what}" for what in ("signal", "spectrum", "parts", "rows")]
     signal, spectrum, parts, rows = names
     attributes = {
         "kernel_shape": (length,),
@@ -76,14 +104,14 @@ def canonicalise(op: Operator, node: NodeContext) -> Canonical:
         "pads": (0, 0),
         "group": 1,
     }
-    weights = basis(form.attributes, node.constant(op.input(2))).reshape(2 * frequencies, 1, length)
+    weights = basis(form.attributes, window).reshape(2 * frequencies, 1, length)
     shapes = ((batch, 1, x.shape[1]), (batch, 2 * frequencies, frames), (batch, 2, frequencies, frames), weights.shape)
     return Canonical(
         (
-            Operator(signal, "Reshape", (op.inputs[0],), (signal,), {"shape": shapes[0]}),
-            Operator(op.name, "Conv", (signal, rows), (spectrum,), attributes),
+            Operator(signal, "Reshape", (form.inputs[0],), (signal,), {"shape": shapes[0]}),
+            Operator(form.name, "Conv", (signal, rows), (spectrum,), attributes),
             Operator(parts, "Reshape", (spectrum,), (parts,), {"shape": shapes[2]}),
-            Operator(f"{op.name}:order", "Transpose", (parts,), op.outputs, {"perm": (0, 3, 2, 1)}),
+            Operator(f"{form.name}:order", "Transpose", (parts,), form.outputs, {"perm": (0, 3, 2, 1)}),
         ),
         {rows: weights.astype(np.float32)},
         {name: TensorType(shape) for name, shape in zip(names, shapes, strict=True)},
@@ -127,6 +155,8 @@ register(
             Sample("STFT", (given(2, 40, 1), fixed(7), None, fixed(15)), {"onesided": 1}, opset=17, name="odd"),
             Sample("STFT", (given(1, 48, 1), fixed(8), _window(16)), opset=17, name="default"),
             Sample("STFT", (given(1, 48, 1), fixed(8), _window(16)), {"onesided": 0}, opset=20, name="both-sides"),
+            Sample("STFT", (given(2, 96, 1), fixed(16), _window(64)), {"onesided": 1}, name="batch"),
+            Sample("STFT", (given(2, 70, 1), fixed(9), _window(22)), {"onesided": 0}, name="no-fast-length"),
         ),
     )
 )

@@ -30,6 +30,7 @@ from mcu_quant.passes.rms_norm import recover_rms_norm
 from mcu_quant.passes.rnn import recover_rnn
 from mcu_quant.passes.scalar_functions import recover_functions
 from mcu_quant.passes.spectra import recover_spectra
+from mcu_quant.passes.spectral_levels import recover_levels
 from mcu_quant.passes.unpack_states import unpack_states
 from mcu_quant.passes.whole_conv import convolution_to_gemm
 
@@ -49,6 +50,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     recover_functions,
     recover_masks,
     recover_spectra,
+    recover_levels,
     fold_affine,
     move_affine,
     fold_affine_before,

@@ -1,4 +1,8 @@
-"""A Fourier transform of composite length n1 n2 in two shorter ones: two small matrices in the place of a large one.
+"""Fourier transforms of models: by fast transforms where there is one of the length, else by matrices.
+
+Fast transforms are the operators of front and back ends, Spectrum and InverseSpectrum, of frames side by side.
+
+A length n1 n2 without one is taken in two shorter ones: two small matrices in the place of a large one.
 
 With t = t1 n2 + t2 and k = k1 + n1 k2, and w(a) = exp(-+ 2 pi i a):
 
@@ -50,6 +54,15 @@ class Steps:
         edge = f"{self.name}:{what}"
         self._operators.append(Operator(edge, kind, inputs, (edge,), attributes))
         self._types[edge] = TensorType(to)
+        return edge
+
+    def spectra(self, what: str, samples: str, window: Array, frames: int, hop: int, points: int) -> str:
+        """The edge [frames, points/2 + 1, 2] that holds spectra of windowed frames of `samples`, a fast transform."""
+        edge, unread = (f"{self.name}:{w}" for w in (what, f"{what}-again"))  # the second output is of front ends alone
+        inputs = (samples, self.constant(f"{what}-window", window))
+        attributes = {"frames": frames, "hop": hop, "fft": points, "value": "complex", "logarithm": None}
+        self._operators.append(Operator(edge, "Spectrum", inputs, (edge, unread), attributes))
+        self._types |= dict.fromkeys((edge, unread), TensorType((frames, points // 2 + 1, 2)))
         return edge
 
     def constant(self, what: str, value: Array) -> str:
@@ -105,3 +118,63 @@ def two_stages(
     if (factor != 1.0).any():
         x = steps.add("scaled", "Mul", (x, steps.constant("factor", factor)), (*leading, kept, 2))
     return x
+
+
+# --- by fast transforms ----------------------------------------------------------------------------------------------
+
+
+def conjugate(steps: Steps, what: str, x: str, shape: Shape) -> str:
+    """Pairs with their imaginary parts negated."""
+    return steps.add(what, "Mul", (x, steps.constant(f"{what}-signs", np.array([1.0, -1.0]))), shape)
+
+
+def mirrored(steps: Steps, low: str, rest: str, frames: int, points: int) -> str:
+    """All frequencies [frames, points, 2]: `low` up to half of them, then `rest` back from there; both have half."""
+    middle = points // 2
+    shape = (frames, middle - 1, 2)
+    high = steps.add("high", "Slice", (rest,), shape, starts=(middle - 1,), ends=(0,), axes=(1,), steps=(-1,))
+    return steps.add("all", "Concat", (low, high), (frames, points, 2), axis=1)
+
+
+def real_fast(steps: Steps, x: str, count: int, frames: int, points: int, *, inverse: bool, onesided: bool) -> str:
+    """Frames x [frames, count, 1] as an edge [frames, points/2 + 1 or points, 2]; missing samples are zeros."""
+    x = steps.add("signal", "Reshape", (x,), (frames * count,), shape=(frames * count,))
+    window = np.full(min(count, points), 1.0 / points if inverse else 1.0)
+    y = steps.spectra("fast", x, window, frames, count, points)
+    if onesided:
+        return y
+    half = (frames, points // 2 + 1, 2)
+    other = conjugate(steps, "conjugate", y, half)
+    return mirrored(steps, other, y, frames, points) if inverse else mirrored(steps, y, other, frames, points)
+
+
+def complex_fast(steps: Steps, x: str, count: int, frames: int, points: int, *, inverse: bool) -> str:
+    """Frames x [frames, count, 2] as an edge [frames, points, 2], in two real transforms each.
+
+    With A and B the spectra of real and imaginary parts, and S = A + iB, D = conj(A - iB): S are the frequencies up to
+    half of them, and D those mirrored; of the inverse the other way round.
+    """
+    x = steps.add("by-part", "Transpose", (x,), (2, frames, count), perm=(2, 0, 1))
+    y = real_fast(steps, x, count, 2 * frames, points, inverse=inverse, onesided=True)
+    half = (frames, points // 2 + 1, 2)
+    along = {"axes": (0,), "steps": (1,)}
+    a = steps.add("of-real", "Slice", (y,), half, starts=(0,), ends=(frames,), **along)
+    b = steps.add("of-imaginary", "Slice", (y,), half, starts=(frames,), ends=(2 * frames,), **along)
+    b = steps.add("exchanged", "Slice", (b,), half, starts=(1,), ends=(-1,), axes=(2,), steps=(-1,))
+    b = steps.add("turned", "Mul", (b, steps.constant("turn", np.array([-1.0, 1.0]))), half)
+    both = steps.add("sum", "Add", (a, b), half)
+    apart = conjugate(steps, "difference", steps.add("apart", "Sub", (a, b), half), half)
+    return mirrored(steps, *((apart, both) if inverse else (both, apart)), frames, points)
+
+
+def signal_fast(steps: Steps, x: str, count: int, frames: int, points: int) -> str:
+    """The real signals [frames, points, 1] of one-sided spectra x [frames, count, 2]; missing bins are zeros."""
+    bins = points // 2 + 1
+    shape = (frames, bins, 2)
+    if count > bins:
+        x = steps.add("bins", "Slice", (x,), shape, starts=(0,), ends=(bins,), axes=(1,), steps=(1,))
+    elif count < bins:
+        silence = steps.constant("no-bins", np.zeros((frames, bins - count, 2)))
+        x = steps.add("bins", "Concat", (x, silence), shape, axis=1)
+    y = steps.add("fast", "InverseSpectrum", (x,), (frames, points), fft=points, mask="none")
+    return steps.add("parts", "Reshape", (y,), (frames, points, 1), shape=(frames, points, 1))
