@@ -36,8 +36,12 @@ _CLEANED = "cleaned"
 
 
 def cache_folder() -> Path:
-    """Where everything is kept: MCU_QUANT_CACHE, else the user's cache folder as the system has it."""
-    return Path(os.environ.get("MCU_QUANT_CACHE") or platformdirs.user_cache_dir("mcu-quant"))
+    """Where everything is kept: `mcu-quant` in MCU_QUANT_CACHE, else in the user's cache folder as the system has it.
+
+    A folder of its own in either: what somebody else keeps in MCU_QUANT_CACHE is not to be cleaned away.
+    """
+    asked = os.environ.get("MCU_QUANT_CACHE")
+    return Path(asked) / "mcu-quant" if asked else Path(platformdirs.user_cache_dir("mcu-quant"))
 
 
 def limit_bytes() -> int:
@@ -93,16 +97,24 @@ def clean() -> None:
     """Remove what is too much, and what was left behind, unless that was done within the hour."""
     folder, now = cache_folder(), time.time()
     done = folder / _CLEANED
-    if not folder.is_dir() or (done.is_file() and now - done.stat().st_mtime < FRESH_S):
+    if not folder.is_dir() or now - _touched(done) < FRESH_S:
         return
     done.touch()  # first of all: others need not do the same meanwhile
-    entries = sorted(_entries(folder))
+    entries = sorted(e for e in _entries(folder) if e.path != done)
     excess = sum(e.size for e in entries) - limit_bytes()
     for entry in entries:
         idle = now - entry.used
         if idle > ABANDONED_S if entry.making else excess > 0 and idle > FRESH_S:
             _remove(entry.path)
             excess -= entry.size
+
+
+def _touched(path: Path) -> float:
+    """When a file was written last; 0 if there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 @dataclass(frozen=True, order=True)

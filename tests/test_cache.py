@@ -16,7 +16,9 @@ HOUR = 3600.0
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MCU_QUANT_CACHE", str(tmp_path))
     monkeypatch.setenv("MCU_QUANT_CACHE_MIB", "2")
-    return tmp_path
+    own = cache.cache_folder()
+    own.mkdir()
+    return own
 
 
 def aged(path, hours, size=2**20 - 1024):
@@ -32,6 +34,14 @@ def test_the_oldest_go_until_the_rest_is_small_enough(folder):
     oldest, old, newer = aged(folder / "a.so", 30), aged(folder / "qemu" / "b.o", 20), aged(folder / "c.json", 10)
     cache.clean()
     assert [p.exists() for p in (oldest, old, newer)] == [False, True, True]
+
+
+def test_what_somebody_else_keeps_beside_it_stays(folder):
+    others = [aged(folder.parent / "thesis.tex", 3000), aged(folder.parent / "tmpnotes" / "b", 3000)]
+    oldest = [aged(folder / f"{i}.so", 40 + i) for i in range(3)]
+    cache.clean()
+    assert all(p.exists() for p in others)
+    assert not all(p.exists() for p in oldest)
 
 
 def test_what_is_used_again_is_new(folder):

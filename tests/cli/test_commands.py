@@ -107,12 +107,14 @@ def test_doctor_says_how_to_get_what_is_missing(cli, monkeypatch):
 
 
 def test_doctor_says_what_the_cache_takes(cli, monkeypatch, tmp_path):
-    (tmp_path / "kernels.so").write_bytes(bytes(3 * 2**20))
     monkeypatch.setenv("MCU_QUANT_CACHE", str(tmp_path))
+    own = tmp_path / "mcu-quant"
+    own.mkdir()
+    (own / "kernels.so").write_bytes(bytes(3 * 2**20))
     monkeypatch.setenv("MCU_QUANT_CACHE_MIB", "5")
     _, out, _ = cli("doctor", "--format", "json")
     kept = next(t for t in json.loads(out)["tools"] if t["name"] == "cache")
-    assert kept["found"] == f"{tmp_path}, 3 of 5 MiB"
+    assert kept["found"] == f"{own}, 3 of 5 MiB"
 
 
 # --- usage ---------------------------------------------------------------------------------------------------------
