@@ -14,6 +14,7 @@ from scipy.io import wavfile
 from mcu_quant import boards
 from mcu_quant.api import folder, listen, stages
 from mcu_quant.api.opened import open_folder
+from mcu_quant.api.recordings import recording
 from mcu_quant.api.stages import Model, PrecisionRequest, Progress, Source, quiet
 from mcu_quant.audio import AUDIO_OUT
 from mcu_quant.audio.judge import Quality, judge
@@ -83,8 +84,8 @@ def demo(request: DemoRequest, progress: Progress = quiet, *, inline: bool = Fal
         message = "no audio comes out of it"
         help_ = "build it with --audio, and see its decisions with `mcu-quant run`"
         raise DiagnosticError(Diagnostic("MQ900", str(request.source.model), message, help=help_))
-    x = listen.recording(request.input, pipeline).samples
-    clean = listen.recording(request.clean, pipeline).samples if request.clean else None
+    x = recording(request.input, pipeline).samples
+    clean = recording(request.clean, pipeline).samples if request.clean else None
     target = stages.target(boards.load(request.board)) if request.board else Target()
     made = [Track("noisy", "as recorded", x)]
     made += [Track("clean", "the reference", clean)] if clean is not None else []
@@ -133,7 +134,7 @@ def _version(
     plan = stages.choose(model, target, wanted, request.data or request.input, progress).plan
     program = stages.lowered(model, plan, target).program
     assert model.pipeline is not None
-    audio = _played(ProgramSession(program), model.pipeline, listen.recording(request.input, model.pipeline).samples)
+    audio = _played(ProgramSession(program), model.pipeline, recording(request.input, model.pipeline).samples)
     return Track(name, f"{note}, kernels in C", audio, kib=program.weights_bytes / 1024)
 
 

@@ -268,6 +268,18 @@ def _swap(made: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def make(path: Path) -> None:
+    """A folder for files, which may be there already.
+
+    Raises:
+        DiagnosticError: MQ701.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiagnosticError(_unwritable(path, f"cannot be made: {error.strerror or error}")) from error
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write one file whole, or leave what was there.
 

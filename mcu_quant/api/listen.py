@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.io import wavfile
 
 from mcu_quant import boards, pipelines
 from mcu_quant.api import folder
 from mcu_quant.api.opened import pipeline_of
+from mcu_quant.api.recordings import Take, recording, takes
 from mcu_quant.api.stages import Progress, quiet
 from mcu_quant.audio import AUDIO_OUT
 from mcu_quant.audio.events import Stretch, Word, stretches, words
 from mcu_quant.audio.judge import Quality, judge, missing
-from mcu_quant.audio.play import Pcm, Played, as_pcm, play
-from mcu_quant.data import unfit, wav
-from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity, raise_errors
+from mcu_quant.audio.play import Pcm, Played, play
+from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.folder import FolderSession, InterfaceSession
 from mcu_quant.emulator.qemu_folder import QemuFolderSession
@@ -39,7 +38,8 @@ class ListenRequest:
     """A recording for a folder of `build --audio`. `output` is a .wav for audio, a picture of decisions, or an .npz.
 
     With `clean`, the recording and what comes out are judged beside it. `on` is "host", or "qemu": the board's own
-    binary on its core, emulated.
+    binary on its core, emulated. Where `input` is a folder, so are `output` and `clean`, and files have the same names
+    in all of them.
     """
 
     folder: Path
@@ -51,8 +51,9 @@ class ListenRequest:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What came out of a folder."""
+    """What came out of a folder for one recording."""
 
+    input: Path
     played: Played
     seconds: float
     output: Path | None
@@ -65,6 +66,7 @@ class Heard:
     def as_dict(self) -> dict[str, Any]:
         """Keys of `mcu-quant run --format json`."""
         return {
+            "input": str(self.input),
             "output": None if self.output is None else str(self.output),
             "seconds": self.seconds,
             "target": self.target,
@@ -91,38 +93,6 @@ def pipeline_in(path: Path) -> Pipeline | None:
     return pipelines.resolve(Path(manifest.model), {}, given=name) if manifest.audio and name else None
 
 
-@dataclass(frozen=True, eq=False)
-class Recorded:
-    """The samples of a recording as 16 bits, and what was lost on the way there."""
-
-    samples: Pcm
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-
-def recording(path: Path, pipeline: Pipeline) -> Recorded:
-    """The samples of a recording at a pipeline's rate; a warning where floats go beyond full scale.
-
-    Raises:
-        DiagnosticError: MQ401, everything that is wrong with it.
-    """
-    try:
-        found = wav.read(path)
-    except wav.WavError as error:
-        help_ = "give a .wav file with PCM of 8 to 32 bits, or floats"
-        raise DiagnosticError(Diagnostic("MQ401", str(path), str(error), help=help_)) from error
-    raise_errors(list(unfit(path, found, pipeline)))
-    real = found.samples(0, len(found))
-    return Recorded(as_pcm(real), tuple(_too_loud(path, real)))
-
-
-def _too_loud(path: Path, real: NDArray[np.float64]) -> Iterator[Diagnostic]:
-    beyond, largest = int(np.count_nonzero(np.abs(real) > 1.0)), float(np.max(np.abs(real)))
-    if beyond:
-        message = f"{beyond} of {real.size} samples are beyond full scale (up to {largest:.2f}) and were cut off"
-        help_ = f"scale it: sox -v {0.99 / largest:.3f} {path.name} softer.wav"
-        yield Diagnostic("MQ401", str(path), message, help=help_, severity=Severity.WARNING)
-
-
 def open_session(path: Path, on: str = HOST) -> InterfaceSession:
     """A folder's C, compiled without sanitizers, on this machine or on the board's emulated core.
 
@@ -136,6 +106,11 @@ def open_session(path: Path, on: str = HOST) -> InterfaceSession:
     return QemuFolderSession(path, qemu.target_of(board))
 
 
+def _without_audio(path: Path) -> DiagnosticError:
+    message = "has no front and back end in it"
+    return DiagnosticError(Diagnostic("MQ703", str(path), message, help="build it with --audio"))
+
+
 def through(path: Path, samples: Pcm, on: str = HOST, on_call: Callable[[int], None] | None = None) -> Played:
     """Samples of 16 bits through the generated C of a folder.
 
@@ -144,50 +119,61 @@ def through(path: Path, samples: Pcm, on: str = HOST, on_call: Callable[[int], N
     """
     pipeline = pipeline_in(path)
     if pipeline is None:
-        message = "has no front and back end in it"
-        raise DiagnosticError(Diagnostic("MQ703", str(path), message, help="build it with --audio"))
+        raise _without_audio(path)
     with open_session(path, on) as session:
         return play(session, pipeline, samples, [o.name for o in session.get_outputs()], on_call)
 
 
-def listen(request: ListenRequest, progress: Progress = quiet) -> Heard:
-    """Stream a recording through a folder, write what comes out, and judge it.
+def listen(request: ListenRequest, progress: Progress = quiet) -> tuple[Heard, ...]:
+    """Stream a recording, or each of a folder, through generated C, write what comes out, and judge it.
 
     Raises:
         DiagnosticError: MQ703, MQ401, MQ403, MQ501, MQ601 to MQ603, MQ701, MQ900.
     """
     pipeline = pipeline_in(request.folder)
-    assert pipeline is not None
-    _check_output(request.output, pipeline)
-    given = recording(request.input, pipeline)
-    reference = recording(request.clean, pipeline) if request.clean else None
-    samples, clean = given.samples, reference.samples if reference else None
-    if clean is not None and clean.size != samples.size:
-        message = f"has {clean.size} samples, {request.input} has {samples.size}"
-        help_ = "give the clean recording of the same stretch"
-        raise DiagnosticError(Diagnostic("MQ401", str(request.clean), message, help=help_))
-    seconds = samples.size / pipeline.rate_hz
+    if pipeline is None:
+        raise _without_audio(request.folder)
+    made = takes(request.input, request.output, request.clean, pipeline)
+    if request.input.is_dir():
+        for place in {take.output.parent for take in made if take.output}:
+            folder.make(place)
     progress(f"compiling {request.folder}")
+    with open_session(request.folder, request.on) as session:
+        return tuple(_heard(take, session, request, pipeline, progress) for take in made)
+
+
+def _heard(
+    take: Take, session: InterfaceSession, request: ListenRequest, pipeline: Pipeline, progress: Progress
+) -> Heard:
+    given = recording(take.input, pipeline)
+    reference = recording(take.clean, pipeline) if take.clean else None
+    samples, clean = given.samples, reference.samples if reference else None
+    names = [o.name for o in session.get_outputs()]
+    played = play(session, pipeline, samples, names, _shown(take.input, samples.size, pipeline, progress))
+    quality = {} if clean is None else _judged(clean, samples, played, pipeline)
+    notes = (*given.diagnostics, *(reference.diagnostics if reference else ()), *_notes(clean))
+    seconds = samples.size / pipeline.rate_hz
+    found = _found(played, pipeline)
+    heard = Heard(take.input, played, seconds, take.output, found, quality, request.on, notes)
+    if take.output:
+        title = f"{take.input.name} through {request.folder.name}"
+        _write(take.output, title, heard, samples, pipeline)
+    return heard
+
+
+def _shown(path: Path, size: int, pipeline: Pipeline, progress: Progress) -> Callable[[int], None]:
+    """Progress, once per second of audio."""
     calls_per_second = pipeline.rate_hz / pipeline.stream_hop
 
     def show(done: int) -> None:
         if done % max(1, int(calls_per_second)) == 0:
-            progress(f"streaming: {done / calls_per_second:.0f} of {seconds:.0f} s")
+            progress(f"streaming {path.name}: {done / calls_per_second:.0f} of {size / pipeline.rate_hz:.0f} s")
 
-    played = through(request.folder, samples, request.on, show)
-    found = _found(played, pipeline)
-    quality = {} if clean is None else _judged(clean, samples, played, pipeline)
-    notes = (*given.diagnostics, *(reference.diagnostics if reference else ()), *_notes(clean))
-    heard = Heard(played, seconds, request.output, found, quality, request.on, notes)
-    if request.output:
-        _write(request, heard, samples, pipeline)
-    return heard
+    return show
 
 
 def _judged(clean: Pcm, samples: Pcm, played: Played, pipeline: Pipeline) -> dict[str, Quality]:
-    if played.audio is None:
-        message = "nothing to judge: this pipeline gives decisions, not audio"
-        raise DiagnosticError(Diagnostic("MQ900", "--clean", message, help="leave it out"))
+    assert played.audio is not None
     return {
         "input": judge(clean, samples, pipeline.rate_hz),
         "output": judge(clean, played.audio, pipeline.rate_hz),
@@ -216,28 +202,7 @@ def _found(played: Played, pipeline: Pipeline) -> tuple[Stretch, ...] | tuple[Wo
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _kinds(pipeline: Pipeline) -> Sequence[str]:
-    """Suffixes of files that can hold what comes out."""
-    if isinstance(pipeline.output, ActivityOutput | KeywordOutput):
-        return (*timeline.SUFFIXES, ".npz")
-    return (".wav", ".npz") if pipeline.output else (".npz",)
-
-
-def _check_output(path: Path | None, pipeline: Pipeline) -> None:
-    kinds = _kinds(pipeline)
-    if path is None:
-        if isinstance(pipeline.output, ActivityOutput | KeywordOutput):
-            return  # the timeline is printed
-        raise DiagnosticError(Diagnostic("MQ900", "-o", "says where the audio goes", help="-o OUT.wav"))
-    if path.suffix.lower() not in kinds:
-        help_ = " or ".join(f"-o OUT{k}" for k in kinds)
-        message = f"is none of {', '.join(kinds)}, which can hold what comes out of pipeline {pipeline.name}"
-        raise DiagnosticError(Diagnostic("MQ401", str(path), message, help=help_))
-
-
-def _write(request: ListenRequest, heard: Heard, samples: Pcm, pipeline: Pipeline) -> None:
-    path = request.output
-    assert path is not None
+def _write(path: Path, title: str, heard: Heard, samples: Pcm, pipeline: Pipeline) -> None:
     buffer = io.BytesIO()
     if path.suffix.lower() == ".wav":
         assert heard.played.audio is not None
@@ -246,9 +211,17 @@ def _write(request: ListenRequest, heard: Heard, samples: Pcm, pipeline: Pipelin
         arrays: dict[str, Any] = heard.arrays()
         np.savez(buffer, **arrays)
     else:
-        level = heard.played.outputs["probability" if "probability" in heard.played.outputs else "score"]
-        title = f"{request.input.name} through {request.folder.name}"
-        seconds = pipeline.call_ms / 1e3
-        picture = timeline.drawn(path, title, samples, pipeline.rate_hz, level, seconds, heard.found)
-        buffer.write(picture)
+        level = "probability" if "probability" in heard.played.outputs else "score"
+        curve = timeline.Curve(level, heard.played.outputs[level], pipeline.call_ms / 1e3, limits(pipeline))
+        buffer.write(timeline.drawn(path, title, samples, pipeline.rate_hz, curve, heard.found))
     folder.write_file(path, buffer.getvalue())
+
+
+def limits(pipeline: Pipeline) -> tuple[float, ...]:
+    """The levels at which a pipeline decides."""
+    match pipeline.output:
+        case ActivityOutput(threshold=threshold, release=release):
+            return (threshold, release)
+        case KeywordOutput(threshold=threshold):
+            return (threshold,)
+    return ()

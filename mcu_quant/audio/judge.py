@@ -7,6 +7,7 @@ PESQ (ITU-T P.862.2, wideband, at 8 kHz narrowband) and STOI (Taal et al. 2011) 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,16 @@ def judge(clean: ArrayLike, heard: ArrayLike, rate_hz: int) -> Quality:
     size = min(c.size, h.size)
     c, h = c[:size], h[:size]
     return Quality(_pesq(c, h, rate_hz), _stoi(c, h, rate_hz), si_sdr_db(c, h))
+
+
+def mean(found: Sequence[Quality]) -> Quality:
+    """Means of figures, each over the recordings that have it."""
+    pesq, stoi = [q.pesq for q in found if q.pesq is not None], [q.stoi for q in found if q.stoi is not None]
+    return Quality(_mean(pesq), _mean(stoi), float(np.mean([q.si_sdr_db for q in found])))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def missing() -> tuple[str, ...]:

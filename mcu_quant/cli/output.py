@@ -41,7 +41,8 @@ def emit(
         return
     if heading:
         click.echo(heading)
-    click.echo(as_text([t for t in tables if t.rows], colour=sys.stdout.isatty()), nl=False)
+    if shown := [t for t in tables if t.rows]:
+        click.echo(as_text(shown, colour=sys.stdout.isatty()), nl=False)
 
 
 def write(text: str, target: Path | None) -> None:

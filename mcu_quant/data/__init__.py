@@ -204,8 +204,7 @@ def _recordings(
         try:
             recordings[path] = wav.read(path)
         except wav.WavError as error:
-            remedy = "convert it to 16-bit PCM, or take it out of the folder"
-            problems.append(Diagnostic("MQ401", str(path), str(error), help=remedy))
+            problems.append(unreadable(path, error, pipeline))
             continue
         problems += unfit(path, recordings[path], pipeline)
     raise_errors(problems)
@@ -271,9 +270,20 @@ def _varied(
     yield listener(1).clip("silence", lambda start, stop: np.zeros(stop - start), pipeline.block.length)
 
 
+def _converted(path: Path, pipeline: Pipeline) -> str:
+    return f"convert it: sox {path.name} -r {pipeline.rate_hz} -c 1 -b 16 converted.wav"
+
+
+def unreadable(path: Path, error: wav.WavError, pipeline: Pipeline) -> Diagnostic:
+    """A file that is no WAV, or none that can be read."""
+    held = path.is_file() and path.stat().st_size
+    help_ = _converted(path, pipeline) if held else "give a .wav file with PCM of 8 to 32 bits, or floats"
+    return Diagnostic("MQ401", str(path), str(error), help=help_)
+
+
 def unfit(path: Path, recording: wav.Recording, pipeline: Pipeline) -> Iterator[Diagnostic]:
     """Everything that keeps a recording from being used."""
-    remedy = f"convert it: sox {path.name} -r {pipeline.rate_hz} -c 1 -b 16 converted.wav"
+    remedy = _converted(path, pipeline)
     if recording.rate_hz != pipeline.rate_hz:
         message = f"has {recording.rate_hz} samples per second, pipeline {pipeline.name} needs {pipeline.rate_hz}"
         yield Diagnostic("MQ401", str(path), message, help=remedy)

@@ -54,6 +54,8 @@ def read(path: Path) -> Recording:
     Raises:
         WavError: if it cannot be read, is not a WAV, is compressed or is cut short.
     """
+    if path.is_file() and not path.stat().st_size:
+        raise WavError("is empty: 0 bytes")
     try:
         return _read(path, mapped=True)
     except WavError:

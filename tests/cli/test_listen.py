@@ -120,6 +120,58 @@ def test_words_have_their_names_in_c_and_in_print(cli, folders, tmp_path):
         assert f"#define M_{name} {value} " in header
 
 
+def test_a_folder_of_recordings_is_played_into_another(cli, folders, tmp_path):
+    place, given = folders["denoiser"], tmp_path / "given"
+    (given / "below").mkdir(parents=True)
+    for name in ("a.wav", "below/b.WAV"):
+        beeps(given / name)
+    status, out, err = cli("run", place / "fw", given, "-o", tmp_path / "out", "--clean", given, "--format", "json")
+    assert (status, err) == (0, "")
+    clips = json.loads(out)["clips"]
+    assert [c["input"] for c in clips] == [str(given / "a.wav"), str(given / "below" / "b.WAV")]
+    one, two = (wavfile.read(tmp_path / "out" / name)[1] for name in ("a.wav", "below/b.wav"))
+    cli("run", place / "fw", given / "a.wav", "-o", tmp_path / "alone.wav")
+    assert np.array_equal(one, two) and np.array_equal(one, wavfile.read(tmp_path / "alone.wav")[1])  # reset between
+    status, out, _ = cli("run", place / "fw", given, "--clean", given, "--format", "csv")
+    figures = [line.split(",") for line in out.splitlines()[1:]]
+    assert [f[0] for f in figures] == ["a.wav"] * 2 + ["below/b.WAV"] * 2 + ["mean"] * 2
+    assert figures[1][2:] == figures[5][2:]
+
+
+def test_a_folder_of_decisions_names_silent_recordings_too(cli, folders, tmp_path):
+    (tmp_path / "given").mkdir()
+    beeps(tmp_path / "given" / "loud.wav")
+    wavfile.write(tmp_path / "given" / "quiet.wav", RATE, np.zeros(RATE, np.int16))
+    run = ("run", folders["activity"] / "fw", tmp_path / "given", "-o", tmp_path / "out", "--format", "csv")
+    status, out, _ = cli(*run)
+    assert status == 0
+    assert [line.split(",")[0:2] for line in out.splitlines()[1:]] == [["loud.wav", "0.250"], ["quiet.wav", "-"]]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["loud.png", "quiet.png"]
+
+
+def test_everything_wrong_with_a_folder_is_said_and_nothing_is_lost(failing, folders, tmp_path):
+    place, given, clean = folders["denoiser"], tmp_path / "given", tmp_path / "clean"
+    for folder in (given, clean):
+        folder.mkdir()
+    for name, rate in (("a.wav", RATE), ("b.wav", 8000), ("c.wav", RATE)):
+        beeps(given / name, rate)
+    (given / "d.wav").write_bytes(b"fLaC and so on")
+    (given / "e.wav").write_bytes(b"")
+    beeps(clean / "a.wav")
+    wavfile.write(clean / "c.wav", RATE, np.zeros(9, np.int16))
+    codes, err = failing(2, "run", place / "fw", given, "--clean", clean)
+    assert codes == ["MQ401"] * 7  # b and its reference, the length of c, d and e with theirs
+    assert "sox d.wav -r 16000" in err and "e.wav: is empty" in err and "has 9 samples" in err
+    before, one = (given / "a.wav").read_bytes(), ("run", place / "fw", given / "a.wav")
+    for wishes in (("-o", given / "a.wav"), ("-o", clean / "a.wav", "--clean", clean / "a.wav")):
+        assert "would be lost" in failing(2, *one, *wishes)[1]
+    assert "would be lost" in failing(2, "run", place / "fw", given, "-o", given)[1]
+    assert before == (given / "a.wav").read_bytes() == (clean / "a.wav").read_bytes()
+    assert failing(2, "run", place / "fw", given, "-o", tmp_path / "x.wav")[0] == ["MQ900"]
+    (tmp_path / "none").mkdir()
+    assert "holds no .wav files" in failing(2, "run", place / "fw", tmp_path / "none", "-o", tmp_path / "o")[1]
+
+
 def test_what_cannot_be_run_is_said(failing, folders, built, project, tmp_path):
     place = folders["denoiser"]
     slow = beeps(tmp_path / "slow.wav", 8000)

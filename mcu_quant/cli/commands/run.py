@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,34 +14,40 @@ if TYPE_CHECKING:
     from mcu_quant import api
     from mcu_quant.api.listen import Heard
     from mcu_quant.audio.judge import Quality
-    from mcu_quant.report.tables import Table
+    from mcu_quant.report.tables import Cell, Table
+
+#: Columns of what was judged.
+JUDGED = ("", "PESQ", "STOI", "SI-SDR dB")
 
 
 @click.command(
     short_help="Stream a recording or arrays through a folder.",
     epilog="\b\nExamples:\n  mcu-quant run build/denoiser-nucleo_h743zi2 noisy.wav -o clean.wav --clean reference.wav\n"
+    "  mcu-quant run build/denoiser-nucleo_h743zi2 noisy/ -o cleaned/ --clean references/\n"
     "  mcu-quant run build/vad-nucleo_f446re speech.wav -o timeline.png\n"
     "  mcu-quant run build/keywords-nucleo_l4r5zi speech.wav --on qemu\n"
     "  mcu-quant run build/model-nucleo_f446re frames.npz -o outputs.npz",
 )
 @click.argument("folder", type=options.FILE, metavar="DIR")
-@click.argument("file", type=options.FILE, metavar="IN.wav|IN.npz")
+@click.argument("file", type=options.FILE, metavar="IN.wav|FOLDER|IN.npz")
 @click.option(
     "-o",
     "--output",
     "target",
     type=options.FILE,
     metavar="OUT",
-    help="The result: .wav where audio comes out, .png or .svg of decisions, .npz of every output.",
+    help="The result: .wav of audio, .png or .svg of decisions, .npz of every output; for a FOLDER, another.",
 )
-@click.option("--clean", type=options.FILE, metavar="REF.wav", help="Judge what comes out beside this recording.")
+@click.option(
+    "--clean", type=options.FILE, metavar="REF", help="Judge what comes out beside this recording, or folder."
+)
 @click.option("--on", type=click.Choice(["host", "qemu"]), default="host", show_default=True, help="Where the C runs.")
 @options.output_format()
 @options.save_repro
 def command(folder: Path, file: Path, target: Path | None, clean: Path | None, on: str, fmt: str) -> None:
-    """Stream a recording, or arrays with a leading time axis, through the C in DIR.
+    """Stream a recording, a folder of them, or arrays with a leading time axis, through the C in DIR.
 
-    Folders of `build --audio` take a recording and give audio, stretches of activity or words; --clean judges audio by
+    Folders of `build --audio` take recordings and give audio, stretches of activity or words; --clean judges audio by
     PESQ, STOI and SI-SDR. Other folders give the model's outputs for every frame.
     """
     from mcu_quant import api
@@ -50,11 +57,18 @@ def command(folder: Path, file: Path, target: Path | None, clean: Path | None, o
         _outputs(api.RunRequest(folder, file, _required(target, clean, on)), fmt)
         return
     with output.progress() as progress:
-        heard = listen.listen(listen.ListenRequest(folder, file, target, clean, on), progress)
-    written = f"; written to {heard.output}" if heard.output else ""
-    heading = f"{heard.seconds:.2f} s through the C of {folder} on {on}{written}{_silent(heard)}"
-    tables = _tables(heard)
-    output.emit(fmt, heard.as_dict(), tables, heading=heading, diagnostics=heard.diagnostics)
+        made = listen.listen(listen.ListenRequest(folder, file, target, clean, on), progress)
+    notes = [d for heard in made for d in heard.diagnostics]
+    written = f"; written to {target}" if target else ""
+    if not file.is_dir():
+        [heard] = made
+        heading = f"{heard.seconds:.2f} s through the C of {folder} on {on}{written}{_silent(heard)}"
+        output.emit(fmt, heard.as_dict(), _tables(heard), heading=heading, diagnostics=notes)
+        return
+    seconds = sum(heard.seconds for heard in made)
+    heading = f"{len(made)} recordings, {seconds:.1f} s, through the C of {folder} on {on}{written}"
+    document = {"clips": [heard.as_dict() for heard in made]}
+    output.emit(fmt, document, _of_all(made, file), heading=heading, diagnostics=tuple(dict.fromkeys(notes)))
 
 
 def _required(target: Path | None, clean: Path | None, on: str) -> Path:
@@ -103,7 +117,7 @@ def _tables(heard: Heard) -> list[Table]:
     made = []
     if heard.quality:
         rows = tuple((n, *_figures(q)) for n, q in heard.quality.items())
-        made.append(Table(("", "PESQ", "STOI", "SI-SDR dB"), rows))
+        made.append(Table(JUDGED, rows))
     if "active" in heard.played.outputs:
         spans = [f for f in heard.found if isinstance(f, Stretch)]
         active = tuple((f"{s.start:.3f}", f"{s.end:.3f}", f"{s.probability:.3f}") for s in spans)
@@ -114,6 +128,22 @@ def _tables(heard: Heard) -> list[Table]:
         made.append(Table(("at s", "word", "score"), heard_words))
     shapes = tuple((n, "x".join(map(str, a.shape))) for n, a in heard.arrays().items())
     return made or [Table(("output", "shape"), shapes)]
+
+
+def _of_all(made: Sequence[Heard], root: Path) -> list[Table]:
+    """The tables of every recording as one of each kind, and the mean of what was judged."""
+    from mcu_quant.audio.judge import mean
+    from mcu_quant.report.tables import Table
+
+    tables: dict[tuple[str, ...], list[tuple[Cell, ...]]] = {}
+    for heard in made:
+        name = str(heard.input.relative_to(root))
+        for table in _tables(heard):
+            nothing = ("-",) * len(table.columns)
+            tables.setdefault(table.columns, []).extend((name, *row) for row in table.rows or (nothing,))
+    for end in ("input", "output") if JUDGED in tables else ():
+        tables[JUDGED].append(("mean", end, *_figures(mean([heard.quality[end] for heard in made]))))
+    return [Table(("recording", *columns), tuple(rows)) for columns, rows in tables.items()]
 
 
 def _figures(quality: Quality) -> tuple[str, str, str]:
