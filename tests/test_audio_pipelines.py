@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 import pytest
 from scipy.io import wavfile
 
+from mcu_quant import boards
 from mcu_quant.api import stages
 from mcu_quant.api.rewrites import GraphSession
 from mcu_quant.api.stages import PrecisionRequest, Source
@@ -16,6 +18,8 @@ from mcu_quant.compare import Accuracy, accuracy
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.lowering import Target
+from mcu_quant.precision.plan import to_toml
+from mcu_quant.precision.presets import PIPELINE_ENDS
 from tests.onnx_models import model, node, random, save
 
 RATE = 16000
@@ -115,6 +119,27 @@ def test_what_goes_in_comes_out_later_where_the_model_changes_nothing(tmp_path: 
     out = np.concatenate([session.run(None, {"audio_in": hop})[0] for hop in x.reshape(-1, 16)])
     assert np.array_equal(out[32:], x[:-32])  # length - hop, as <NAME>_LATENCY says
     assert not out[:32].any()
+
+
+@pytest.mark.parametrize(("board", "least_db"), [("nucleo_f446re", 45.0), ("nucleo_g0b1re", 25.0)])
+def test_a_plan_of_the_model_alone_serves_its_pipeline_too(tmp_path: Path, board: str, least_db: float) -> None:
+    """Made without `--audio`, in minutes: the ends hold no weights, and get floats, or integers without an FPU."""
+    text = SPECTRAL.format(length=64, hop=32, shape=[1, 1, 33], stft='window = "hann"')
+    made = source(tmp_path, dense(33, [1, 1, 33]), text + '[output.audio]\nas = "mask"\nwindow = "hann"\n')
+    target, clip = stages.target(boards.load(board)), speech(tmp_path)
+    alone = stages.read(replace(made, audio=False))
+    plan = stages.choose(alone, target, PrecisionRequest("s8"), clip).plan
+    (tmp_path / "plan.toml").write_text(to_toml(plan))
+    whole = stages.read(made)
+    served = stages.choose(whole, target, PrecisionRequest(plan=tmp_path / "plan.toml"), clip).plan
+    ends = {n: line.format for n, line in served.operators.items() if n not in plan.operators}
+    assert ends and all(n.startswith(PIPELINE_ENDS) for n in ends)
+    assert set(ends.values()) == {"f32" if target.f16 else "s16"}
+    assert {n: served.operators[n] for n in plan.operators} == dict(plan.operators)
+    assert {e: served.ranges[e] for e in plan.ranges} == dict(plan.ranges)
+    session = ProgramSession(stages.lowered(whole, served, target).program, verify=True)
+    found = accuracy(whole.graph, session, whole.reference(), stages.clips(whole, clip), 100)
+    assert found.outputs["audio_out"].snr_db > least_db and session.mismatches == []
 
 
 def test_models_in_a_chain_and_blocks_of_samples(tmp_path: Path) -> None:

@@ -33,13 +33,14 @@ def propose(source: Source) -> Proposal:
     if known is not None:
         text = (pipelines.FOLDER / f"{known.name}.toml").read_text(encoding="utf-8")
         return Proposal(f'model = "{file.name}"\n{text}', f"the ready-made pipeline {known.name}")
-    graph = frontend.load(file, source.bind, source.states).graph
+    imported = frontend.load(file, source.bind, source.states)
+    graph = imported.graph
     inputs, outputs = ({n: graph.shape(n) for n in names} for names in (graph.inputs, graph.outputs))
-    text = guesses.propose(file.name, inputs, outputs)
-    pipeline = pipelines.load_text(text, file.with_suffix(".toml"))
+    text = guesses.propose(file.name, inputs, outputs, source.bind)
     try:
-        compose([Stage(graph, pipeline)])
+        compose([Stage(graph, pipelines.load_text(text, file.with_suffix(".toml")))])
         origin = "guessed from the shapes of the model; lines with a ? are to be checked"
     except DiagnosticError as error:
-        origin = f"guessed from the shapes of the model, and not complete: {error.diagnostics[0].message}"
+        found = "; ".join([error.diagnostics[0].message, *imported.notes])
+        origin = f"guessed from the shapes of the model, and not complete: {found}"
     return Proposal(text, origin)

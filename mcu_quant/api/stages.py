@@ -236,7 +236,7 @@ def _start(model: Model, target: Target, request: PrecisionRequest) -> Precision
         message = "excludes --plan: a plan says for itself which formats it has"
         help_ = "leave one of them out, and change single operators with --set"
         raise DiagnosticError(Diagnostic("MQ900", "--preset", message, help=help_))
-    plan = plans.load(request.plan)
+    plan = presets.with_ends(plans.load(request.plan), model.graph, target)
     return presets.adapted(plan, model.graph, target) if request.adapt else plan
 
 
@@ -252,7 +252,7 @@ def _edited(
 
 def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Progress, editable: bool) -> Planned:
     """The plan with ranges, and the warnings that concern it."""
-    needed = not plan.ranges and _needs_ranges(plan, model.graph)
+    needed = _without_ranges(plan, model.graph) and _needs_ranges(plan, model.graph)
     notes = [d for d in frames.diagnostics if d.code != "MQ402" or needed]
     if plan.sha256 and plan.sha256 != model.sha256:
         message = "the plan was made for another version of this model: formats are taken over, and so are its ranges"
@@ -262,11 +262,17 @@ def _calibrated(model: Model, plan: PrecisionPlan, frames: Clips, progress: Prog
     if needed or (editable and not ranges):
         progress(f"calibrating on {frames.provenance}")
         found = calibrate_ranges(model.graph, frames.for_calibration, enough(model.graph))
-        ranges, calibrated_on = found.edges, found.calibrated_on
+        ranges, calibrated_on = {**found.edges, **ranges}, calibrated_on or found.calibrated_on
     if (warning := presets.powers_in_s8(plan, model.graph)) is not None:
         notes.append(warning)
     made = replace(plan, model=model.graph.name, ranges=ranges, calibrated_on=calibrated_on, sha256=model.sha256)
     return Planned(made, frames, tuple(notes))
+
+
+def _without_ranges(plan: PrecisionPlan, graph: Graph) -> bool:
+    """Has a plan no ranges, or, made of the model alone, none at the ends of its pipeline?"""
+    ends = {e for op in graph.operators if op.name.startswith(presets.PIPELINE_ENDS) for e in op.outputs}
+    return not plan.ranges or bool(ends and plan.ranges.keys().isdisjoint(ends))
 
 
 def _needs_ranges(plan: PrecisionPlan, graph: Graph) -> bool:

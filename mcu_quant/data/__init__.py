@@ -162,7 +162,8 @@ def _fitting(pipeline: Pipeline | None, inputs: Mapping[str, TensorType]) -> Pip
                 "MQ403",
                 "--data",
                 f"no ready-made pipeline says how audio becomes the inputs of this model ({names})",
-                help=f"write MODEL.toml beside the model, or pass --pipeline FILE; for example:\n{TEMPLATE}",
+                help="write MODEL.toml beside the model (`mcu-quant pipeline new MODEL` proposes one), or pass "
+                f"--pipeline FILE; for example:\n{TEMPLATE}",
             )
         )
     given = {entry.name: entry.shape for entry in pipeline.inputs}

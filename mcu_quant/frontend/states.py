@@ -234,8 +234,17 @@ def _lonely(graph: Graph, pairings: Sequence[Pairing]) -> Iterator[str]:
     for name in inputs:
         same = [o for o in outputs if graph.types[o] == graph.types[name]]
         said = speaks_of_state(name) or f"{name}n" in same  # q and qn, as in formulas of recurrent cells
-        if same and (said or any(_averages(graph, name, o) for o in same)):
+        if same and (
+            said or _stands_apart(graph, name, inputs, outputs) or any(_averages(graph, name, o) for o in same)
+        ):
             yield f"input {name!r} may be a state: pair it with --state OUTPUT:{name} (of its shape: {', '.join(same)})"
+
+
+def _stands_apart(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+    """Is an input whose name says nothing (`input_4`) the only one of its shape, beside others, as is one output?"""
+    alike = [[e for e in edges if graph.types[e] == graph.types[name]] for edges in (inputs, outputs)]
+    others = min(len(inputs), len(outputs)) > 1
+    return others and list(map(len, alike)) == [1, 1] and all(word.isdigit() for word in _stem(name))
 
 
 def _averages(graph: Graph, input_: str, output: str) -> bool:

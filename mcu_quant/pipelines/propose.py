@@ -7,31 +7,39 @@ the numbers were scaled to: those lines say what was assumed, and why.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from math import prod
+from types import MappingProxyType
 
 from mcu_quant.ir import Shape
 from mcu_quant.ops.common.fft import is_fast
 
 #: Smallest number of bins that is taken for a spectrum, and of samples for a block.
 FEW_BINS, FEW_SAMPLES = 33, 64
-#: Most bins that are cepstral coefficients, and most classes of words.
-COEFFICIENTS, CLASSES = 20, 64
+#: Most bins that are cepstral coefficients, most classes of words, and most numbers that are one frame of features.
+COEFFICIENTS, CLASSES, ROW = 20, 64, 128
 #: 25 ms and 10 ms at 16 kHz: what most log-mel front ends have.
 WINDOW, STEP = 400, 160
 
 
-def propose(model: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], rate_hz: int = 16000) -> str:
-    """The text of a pipeline file for a model file with these inputs and outputs, states aside."""
-    heads = {name: _front(shape) for name, shape in inputs.items()}
+def propose(
+    model: str,
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    bind: Mapping[str, int] = MappingProxyType({}),
+) -> str:
+    """The text of a pipeline file for a model file with these inputs and outputs, states aside, and what it binds."""
+    sizes = {prod(shape) for shape in outputs.values()}
+    heads = {name: _front(shape, sizes) for name, shape in inputs.items()}
     [first, *_] = heads.values()
     lines = [
         f"# Proposed by mcu-quant from the shapes of {model}. Lines with a ? are guesses: compare them with how the",
         "# model was trained. docs/pipelines.md describes the keys.",
         f"model = {json.dumps(model)}",
-        f"rate_hz = {rate_hz}           # ?",
+        "rate_hz = 16000           # ?",
         "full_scale = 1.0          # ? value of the loudest sample: 32768.0 where training read 16-bit integers",
         "",
+        *([] if not bind else ["[bind]", *(f"{json.dumps(name)} = {size}" for name, size in bind.items()), ""]),
         "[block]",
         *first.block,
         "",
@@ -49,7 +57,8 @@ class _Head:
         self.length, self.hop, self.bins = length, hop, bins
 
 
-def _front(shape: Shape) -> _Head:
+def _front(shape: Shape, made: Set[int]) -> _Head:
+    """What an input of this shape seems to hold, of a model whose outputs have so many values."""
     sizes = [n for n in shape if n > 1]
     pairs = sizes[-1:] == [2] or sizes[:1] == [2]
     rest = sizes[:-1] if sizes[-1:] == [2] else sizes[1:] if pairs else sizes
@@ -58,6 +67,8 @@ def _front(shape: Shape) -> _Head:
         return _spectrum(bins, complex_=pairs)
     if len(sizes) >= 2 and min(sizes[-2:]) < 256:
         return _features(*sizes[-2:])
+    if COEFFICIENTS / 2 <= prod(shape) <= ROW and prod(shape) not in made:  # samples would be 8 ms, in and not out
+        return _features(1, prod(shape))
     return _samples(prod(shape))
 
 
@@ -70,10 +81,13 @@ def _spectrum(bins: int, complex_: bool) -> _Head:
 
 def _features(frames: int, bins: int) -> _Head:
     length = WINDOW + (frames - 1) * STEP
+    hop, why = (length, "all of it is new in each run; [stream] says how often firmware asks")
+    if frames == 1:
+        hop, why = STEP, "one frame of features in each run"
     block = [
         f"length = {length}            # ? {frames} frames of {WINDOW} samples, {STEP} apart",
-        f"hop = {length}               # ? all of it is new in each run; [stream] says how often firmware asks",
-        'history = "none"',
+        f"hop = {hop}               # ? {why}",
+        *(['history = "none"'] if frames > 1 else []),
     ]
     bands = 40 if bins <= COEFFICIENTS else bins
     stages = [
@@ -84,7 +98,7 @@ def _features(frames: int, bins: int) -> _Head:
     ]
     if bins <= COEFFICIENTS:
         stages.append(f"dct = {{ coefficients = {bins} }}   # ? so few bins are cepstral coefficients")
-    return _Head("features", block, stages, length, length)
+    return _Head("features", block, stages, length, hop)
 
 
 def _samples(size: int) -> _Head:
@@ -110,8 +124,8 @@ def _back(size: int, head: _Head) -> list[str]:
     if head.bins and size == head.bins:
         return ["[output.audio]", 'as = "mask"               # ? one factor per bin', *window]
     if head.bins and size == 2 * head.bins:
-        kind = "spectrum" if head.kind == "complex" else "complex-mask"
-        return ["[output.audio]", f'as = "{kind}"           # ? or "spectrum", "complex-mask"', *window]
+        kind, other = ("spectrum", "complex-mask")[:: 1 if head.kind == "complex" else -1]
+        return ["[output.audio]", f'as = "{kind}"           # ? or "{other}"', *window]
     if head.kind == "samples" and size == head.length:
         return ["[output.audio]", 'as = "samples"']
     if size == 1:
@@ -132,7 +146,7 @@ def _back(size: int, head: _Head) -> list[str]:
             "smoothing_ms = 500        # ?",
             "refractory_ms = 1000      # ?",
         ]
-        if head.kind == "features":
+        if head.kind == "features" and head.hop == head.length:
             return [
                 *back,
                 "",

@@ -241,6 +241,16 @@ def adapted(plan: PrecisionPlan, graph: Graph, target: Target) -> PrecisionPlan:
     return replace(plan, operators=lines)
 
 
+def with_ends(plan: PrecisionPlan, graph: Graph, target: Target) -> PrecisionPlan:
+    """The plan with lines for both ends of an audio pipeline, where it was made of the model alone and has none."""
+    ends = [op for op in planned(graph) if op.name.startswith(PIPELINE_ENDS) and op.name not in plan.operators]
+    wish = Wish("f32" if target.f16 else "s16", "the plan is of the model alone, and its ends hold no weights")
+    found = {op.name: _best(op, graph, wish, target) for op in ends}
+    raise_errors([line for line in found.values() if isinstance(line, Diagnostic)])
+    lines = {name: line for name, line in found.items() if isinstance(line, OperatorPlan)}
+    return replace(plan, operators={**plan.operators, **lines})
+
+
 def _missing(fmt: str, target: Target) -> bool:
     return formats.get(fmt).needs_fpu and not target.f16
 

@@ -223,6 +223,9 @@ def test_the_boards_binary_gives_the_same_samples(folders):
         ([1, 512], [1, 1], ["[output.activity]", "length = 512"]),
         ([1, 49, 10, 1], [1, 12], ["[output.keyword]", "dct = { coefficients = 10 }", "length = 8080", "[stream]"]),
         ([1, 98, 40], [1, 3], ["[output.keyword]", "mel = { bands = 40", "length = 15920"]),
+        ([1, 1, 40], [1, 1], ["[output.activity]", "mel = { bands = 40", "length = 400", "hop = 160"]),
+        ([1, 13], [1, 3], ["[output.keyword]", "dct = { coefficients = 13 }", "hop = 160"]),
+        ([1, 128], [1, 128], ['as = "samples"', "length = 128"]),
         ([1, 512], [7, 100], ["# no [output]"]),
     ],
 )
@@ -241,6 +244,15 @@ def test_pipelines_are_proposed_from_shapes_and_can_be_built(cli, tmp_path, shap
         assert part in text
     assert cli("pipeline", "new", tmp_path / "m.onnx", "-o", tmp_path / "m.toml")[0] == 0
     assert cli("inspect", tmp_path / "m.toml")[0] == 0  # front end, model and back end fit each other
+
+
+def test_a_proposal_holds_what_was_bound_and_says_what_it_could_not_guess(cli, tmp_path):
+    nodes = [node("Add", "x s", "a"), node("MatMul", "a w", "y"), node("Neg", "input_2", "z")]
+    shapes = {"x": ["n", 257], "s": [1, 257], "input_2": [2, 32, 128]}, {"y": ["n", 3], "z": [2, 32, 128]}
+    save(model(nodes, *shapes, {"w": np.ones((257, 3), np.float32)}), tmp_path, "m.onnx")
+    status, out, _ = cli("pipeline", "new", tmp_path / "m.onnx", "--bind", "n=1", "-o", tmp_path / "m.toml")
+    assert status == 0 and "not complete" in out and "--state OUTPUT:input_2 (of its shape: z)" in out
+    assert '[bind]\n"n" = 1\n' in (tmp_path / "m.toml").read_text()
 
 
 def test_pipelines_are_listed_and_shown(cli, failing, shared):
