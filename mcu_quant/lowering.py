@@ -83,6 +83,7 @@ class Lowering:
         self._producer = graph.producer()
         self._edges: dict[str, Edge] = {}
         self._constants: dict[str, PackedConstant] = {}
+        self._constants_by_shape: dict[tuple[str, Shape], list[PackedConstant]] = {}
         self._converted: dict[tuple[str, str, QuantParams | None], str] = {}
         self._made: dict[tuple[object, ...], str] = {}
         self._constant_quant: dict[str, QuantParams | None] = {}
@@ -356,13 +357,14 @@ class Lowering:
     ) -> Constant:
         """An array for flash, in its final format and packing. Equal arrays are stored once."""
         array = np.ascontiguousarray(array, formats.get(fmt).dtype)
-        made = PackedConstant(hint, array.copy(), fmt, comment, kind, unpacked)
-        for name, known in self._constants.items():
-            if known.format == fmt and _same(known.array, array) and _same(known.plain, made.plain):
-                return Constant(name)
-        name = self._fresh(hint)
-        self._constants[name] = replace(made, name=name)
-        return Constant(name)
+        made = PackedConstant(hint, array.copy() if array.flags.writeable else array, fmt, comment, kind, unpacked)
+        alike = self._constants_by_shape.setdefault((fmt, array.shape), [])
+        for known in alike:
+            if _same(known.array, array) and _same(known.plain, made.plain):
+                return Constant(known.name)
+        alike.append(replace(made, name=self._fresh(hint)))
+        self._constants[alike[-1].name] = alike[-1]
+        return Constant(alike[-1].name)
 
     def isa(self, kernel: str) -> str:
         """The instruction set of the variant of a kernel that this target uses."""
@@ -474,4 +476,4 @@ class Lowering:
 
 def _same(a: Array, b: Array) -> bool:
     """Whether two arrays are equal to the byte."""
-    return a.shape == b.shape and np.array_equal(a.view(np.uint8), b.view(np.uint8))
+    return a is b or (a.shape == b.shape and a.tobytes() == b.tobytes())

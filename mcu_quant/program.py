@@ -304,13 +304,14 @@ class Program:
         return prod(loop.counted for loop in enclosing(call, self.loops))
 
     def without(self, dropped: Collection[int]) -> Program:
-        """The program without some of its calls."""
+        """The program without some of its calls, and without loops in which nothing is left."""
 
         def moved(position: int) -> int:
             return position - sum(d < position for d in dropped)
 
-        loops = tuple(replace(loop, start=moved(loop.start), stop=moved(loop.stop)) for loop in self.loops)
-        return replace(self, calls=tuple(c for i, c in enumerate(self.calls) if i not in dropped), loops=loops)
+        loops = (replace(loop, start=moved(loop.start), stop=moved(loop.stop)) for loop in self.loops)
+        calls = tuple(c for i, c in enumerate(self.calls) if i not in dropped)
+        return replace(self, calls=calls, loops=tuple(loop for loop in loops if loop.start < loop.stop))
 
     def kernels(self) -> tuple[str, ...]:
         """Names of the C functions called, each once."""

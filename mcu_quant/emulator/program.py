@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ from mcu_quant.program import (
     scale_edge,
 )
 from mcu_quant.regions import Region, tree
+
+NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,19 @@ class ProgramSession:
     """The program with the shape of `onnxruntime.InferenceSession`: get_inputs, get_outputs, run; and reset, taps.
 
     The state is carried from run to run until `reset`. With `verify`, every call of an integer kernel is compared with
-    its specification and differences are collected in `mismatches`.
+    its specification and differences are collected in `mismatches`. `lent` are buffers that another session fills.
     """
 
-    def __init__(self, program: Program, verify: bool = False) -> None:
+    def __init__(self, program: Program, verify: bool = False, lent: Mapping[str, Array] = NOTHING) -> None:
         self.program = program
         self.mismatches: list[Mismatch] = []
         self._verify = verify
-        self._library = library("scalar") if program.isa == "scalar" else library(program.isa)
+        self._lent = frozenset(lent)
+        self._library = library(program.isa)
         self._constants = {n: np.ascontiguousarray(c.array) for n, c in program.constants.items()}
-        self._roots = {
-            e.name: np.zeros(max(1, e.type.bytes), np.uint8) for e in program.edges.values() if e.view is None
-        }
+        roots = (e for e in program.edges.values() if e.view is None)
+        #: bytes of every edge that is no view
+        self.buffers = {e.name: lent[e.name] if e.name in lent else _zeros(e) for e in roots}
         self._at: dict[str, int] = {}
         self._edges = {e.name: self._window(e) for e in program.edges.values()}
         self._moving = {e.name for e in program.edges.values() if e.strides}
@@ -89,7 +94,8 @@ class ProgramSession:
     def reset(self) -> None:
         """Set the state to its initial value."""
         for state in self.program.states:
-            self._edges[state.edge][...] = state.initial
+            if self.program.edges[state.edge].root not in self._lent:
+                self._edges[state.edge][...] = state.initial
 
     def get_inputs(self) -> list[NodeArg]:
         """Name, shape and type of each input."""
@@ -101,12 +107,17 @@ class ProgramSession:
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
         """One frame: copies of outputs by name, or of all in order; reals in float32, all else as the model has it."""
-        self._feed(feeds)
-        if self._verify:
-            self._execute(self._order, lambda i: self._checked(i, self.program.calls[i], self._steps[i]))
-        else:
-            self._execute(self._order, lambda i: self._steps[i]())
-        return self._results(output_names)
+        self.feed(feeds)
+        for part in self.parts:
+            part()
+        return self.results(output_names)
+
+    @cached_property
+    def parts(self) -> tuple[Callable[[], None], ...]:
+        """What makes a frame between `feed` and `results`, in order: calls, and loops as a whole."""
+        made = self._steps if not self._verify else [partial(self._checked, i) for i in range(len(self._steps))]
+        loops = {p: partial(self._execute, (p,), lambda i: made[i]()) for p in self._order if isinstance(p, Region)}
+        return tuple(made[p] if isinstance(p, int) else loops[p] for p in self._order)
 
     def _execute(self, parts: Sequence[int | Region[CallLoop]], make: Callable[[int], None]) -> None:
         """Make calls in order; those of a loop at each of its steps, with views where they are at that step."""
@@ -148,16 +159,19 @@ class ProgramSession:
             for name in ready.get(i + 1, ()):
                 watch(name, self._edges[self.program.holds[name]])
 
-        self._feed(feeds)
+        self.feed(feeds)
         self._execute((-1, *self._order), make)
-        return self._results(None)
+        return self.results(None)
 
-    def _feed(self, feeds: Mapping[str, Array]) -> None:
+    def feed(self, feeds: Mapping[str, Array]) -> None:
+        """Give the inputs of a frame."""
         for name in self.program.inputs:
-            into = self._edges[name]
-            into[...] = np.asarray(feeds[name], into.dtype).reshape(into.shape)
+            if name not in self._lent:
+                into = self._edges[name]
+                into[...] = np.asarray(feeds[name], into.dtype).reshape(into.shape)
 
-    def _results(self, output_names: Sequence[str] | None) -> list[Array]:
+    def results(self, output_names: Sequence[str] | None) -> list[Array]:
+        """Copies of outputs by name, or of all in order, as the last run left them."""
         results = {n.removesuffix("@output"): self._edges[n] for n in self.program.outputs}
         return [results[n].copy() for n in (output_names or results)]
 
@@ -183,7 +197,7 @@ class ProgramSession:
     def _window(self, edge: Edge) -> Array:
         moved = sum(self._at.get(loop, 0) * stride for loop, stride in edge.strides)
         start = edge.offset_bytes + moved * edge.type.storage.bytes
-        raw = self._roots[edge.root][start : start + edge.type.bytes]
+        raw = self.buffers[edge.root][start : start + edge.type.bytes]
         return raw.view(edge.type.storage.dtype).reshape(edge.type.shape)
 
     def _bind(self, call: Call) -> Callable[[], None]:
@@ -200,7 +214,7 @@ class ProgramSession:
                 args[k] = self._argument(*arguments[k])
             function(*args)
 
-        return moved if moving else lambda: function(*args)
+        return moved if moving else partial(function, *args)
 
     def _argument(self, arg: Any, c_type: Any) -> Any:
         ffi = self._library.ffi
@@ -223,7 +237,8 @@ class ProgramSession:
 
     # --- checking --------------------------------------------------------------------------------------------------
 
-    def _checked(self, index: int, call: Call, step: Callable[[], None]) -> None:
+    def _checked(self, index: int) -> None:
+        call, step = self.program.calls[index], self._steps[index]
         exact = ops.kernels()[call.kernel].exact
         if exact is None:
             step()
@@ -256,6 +271,10 @@ class ProgramSession:
             case Struct(_, fields):
                 return {k: self._constants[v.name] if isinstance(v, Constant) else v for k, v in fields.items()}
         raise TypeError(f"unknown argument {arg!r}")
+
+
+def _zeros(edge: Edge) -> Array:
+    return np.zeros(max(1, edge.type.bytes), np.uint8)
 
 
 def frame_scale(found: Array, scale: float) -> float:

@@ -86,7 +86,7 @@ class QemuProgramSession(ProgramSession):
     def _address(self, edge: str) -> int:
         about = self.program.edges[edge]
         if about.root not in self._addresses:
-            self._addresses[about.root] = self._machine.allocate(self._roots[about.root].nbytes)
+            self._addresses[about.root] = self._machine.allocate(self.buffers[about.root].nbytes)
         return self._addresses[about.root] + about.offset_bytes
 
     def _constant(self, name: str) -> int:

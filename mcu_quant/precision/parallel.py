@@ -23,6 +23,9 @@ ALONE_SECONDS = 4.0
 #: Portions of work per process: enough that progress shows and no process waits long for the last one.
 PORTIONS = 8
 
+#: Plans that are tried side by side: what they have in common is computed once, and all are in memory.
+TOGETHER = 24
+
 
 def quiet(_: str) -> None:
     """Progress that nobody watches."""
@@ -68,24 +71,24 @@ Measured = list[tuple[Lines, float]]
 
 def _portions(trial: Trial, plans: Sequence[Lines], jobs: int) -> Iterator[Measured]:
     """Losses in portions, in any order: some here, to see how long they take, and the rest in processes if it pays."""
-    began = time.monotonic()
-    for count, lines in enumerate(plans):
-        yield _measured(trial, [lines])
-        left = len(plans) - count - 1
-        seconds = time.monotonic() - began
-        if jobs > 1 and left and seconds / (count + 1) * left > ALONE_SECONDS:
-            yield from _spread(trial, plans[count + 1 :], jobs)
+    began, done, size = time.monotonic(), 0, 1
+    while done < len(plans):
+        yield _measured(trial, plans[done : done + size])
+        done, size = done + size, min(2 * size, TOGETHER)
+        left = len(plans) - done
+        if jobs > 1 and left > 1 and (time.monotonic() - began) / done * left > ALONE_SECONDS:
+            yield from _spread(trial, plans[done:], jobs)
             return
 
 
 def _spread(trial: Trial, plans: Sequence[Lines], jobs: int) -> Iterator[Measured]:
     from joblib import Parallel, delayed
 
-    size = max(1, -(-len(plans) // (jobs * PORTIONS)))
+    size = min(TOGETHER, -(-len(plans) // (jobs * PORTIONS)))
     portions = [plans[i : i + size] for i in range(0, len(plans), size)]
     run = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all")
     yield from run(delayed(_measured)(trial, portion) for portion in portions)
 
 
 def _measured(trial: Trial, plans: Sequence[Lines]) -> Measured:
-    return [(lines, trial.loss(trial.with_lines(lines))) for lines in plans]
+    return list(zip(plans, trial.losses([trial.with_lines(lines) for lines in plans]), strict=True))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -29,6 +30,7 @@ from mcu_quant.cache import cache_folder, kept, write
 from mcu_quant.compare import excerpts
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.emulator.program import ProgramSession
+from mcu_quant.emulator.side_by_side import SideBySide
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
@@ -117,6 +119,11 @@ class _Noise:
         return float(worst) if isfinite(worst) else inf
 
 
+def _usual(plans: Sequence[Mapping[str, OperatorPlan]]) -> dict[str, OperatorPlan]:
+    """The line of every operator that most plans have."""
+    return {n: Counter(p[n] for p in plans).most_common(1)[0][0] for n in plans[0]}
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """What plans of one model are tried on.
@@ -174,9 +181,9 @@ class Trial:
     def reference(self) -> tuple[tuple[Array, ...], ...]:
         """Outputs in f32: per clip, per real output, [frames, values] in float64."""
         plan = replace(self.start, operators={n: OperatorPlan("f32") for n in self.start.operators})
-        return tuple(self._outputs(plan))
+        return tuple(made for (made,) in self._outputs([plan]))
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         """Outputs that are real numbers, or samples of audio."""
         return tuple(n for n in self.graph.outputs if n in self.samples or ops.is_real(self.graph, n))
@@ -186,32 +193,57 @@ class Trial:
         """By outputs that are samples of 16 bits, what they are rounded from: of soft ones little would be left."""
         return {op.outputs[0]: op.inputs[0] for op in self.graph.operators if op.op == "ToPcm"}
 
-    def _outputs(self, plan: PrecisionPlan) -> Iterator[tuple[Array, ...]]:
-        session = ProgramSession(lower(self.graph, plan, self.target))
-        holds = session.program.holds
-        watched = [holds[op.inputs[0]] for op in self.logits.values()]
-        samples = {i: holds[self.samples[n]] for i, n in enumerate(self.outputs) if n in self.samples}
+    def _outputs(self, plans: Sequence[PrecisionPlan]) -> Iterator[list[tuple[Array, ...]]]:
+        """Of each clip for each plan: outputs, and what softmaxes that make one read, [frames, values] in float64."""
+        together = self._together(plans)
         for clip in self.clips:
-            session.reset()
-            made: list[list[Array]] = []
+            together.reset()
+            made: list[list[list[Array]]] = [[] for _ in plans]
             for feeds in clip:
-                made.append(session.run(list(self.outputs), feeds))
-                made[-1] += [session.tap(edge) for edge in watched]
-                for i, edge in samples.items():
-                    made[-1][i] = session.tap(edge)
-            yield tuple(np.stack([np.ravel(a) for a in each]).astype(float) for each in zip(*made, strict=True))
+                together.run(feeds)
+                for frames, session in zip(made, together.sessions, strict=True):
+                    frames.append(self._heard(session))
+            yield [
+                tuple(np.stack([np.ravel(a) for a in each]).astype(float) for each in zip(*frames, strict=True))
+                for frames in made
+            ]
+
+    def _together(self, plans: Sequence[PrecisionPlan]) -> SideBySide:
+        """Programs of plans beside that of the lines which most of them have."""
+        usual = replace(plans[0], operators=_usual([p.operators for p in plans]))
+        lowered = {id(p): lower(self.graph, p, self.target) for p in plans}
+        first = next((lowered[id(p)] for p in plans if p.operators == usual.operators), None)
+        return SideBySide(first or lower(self.graph, usual, self.target), [lowered[id(p)] for p in plans])
+
+    def _heard(self, session: ProgramSession) -> list[Array]:
+        """Outputs of the last frame, samples before they are rounded, and what softmaxes read."""
+        watched = [session.program.holds[op.inputs[0]] for op in self.logits.values()]
+        made = session.results(self.outputs)
+        for i, name in enumerate(self.outputs):
+            if name in self.samples:
+                made[i] = session.tap(self.samples[name])
+        return made + [session.tap(edge) for edge in watched]
 
     def loss(self, plan: PrecisionPlan) -> float:
         """The loss of a plan: that of its worst output at the worst level, infinite where that is not finite."""
+        return self.losses([plan])[0]
+
+    def losses(self, plans: Sequence[PrecisionPlan]) -> list[float]:
+        """The losses of plans, which is faster the more lines they have in common."""
         names = (*self.outputs, *self.logits)
         levels = self.levels_db or (0.0,) * len(self.clips)
-        noise = {level: _Noise(len(names)) for level in levels}
-        for level, wanted, made in zip(levels, self.reference, self._outputs(plan), strict=True):
-            expected = list(wanted)
-            for k, (output, op) in enumerate(self.logits.items(), len(self.outputs)):
-                expected[self.outputs.index(output)] = self._probabilities(op, made[k])
-            noise[level].add(expected, made)
-        return max(one.loss(names) * (LEVEL_WEIGHT if level else 1.0) for level, one in noise.items())
+        noise = [{level: _Noise(len(names)) for level in levels} for _ in plans]
+        for level, wanted, made in zip(levels, self.reference, self._outputs(plans), strict=True):
+            for found, one in zip(noise, made, strict=True):
+                found[level].add(self._expected(wanted, one), one)
+        return [max(n.loss(names) * (LEVEL_WEIGHT if at else 1.0) for at, n in found.items()) for found in noise]
+
+    def _expected(self, wanted: Sequence[Array], made: Sequence[Array]) -> list[Array]:
+        """What outputs are compared with: of a softmax, what it should have made of the logits that it was given."""
+        expected = list(wanted)
+        for k, (output, op) in enumerate(self.logits.items(), len(self.outputs)):
+            expected[self.outputs.index(output)] = self._probabilities(op, made[k])
+        return expected
 
     def _probabilities(self, op: Operator, logits: Array) -> Array:
         """What a softmax makes of [frames, values] of logits."""
