@@ -251,8 +251,8 @@ def test_decibels_and_losses_are_inverse():
 
 
 def test_an_output_that_is_not_finite_is_an_infinite_loss(trial, monkeypatch):
-    broken = tuple(tuple(np.full_like(a, np.nan) for a in clip) for clip in trial.reference)
-    monkeypatch.setattr(Trial, "_outputs", lambda self, plan: iter(broken))
+    broken = [[tuple(np.full_like(a, np.nan) for a in clip)] for clip in trial.reference]
+    monkeypatch.setattr(Trial, "_outputs", lambda self, plans: iter(broken))
     assert trial.loss(trial.start) == math.inf
 
 
@@ -267,3 +267,9 @@ def test_the_plan_says_how_a_recurrent_layer_reads_its_input(trial, read, kernel
     assert kernel in {call.kernel for call in program.calls}
     with pytest.raises(DiagnosticError, match="input f16"):
         lower(trial.graph, trial.with_line(lstm, OperatorPlan("s8", input="f16")), trial.target)
+
+
+def test_plans_lose_together_what_each_loses_alone(trial, known):
+    plans = [trial.with_line(op, found[-1].line) for op, found in known.items()]
+    plans.append(trial.with_lines({op: found[0].line for op, found in known.items()}))
+    assert trial.losses(plans) == [trial.loss(p) for p in plans]

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -74,30 +73,44 @@ def declarations(files: Iterable[Path]) -> str:
 
 
 def compile_shared(files: Iterable[Path], includes: Iterable[Path], output: Path, flags: Iterable[str] = ()) -> None:
-    """Compile C files to a shared library, one compiler process per core.
+    """Compile C files to a shared library, one compiler process per core; each file once per content, which is kept.
 
     Raises:
         DiagnosticError: MQ601 without a compiler, MQ602 with the compiler's first messages.
     """
-    compile_ = [host_compiler(), *C_FLAGS, *flags, "-fPIC", "-c", *(f"-I{Path(i).resolve()}" for i in includes)]
-    paths = [str(Path(f).resolve()) for f in files]
-    jobs = max(1, min(os.cpu_count() or 1, len(paths)))
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = [Path(scratch) / str(i) for i in range(jobs)]
-        for folder in folders:
-            folder.mkdir()
-        with ThreadPoolExecutor(jobs) as pool:
-            # gcc -c with several files writes the objects to where it stands
-            list(pool.map(lambda i: _compiled([*compile_, *paths[i::jobs]], folders[i], output.name), range(jobs)))
-        objects = [str(o) for folder in folders for o in sorted(folder.glob("*.o"))]
-        _compiled([host_compiler(), "-shared", *flags, *objects, "-o", str(output), "-lm"], Path(scratch), output.name)
+    compiler, folders = host_compiler(), [Path(i).resolve() for i in includes]
+    compile_ = [compiler, *C_FLAGS, *flags, "-fPIC", "-c"]
+    known = _digest([_version(compiler), *compile_, *_texts(folders)])
+
+    def compiled(source: Path) -> Path:
+        digest = _digest([known, source.name, source.read_text(), *_texts([source.parent])])
+        command = [*compile_, *(f"-I{folder}" for folder in folders), str(source)]
+        place = cache_folder() / "objects" / f"{digest}-{source.stem}.o"
+        return cached(place, lambda made: _run([*command, "-o", str(made)], output.name))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = pool.map(compiled, [Path(f).resolve() for f in files])
+        _run([compiler, "-shared", *flags, *map(str, objects), "-o", str(output), "-lm"], output.name)
 
 
-def _compiled(command: list[str], folder: Path, what: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         first = "\n".join(done.stderr.splitlines()[:12])
         raise DiagnosticError(Diagnostic("MQ602", what, first, help="report this with the model"))
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:20]
+
+
+def _texts(folders: Iterable[Path]) -> list[str]:
+    """Names and contents of the headers in folders."""
+    return [text for folder in folders for h in sorted(folder.glob("*.h")) for text in (h.name, h.read_text())]
+
+
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
 
 
 class Library:
@@ -119,11 +132,9 @@ class Library:
 def _built(files: list[Path], include: list[Path], isa: str) -> Path:
     """Path of the compiled library, made now if sources, flags or compiler changed since the last time."""
     compiler = host_compiler()
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    digest = hashlib.sha256(f"{compiler}{version}{C_FLAGS}{isa}".encode())
-    for path in [*files, *(h for i in include for h in sorted(i.glob("*.h")))]:
-        digest.update(path.name.encode() + path.read_bytes())
-    target = cache_folder() / f"kernels-{isa}-{digest.hexdigest()[:20]}.so"
+    sources = [text for path in files for text in (path.name, path.read_text())]
+    digest = _digest([compiler, _version(compiler), *C_FLAGS, isa, *sources, *_texts(include)])
+    target = cache_folder() / f"kernels-{isa}-{digest}.so"
     return cached(target, lambda made: compile_shared(files, include, made))
 
 
