@@ -32,6 +32,10 @@ from mcu_quant.precision.trial import Trial, seconds_for
 #: What the worst output keeps against f32 where the user asks for no quality.
 DEFAULT_SNR_DB = 30.0
 
+#: Of the time until the next frame so much is taken where the user sets no limit: interrupts, what runs before and
+#: after the model, and the error of the estimate need the rest.
+BUSY = 0.8
+
 #: Where nobody asks for a goal, planning may take so long on one processor, with so many clips.
 LONGEST_SECONDS, CLIPS = 300.0, 4
 
@@ -296,19 +300,26 @@ def _solved(found: Map, model: Model, asked: Goal | None) -> tuple[Outcome, tupl
         DiagnosticError: MQ306 if no plan keeps what the user asked for.
     """
     goal = asked or Goal(min_snr_db=DEFAULT_SNR_DB)
-    board = found.task.board
-    whole = goal.within(board.program_memory.usable_bytes, board.arena_memory.usable_bytes, model.budget_ms)
-    try:
-        return planner.solve(found, whole), ()
-    except UnreachableError as error:
-        beyond = _unreachable(error, found, goal)
-        weaker = [goal] if asked else [replace(whole, min_snr_db=None), Goal(minimise="flash", min_snr_db=0.0)]
+    for whole in _within(goal, model, found.task.board):
+        try:
+            return planner.solve(found, whole), ()
+        except UnreachableError as error:
+            missed = error
+    beyond = _unreachable(missed, found, goal)
+    weaker = [goal] if asked else [replace(whole, min_snr_db=None), Goal(minimise="flash", min_snr_db=0.0)]
     for each in weaker:
         try:
             return planner.solve(found, each), (replace(beyond, severity=Severity.WARNING),)
         except UnreachableError as error:
             beyond = _unreachable(error, found, each)
     raise DiagnosticError(beyond)
+
+
+def _within(goal: Goal, model: Model, board: Board) -> tuple[Goal, ...]:
+    """The goal with what the board has as limits: with time to spare, then with all the time there is."""
+    flash, ram = board.program_memory.usable_bytes, board.arena_memory.usable_bytes
+    times = [None] if model.budget_ms is None else [BUSY * model.budget_ms, model.budget_ms]
+    return tuple(dict.fromkeys(goal.within(flash, ram, ms) for ms in times))
 
 
 def _unreachable(error: UnreachableError, found: Map, asked: Goal) -> Diagnostic:

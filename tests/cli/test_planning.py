@@ -48,6 +48,17 @@ def test_a_goal_gives_a_plan_with_reasons_and_the_same_bytes_twice(planned, tmp_
     assert plans.to_toml(plans.load(one)) == one.read_text()
 
 
+def test_a_plan_leaves_time_for_the_rest_of_the_firmware_unless_none_is_so_fast(planned, monkeypatch):
+    def most_ms(*goal):
+        words = planned("--minimize", "flash", "--min-snr", 20, *goal)[1]["planned"]
+        return float(words.split(" ms a frame at most")[0].split(" ")[-1])
+
+    apart = most_ms("--max-latency", "3ms"), most_ms()
+    assert apart[0] == 3.0
+    monkeypatch.setattr("mcu_quant.api.planning.BUSY", 1e-4)
+    assert apart[1] == pytest.approx(0.8 * most_ms())
+
+
 @pytest.fixture(scope="module")
 def mask(tmp_path_factory):
     """A model large enough that its weights and not its code decide, with clips of its input."""
