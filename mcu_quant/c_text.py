@@ -128,12 +128,12 @@ def _broken(code: str, indent: str) -> str:
 
 
 def float_literal(value: float) -> str:
-    """The shortest C literal of an f32; of what is no finite number, the macro of <math.h>."""
+    """The shortest C literal of an f32; of what is no finite number, the macro of mq_base.h."""
     x = np.float32(value)
     if np.isinf(x):
-        return "INFINITY" if x > 0 else "-INFINITY"
+        return "MQ_INFINITY" if x > 0 else "-MQ_INFINITY"
     if np.isnan(x):
-        return "NAN"
+        return "MQ_NAN"
     text = np.format_float_positional(x, unique=True, trim="0") if 1e-4 <= abs(x) < 1e7 or x == 0 else str(x)
     return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 

@@ -198,8 +198,12 @@ def test_float_literals_are_exact(value: float) -> None:
     assert text.endswith("f") and np.float32(text[:-1]) == np.float32(value)
 
 
-def test_what_is_no_finite_number_has_a_macro_of_math_h() -> None:
-    assert [float_literal(v) for v in (float("inf"), float("-inf"), float("nan"))] == ["INFINITY", "-INFINITY", "NAN"]
+def test_what_is_no_finite_number_has_a_macro_of_ours() -> None:
+    assert [float_literal(v) for v in (float("inf"), float("-inf"), float("nan"))] == [
+        "MQ_INFINITY",
+        "-MQ_INFINITY",
+        "MQ_NAN",
+    ]
 
 
 def test_names_are_valid_unique_and_recognisable() -> None:

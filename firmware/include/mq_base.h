@@ -30,6 +30,23 @@ void mq_contract_broken(const char *file, int line, const char *condition);
 #define MQ_OUT_OF_LINE static
 #endif
 
+/* What a compiler does itself, by its own names: they mean the same in projects that turn built-in functions off, as
+ * Zephyr does (-ffreestanding, where memcpy is a call even for one register), and whose C library has little of
+ * <math.h>. */
+#if defined(__GNUC__)
+#define MQ_INFINITY __builtin_inff()
+#define MQ_NAN __builtin_nanf("")
+#define MQ_COPY(to, from, bytes) ((void)__builtin_memcpy(to, from, bytes)) /* of a few bytes, known when compiled */
+#define MQ_SQRT(x) __builtin_sqrtf(x)
+#else
+#include <math.h>
+#include <string.h>
+#define MQ_INFINITY INFINITY
+#define MQ_NAN NAN
+#define MQ_COPY(to, from, bytes) ((void)memcpy(to, from, bytes))
+#define MQ_SQRT(x) sqrtf(x)
+#endif
+
 /* Stands before each call of a generated schedule. A traced build sees every step begin; others see nothing. */
 #if defined(MQ_TRACE)
 void mq_trace(uint32_t step);

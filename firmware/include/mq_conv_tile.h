@@ -3,6 +3,8 @@
  * Two windows at a time are laid out side by side in `patch`, then multiplied with packed pairs of rows (mq_tile.h):
  * two outputs of two windows at once. A file defines MQ_CONV, the function's name, and MQ_X and MQ_Y, which end a name
  * by the format of x and y. SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "mq_fixed.h"
 #include "mq_tile.h"
 

@@ -7,8 +7,6 @@
 #ifndef MQ_DSP_H
 #define MQ_DSP_H
 
-#include <string.h>
-
 #include "mq_base.h"
 
 /* The first `count` < 4 bytes; the others are 0. */
@@ -23,14 +21,14 @@ static inline uint32_t mq_load_some_bytes(const int8_t *p, uint32_t count) {
 /* Four bytes from any address: one LDR. */
 static inline uint32_t mq_load_bytes(const int8_t *p) {
     uint32_t word;
-    memcpy(&word, p, sizeof word);
+    MQ_COPY(&word, p, sizeof word);
     return word;
 }
 
 /* Two halfwords from any address: one LDR. */
 static inline uint32_t mq_load_halves(const int16_t *p) {
     uint32_t word;
-    memcpy(&word, p, sizeof word);
+    MQ_COPY(&word, p, sizeof word);
     return word;
 }
 
@@ -191,14 +189,14 @@ static inline int64_t mq_smlald(uint32_t a, uint32_t b, int64_t acc) {
 
 static inline uint32_t mq_next_bytes(const int8_t **p) {
     uint32_t word;
-    memcpy(&word, *p, sizeof word);
+    MQ_COPY(&word, *p, sizeof word);
     *p += 4;
     return word;
 }
 
 static inline uint32_t mq_next_halves(const int16_t **p) {
     uint32_t word;
-    memcpy(&word, *p, sizeof word);
+    MQ_COPY(&word, *p, sizeof word);
     *p += 2;
     return word;
 }

@@ -103,7 +103,7 @@ static inline mq_eight_pairs mq_vldm8(const mq_word **p) {
 /* LDR: the next two f16 from any address. */
 static inline mq_half_pair mq_next_pair(const mq_f16 **p) {
     uint32_t word;
-    memcpy(&word, *p, sizeof word);
+    MQ_COPY(&word, *p, sizeof word);
     *p += 2;
     return mq_pair_of(word);
 }

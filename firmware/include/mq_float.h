@@ -7,22 +7,17 @@
 #ifndef MQ_FLOAT_H
 #define MQ_FLOAT_H
 
-#include <string.h>
-
 #include "mq_base.h"
-
-#define MQ_INFINITY mq_float_of(0x7f800000u)
-#define MQ_NAN mq_float_of(0x7fc00000u)
 
 static inline uint32_t mq_bits_of(float x) {
     uint32_t u;
-    memcpy(&u, &x, sizeof u);
+    MQ_COPY(&u, &x, sizeof u);
     return u;
 }
 
 static inline float mq_float_of(uint32_t u) {
     float x;
-    memcpy(&x, &u, sizeof x);
+    MQ_COPY(&x, &u, sizeof x);
     return x;
 }
 
@@ -30,7 +25,7 @@ static inline float mq_float_of(uint32_t u) {
 static inline float mq_f16_to_f32(mq_f16 h) {
 #if defined(__ARM_FP16_FORMAT_IEEE)
     __fp16 value;
-    memcpy(&value, &h, sizeof value);
+    MQ_COPY(&value, &h, sizeof value);
     return (float)value;
 #else
     const uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
@@ -51,7 +46,7 @@ static inline mq_f16 mq_f32_to_f16(float x) {
 #if defined(__ARM_FP16_FORMAT_IEEE)
     const __fp16 value = (__fp16)x;
     mq_f16 h;
-    memcpy(&h, &value, sizeof h);
+    MQ_COPY(&h, &value, sizeof h);
     return h;
 #else
     const uint32_t u = mq_bits_of(x);

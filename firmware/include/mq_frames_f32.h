@@ -4,7 +4,6 @@
 #ifndef MQ_FRAMES_F32_H
 #define MQ_FRAMES_F32_H
 
-#include <math.h>
 #include <string.h>
 
 #include "mq_cmsis_dsp.h"

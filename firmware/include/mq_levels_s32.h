@@ -3,8 +3,6 @@
 #ifndef MQ_LEVELS_S32_H
 #define MQ_LEVELS_S32_H
 
-#include <math.h>
-
 #include "mq_fft_s32.h"
 
 /* Bits of a number: 0 for 0, 1 for 1, 2 for 2 and 3, ... */
@@ -40,8 +38,8 @@ static inline uint32_t mq_root(uint32_t x) {
     }
     return root;
 #else
-    const uint32_t near = (uint32_t)sqrtf((float)x); /* at most 1 away */
-    const int32_t rest = (int32_t)(x - near * near); /* modulo 2^32, but within 2^18 of 0 */
+    const uint32_t near = (uint32_t)MQ_SQRT((float)x); /* at most 1 away */
+    const int32_t rest = (int32_t)(x - near * near);   /* modulo 2^32, but within 2^18 of 0 */
     return near + (rest > (int32_t)(2 * near)) - (rest < 0);
 #endif
 }

@@ -12,8 +12,6 @@
 #ifndef MQ_MVE_FLOAT_H
 #define MQ_MVE_FLOAT_H
 
-#include <math.h>
-
 #include "mq_mve.h"
 
 static inline float32x4_t mq_exp2m1_f32(float32x4_t t) {
@@ -58,7 +56,7 @@ static inline float mq_root_f32(float x) {
     __asm("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x));
     return y;
 #else
-    return sqrtf(x);
+    return MQ_SQRT(x);
 #endif
 }
 

@@ -7,8 +7,6 @@
 #ifndef MQ_MVE_MODEL_H
 #define MQ_MVE_MODEL_H
 
-#include <string.h>
-
 #include "mq_base.h"
 
 typedef struct {

@@ -7,8 +7,6 @@
 #ifndef MQ_MVE_MODEL_FLOAT_H
 #define MQ_MVE_MODEL_FLOAT_H
 
-#include <math.h>
-
 #include "mq_float.h"
 #include "mq_mve_model.h"
 
@@ -21,13 +19,13 @@ typedef struct {
 
 static inline uint64_t mq_bits_of_double(double x) {
     uint64_t u;
-    memcpy(&u, &x, sizeof u);
+    MQ_COPY(&u, &x, sizeof u);
     return u;
 }
 
 static inline double mq_double_of(uint64_t u) {
     double x;
-    memcpy(&x, &u, sizeof x);
+    MQ_COPY(&x, &u, sizeof x);
     return x;
 }
 
@@ -151,7 +149,7 @@ MQ_LANES(uint16x8_t, 8u, vdupq_n_u16, (uint16_t a), a)
 #define MQ_REINTERPRET(to, name, from)                                                                                 \
     static inline to name(from a) {                                                                                    \
         to r;                                                                                                          \
-        memcpy(&r, &a, sizeof r);                                                                                      \
+        MQ_COPY(&r, &a, sizeof r);                                                                                     \
         return r;                                                                                                      \
     }
 

@@ -3,8 +3,6 @@
 #ifndef MQ_NORM_H
 #define MQ_NORM_H
 
-#include <math.h>
-
 #include "mq_float.h"
 
 /* What a value adds to the sum, p >= 1. */
@@ -19,7 +17,7 @@ static inline float mq_norm_term(float value, int32_t p) {
 /* The norm that belongs to a sum. */
 static inline float mq_norm_root(float sum, int32_t p) {
     if (p == 2) {
-        return sqrtf(sum);
+        return MQ_SQRT(sum);
     }
     return p == 1 ? sum : mq_pow(sum, 1.0f / (float)p);
 }

@@ -3,8 +3,6 @@
 #ifndef MQ_SPECTRUM_F32_H
 #define MQ_SPECTRUM_F32_H
 
-#include <math.h>
-
 #include "mq_fft_f32.h"
 #include "mq_float.h"
 #include "mq_spectrum.h"
@@ -88,7 +86,7 @@ static inline void mq_levels_f32(const float *x, float *y, uint32_t n, uint32_t 
         return;
     }
     for (; n; n--, x += 2) {
-        *y++ = sqrtf(x[0] * x[0] + x[1] * x[1]);
+        *y++ = MQ_SQRT(x[0] * x[0] + x[1] * x[1]);
     }
 }
 

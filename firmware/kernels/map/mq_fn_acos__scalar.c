@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_map.h"
 
-#include <math.h>
-
 #include "mq_float.h"
 
 float mq_fn_acos(float x, const float *parameters) {
     (void)parameters;
-    return 2.0f * mq_atan(sqrtf((1.0f - x) / (1.0f + x)));
+    return 2.0f * mq_atan(MQ_SQRT((1.0f - x) / (1.0f + x)));
 }

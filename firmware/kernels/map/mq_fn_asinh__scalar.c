@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_map.h"
 
-#include <math.h>
-
 #include "mq_float.h"
 
 float mq_fn_asinh(float x, const float *parameters) {
@@ -11,5 +9,5 @@ float mq_fn_asinh(float x, const float *parameters) {
     if (a > 1e9f) { /* where a^2 could overflow: ln(2 a) */
         return mq_copysign(mq_log(a) + 0.693147181f, x);
     }
-    return mq_copysign(mq_log1p(a + a * (a / (1.0f + sqrtf(a * a + 1.0f)))), x);
+    return mq_copysign(mq_log1p(a + a * (a / (1.0f + MQ_SQRT(a * a + 1.0f)))), x);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_map.h"
 
-#include <math.h>
-
 float mq_fn_sqrt(float x, const float *parameters) {
     (void)parameters;
-    return sqrtf(x);
+    return MQ_SQRT(x);
 }

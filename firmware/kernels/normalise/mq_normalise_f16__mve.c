@@ -2,8 +2,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "mq_normalise.h"
 
-#include <math.h>
-
 #include "mq_mve_convert.h"
 
 static float total(float32x4_t x) {
@@ -60,7 +58,7 @@ void mq_normalise_f16(const mq_f16 *x, const float *gain, const float *bias, mq_
         const uint32_t at = r % p->groups * p->channels;
         const float mean = p->centre ? sum_of(x, count) / (float)count : 0.0f;
         const float power = squares_of(x, count, mean) / (float)count + p->epsilon;
-        const float scale = power > 0.0f ? 1.0f / sqrtf(power) : 0.0f;
+        const float scale = power > 0.0f ? 1.0f / MQ_SQRT(power) : 0.0f;
         if (p->inner == 1u) {
             channels(x, gain + at, bias ? bias + at : NULL, y, count, mean, scale);
             continue;

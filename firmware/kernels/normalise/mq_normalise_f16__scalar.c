@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_normalise.h"
 
-#include <math.h>
-
 #include "mq_float.h"
 
 void mq_normalise_f16(const mq_f16 *x, const float *gain, const float *bias, mq_f16 *y,
@@ -23,7 +21,7 @@ void mq_normalise_f16(const mq_f16 *x, const float *gain, const float *bias, mq_
             square += d * d;
         }
         const float power = square / (float)count + p->epsilon;
-        const float scale = power > 0.0f ? 1.0f / sqrtf(power) : 0.0f;
+        const float scale = power > 0.0f ? 1.0f / MQ_SQRT(power) : 0.0f;
         for (uint32_t c = 0; c < p->channels; c++) {
             const float g = scale * gain[group * p->channels + c];
             const float b = bias ? bias[group * p->channels + c] : 0.0f;

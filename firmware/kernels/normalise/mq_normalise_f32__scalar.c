@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mq_normalise.h"
 
-#include <math.h>
-
 void mq_normalise_f32(const float *x, const float *gain, const float *bias, float *y,
                       const mq_normalise_float_params *p) {
     const uint32_t count = p->channels * p->inner;
@@ -21,7 +19,7 @@ void mq_normalise_f32(const float *x, const float *gain, const float *bias, floa
             square += d * d;
         }
         const float power = square / (float)count + p->epsilon;
-        const float scale = power > 0.0f ? 1.0f / sqrtf(power) : 0.0f;
+        const float scale = power > 0.0f ? 1.0f / MQ_SQRT(power) : 0.0f;
         for (uint32_t c = 0; c < p->channels; c++) {
             const float g = scale * gain[group * p->channels + c];
             const float b = bias ? bias[group * p->channels + c] : 0.0f;
