@@ -83,7 +83,7 @@ def broken(ground: Ground, plan: PrecisionPlan, goal: Goal, folder: Path) -> Ite
     source = Source(ground.model.file)
     request = BuildRequest(source, ground.found.task.board.id, folder / "firmware", PrecisionRequest(plan=file))
     report = api.build(request).report
-    loss = ground.found.trial.loss(from_toml(file.read_text()))
+    loss = ground.found.whole.loss(from_toml(file.read_text()))
     taken = {
         "flash": (report["flash"]["total_bytes"], goal.flash_bytes),
         "RAM": (report["ram"]["total_bytes"], goal.ram_bytes),

@@ -150,6 +150,15 @@ def calibrate_ranges(
     return Ranges(folder.results(), frames, text)
 
 
+def covered(graph: Graph, clips: Clips) -> Ranges:
+    """What ranges of plans cover: as `calibrate_ranges`, of models that must bear louder recordings those as well.
+
+    Headroom would not do: a value that is squared grows by 18 dB where the recording grows by 9.
+    """
+    heard = clips.with_louder
+    return calibrate_ranges(graph, heard, enough(graph) * len(heard) // len(clips))
+
+
 def _streamed(
     graph: Graph, clips: Clips, max_frames: int | None, progress: Progress | None, folder: _Folder
 ) -> tuple[int, str]:

@@ -3,13 +3,14 @@
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mcu_quant import calibrate as module
 from mcu_quant import ops
-from mcu_quant.calibrate import BINS, Stats, calibrate, calibrate_ranges
+from mcu_quant.calibrate import BINS, Stats, calibrate, calibrate_ranges, covered
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.diagnostics import DiagnosticError
 from mcu_quant.interpret import Stream
@@ -115,6 +116,15 @@ def test_ranges_for_a_plan(clips: Clips) -> None:
     stats = calibrate(_graph(), clips)
     assert stats.ranges()["y"].low == stats.edges["y"].low
     assert stats.ranges()["y"].magnitude == max(-stats.edges["y"].low, stats.edges["y"].high)
+
+
+def test_ranges_of_plans_cover_louder_copies_and_no_softer_ones(clips: Clips) -> None:
+    loud, soft = (replace(_clip("a", 40, 1, gain), level_db=db) for gain, db in ((3.0, 9.0), (0.03, -30.0)))
+    one = Clips((_clip("a", 40, 1),), "one")
+    as_recorded, heard = covered(_graph(), one), covered(_graph(), replace(one, levels=(soft, loud)))
+    assert heard.frames == 2 * as_recorded.frames
+    assert heard.edges["x"].high == pytest.approx(3.0 * as_recorded.edges["x"].high)
+    assert as_recorded.edges["t"].high < heard.edges["t"].high <= 1.0
 
 
 @pytest.mark.parametrize("large", [module.LARGE, 1])

@@ -237,6 +237,14 @@ def test_what_makes_audio_is_tried_softer_and_louder(tmp_path: Path, silero: Pip
             gain = 10.0 ** (clip.level_db / 20.0)
             assert np.allclose(scaled["input"], gain * as_is["input"], rtol=1e-6, atol=1e-9)
     assert made.for_calibration.levels == made.levels
+    assert [clip.level_db for clip in made.with_louder] == [0.0, 9.0]
+    assert "9 dB louder" in made.with_louder.provenance and made.loudest_db == 9.0
+
+
+def test_ranges_of_what_makes_no_audio_are_those_of_the_recordings(tmp_path: Path, silero: Pipeline) -> None:
+    _write(tmp_path / "a.wav", _tone(0.3))
+    made = data.load(tmp_path, silero, RAW)
+    assert made.with_louder is made and made.loudest_db == 0.0
 
 
 def test_every_pass_over_a_clip_is_the_same(tmp_path: Path, silero: Pipeline) -> None:

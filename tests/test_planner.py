@@ -19,13 +19,13 @@ from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
 from mcu_quant.precision import front, planner, presets, reasons
 from mcu_quant.precision.candidates import offered, ways
-from mcu_quant.precision.goal import MINIMISE, Goal, eased
+from mcu_quant.precision.goal import MINIMISE, Goal, eased, missing
 from mcu_quant.precision.plan import OperatorPlan
 from mcu_quant.precision.plan_changes import in_words
 from mcu_quant.precision.planner import Map, Task, UnreachableError
 from mcu_quant.precision.pricing import CALLER
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, WIDE
-from mcu_quant.precision.trial import decibels
+from mcu_quant.precision.trial import decibels, frame_ns, loss_of
 
 BOARD = boards.load("nucleo_f446re")
 
@@ -65,9 +65,28 @@ def found(tmp_path_factory) -> Map:
 def test_a_quality_is_kept_as_measured_and_the_plan_is_smaller_than_f32(found, db):
     made = planner.solve(found, Goal(min_snr_db=db, minimise="flash"))
     plan = found.plan(made.choice)
-    assert decibels(found.trial.loss(plan)) >= db
-    assert made.measured[LOSS] == found.trial.loss(plan)
+    assert decibels(found.whole.loss(plan)) >= db
+    assert made.measured[LOSS] == found.whole.loss(plan)
     assert made.measured[FLASH] == found.task.weigh(plan)[FLASH] < found.of_f32[FLASH]
+
+
+def test_whole_plans_are_tried_on_more_than_single_operators(found, monkeypatch):
+    assert found.whole is found.trial, "there are few plans"
+    monkeypatch.setattr(planner, "WHOLE", 1)
+    monkeypatch.setattr("mcu_quant.precision.trial.WORK_NS", 40 * frame_ns(found.task.graph))
+    longer = planner.survey(found.task)
+    assert longer.whole.frames > longer.trial.frames
+    made = planner.solve(longer, Goal(min_snr_db=40.0))
+    plan = longer.plan(made.choice)
+    assert made.measured[LOSS] == longer.whole.loss(plan) != longer.trial.loss(plan)
+
+
+def test_what_misses_a_limit_is_told_apart_from_it():
+    hz = BOARD.clock.hz
+    assert missing(LOSS, loss_of(32.96), loss_of(33.0), hz) == "32.96 dB where 33.00 dB is the least"
+    assert missing(LOSS, loss_of(20.0), loss_of(33.0), hz) == "20.0 dB where 33.0 dB is the least"
+    assert missing(FLASH, 102450.0, 102400.0, hz) == "flash 100.05 KiB where flash 100.00 KiB is the most"
+    assert missing(WIDE, 0.2404, 0.24, hz).startswith("75.96 % of products")
 
 
 def test_more_quality_never_takes_less_flash(found):

@@ -61,6 +61,7 @@ def test_the_loss_is_that_at_the_worst_level(trial):
     assert first > 0.0 and second > 0.0 and first != pytest.approx(second, rel=0.01)
     both = replace(trial, clips=(trial.clips[0], soft), levels_db=(0.0, -30.0))
     assert both.loss(plan) == pytest.approx(max(first, second * LEVEL_WEIGHT), rel=1e-6)
+    assert both.at_levels(plan) == {0.0: pytest.approx(first, rel=1e-6), -30.0: pytest.approx(second, rel=1e-6)}
     swapped = replace(both, levels_db=(-30.0, 0.0))
     assert swapped.loss(plan) == pytest.approx(max(first * LEVEL_WEIGHT, second), rel=1e-6)
     assert swapped.digest != both.digest

@@ -87,7 +87,7 @@ def test_goals_are_kept_whatever_scores(found, name):  # noqa: F811
     assert not made.exact
     assert -1.0 <= made.correlation <= 1.0
     outcome = planner.solve(made, Goal(min_snr_db=40.0, minimise="flash"))
-    assert outcome.measured[LOSS] == made.trial.loss(made.plan(outcome.choice))
+    assert outcome.measured[LOSS] == made.whole.loss(made.plan(outcome.choice))
     assert decibels(outcome.measured[LOSS]) >= 40.0
 
 

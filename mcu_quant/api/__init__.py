@@ -190,7 +190,7 @@ def explore(request: ExploreRequest, progress: Progress = quiet) -> Document:
         "model": model.graph.name,
         "board": board.id,
         "minimise": request.minimise,
-        "measured_on": f"{found.trial.frames} frames of {start.clips.provenance}",
+        "measured_on": f"{found.whole.frames} frames of {start.clips.provenance}",
         "points": front.rows(points, board.clock.hz),
     }
 

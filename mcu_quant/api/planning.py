@@ -13,21 +13,21 @@ from mcu_quant.api import stages
 from mcu_quant.api.assemble import linked
 from mcu_quant.api.stages import Model, Planned, PrecisionRequest, Problems, Progress, quiet
 from mcu_quant.boards import Board
-from mcu_quant.calibrate import calibrate_ranges, enough
+from mcu_quant.calibrate import covered
 from mcu_quant.data import Clips
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError, Severity
 from mcu_quant.lowering import Target
 from mcu_quant.precision import metrics, planner, presets, reasons, steps
 from mcu_quant.precision.candidates import ways
 from mcu_quant.precision.cluster import cluster
-from mcu_quant.precision.goal import Goal, eased, in_words, rounded_up
+from mcu_quant.precision.goal import Goal, eased, in_words, missing, rounded_up
 from mcu_quant.precision.layer_inputs import collect
 from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan
 from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
-from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts
+from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts, Choice
 from mcu_quant.precision.repeats import different
 from mcu_quant.precision.steps import Taken
-from mcu_quant.precision.trial import Trial, seconds_for
+from mcu_quant.precision.trial import LEVEL_WEIGHT, Trial, decibels, seconds_for
 
 #: What the worst output keeps against f32 where the user asks for no quality.
 DEFAULT_SNR_DB = 30.0
@@ -212,12 +212,18 @@ def begin(model: Model, board: Board, request: PrecisionRequest, data: Path | No
     assert clips is not None and edited is not None
     fixed = {n: line for n, line in edited.operators.items() if line != floats.operators[n]}
     progress(f"calibrating on {clips.provenance}")
-    found = calibrate_ranges(model.graph, clips.for_calibration, enough(model.graph))
+    found = covered(model.graph, clips.for_calibration)
     lines = {n: OperatorPlan(line.format) for n, line in floats.operators.items()}
     plan = PrecisionPlan(
-        model.graph.name, PRESET, lines, found.edges, found.calibrated_on, model.sha256, headroom=HEADROOM
+        model.graph.name, PRESET, lines, found.edges, found.calibrated_on, model.sha256, headroom=headroom(clips)
     )
     return Start(plan, clips, clips.diagnostics, fixed)
+
+
+def headroom(clips: Clips) -> float:
+    """How many times what ranges cover 16-bit edges hold: `HEADROOM` times the recordings as they are."""
+    gain: float = 10.0 ** (clips.loudest_db / 20.0)
+    return max(1.0, HEADROOM / gain)
 
 
 def survey(model: Model, board: Board, start: Start, planning: Planning, progress: Progress = quiet) -> Map:
@@ -325,9 +331,13 @@ def _within(goal: Goal, model: Model, board: Board) -> tuple[Goal, ...]:
 def _unreachable(error: UnreachableError, found: Map, asked: Goal) -> Diagnostic:
     """MQ306 with what would do: each limit by itself, and the plan that comes nearest."""
     board = found.task.board
-    told = dict.fromkeys([LOSS, FLASH, RAM, CYCLES, *error.goal.limits(board.clock.hz)])
-    nearest = ", ".join(in_words(n, error.nearest.measured[n], board.clock.hz) for n in told)
-    message = f"no plan keeps all of: {error.goal}; the nearest has {nearest}"
+    measured, limits = error.nearest.measured, error.goal.limits(board.clock.hz)
+    broken = planner.stated(found, error.goal).excess(measured)
+    told = dict.fromkeys([LOSS, FLASH, RAM, CYCLES, *limits])
+    nearest = [missing(n, measured[n], limits[n], board.clock.hz) for n in broken]
+    nearest += [in_words(n, measured[n], board.clock.hz) for n in told if n not in broken]
+    nearest += [levels(found, error.nearest.choice)] if LOSS in broken and found.whole.levels_db else []
+    message = f"no plan keeps all of: {error.goal}; the nearest has {', '.join(nearest)}"
     return Diagnostic("MQ306", board.id, message, help=_advice(error, found, asked))
 
 
@@ -356,12 +366,24 @@ def _advice(error: UnreachableError, found: Map, asked: Goal) -> str:
     return f"these together are enough: {' '.join(filter(None, options))}"
 
 
+def levels(found: Map, choice: Choice) -> str:
+    """What a plan keeps of recordings as they are, softer, and louder."""
+    kept = found.whole.at_levels(found.plan(choice))
+    said = [f"{decibels(loss):.1f} dB {_played(db)}" for db, loss in kept.items()]
+    return f"{', '.join(said)}, where {decibels(LEVEL_WEIGHT):.0f} dB less is asked"
+
+
+def _played(db: float) -> str:
+    return f"{abs(db):g} dB {'louder' if db > 0 else 'softer'}" if db else "as recorded"
+
+
 def summary(outcome: Outcome) -> str:
     """The goal, and what was predicted and measured, for the plan's file."""
     clock = outcome.map.task.board.clock.hz
     said = [str(outcome.goal), f"for {outcome.map.task.board.id}"]
     for name, amounts in (("predicted", outcome.predicted), ("measured", outcome.measured)):
         said.append(f"{name} " + ", ".join(in_words(n, amounts[n], clock) for n in (LOSS, FLASH, RAM, CYCLES)))
+    said += [levels(outcome.map, outcome.choice)] if outcome.map.whole.levels_db else []
     if outcome.heard is not None:
         said.append(str(outcome.heard))
     if outcome.map.correlation is not None:

@@ -75,6 +75,20 @@ class Clips:
         text = f"{self.provenance}; for ranges {frames} overlapping, softer and louder blocks, and silence"
         return Clips(self.varied, text, self.diagnostics, levels=self.levels)
 
+    @property
+    def with_louder(self) -> Clips:
+        """What ranges of plans cover: these, and where a model must bear them louder, their louder copies."""
+        louder = tuple(clip for clip in self.levels if clip.level_db > 0.0)
+        if not louder:
+            return self
+        text = f"{self.provenance}, also {louder[0].level_db:g} dB louder"
+        return replace(self, clips=(*self.clips, *louder), provenance=text)
+
+    @property
+    def loudest_db(self) -> float:
+        """How much louder than recorded they are played."""
+        return max((clip.level_db for clip in self.levels), default=0.0)
+
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
 

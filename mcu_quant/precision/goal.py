@@ -94,22 +94,29 @@ class Goal:
         return ", ".join([aim, *limits])
 
 
-def words(name: str, size: float) -> str:
+def words(name: str, size: float, digits: int = 0) -> str:
     """Bytes for people."""
-    return f"{name} {size / 1024:.1f} KiB" if size >= 1024 else f"{name} {size:.0f} B"
+    return f"{name} {size / 1024:.{digits + 1}f} KiB" if size >= 1024 else f"{name} {size:.0f} B"
 
 
-def in_words(resource: str, amount: float, clock_hz: int) -> str:
-    """An amount of a resource of the problem, for people."""
+def in_words(resource: str, amount: float, clock_hz: int, digits: int = 0) -> str:
+    """An amount of a resource of the problem, for people, with so many more digits than they mostly want."""
     if amount == inf:
         return {LOSS: "no quality", CYCLES: "no time"}.get(resource, f"no {resource}") + " is enough"
     if resource == WIDE:
-        return f"{100 * (1 - amount):.0f} % of products in 8 x 8 bits"
+        return f"{100 * (1 - amount):.{digits}f} % of products in 8 x 8 bits"
     if resource == LOSS:
-        return f"{decibels(amount):.1f} dB"
+        return f"{decibels(amount):.{digits + 1}f} dB"
     if resource == CYCLES:
-        return f"{amount / clock_hz * 1e3:.3g} ms a frame"
-    return words({RAM: "RAM", FLASH: "flash"}.get(resource, resource), amount)
+        return f"{amount / clock_hz * 1e3:.{digits + 3}g} ms a frame"
+    return words({RAM: "RAM", FLASH: "flash"}.get(resource, resource), amount, digits)
+
+
+def missing(resource: str, amount: float, limit: float, clock_hz: int) -> str:
+    """An amount beside the limit that it breaks, with as many digits as it takes to tell them apart."""
+    pairs = [[in_words(resource, a, clock_hz, digits) for a in (amount, limit)] for digits in range(6)]
+    made, asked = next(([a, b] for a, b in pairs if a != b), pairs[-1])
+    return f"{made} where {asked} {'is the least' if resource in (LOSS, WIDE) else 'is the most'}"
 
 
 def eased(goal: Goal, resource: str, amount: float, clock_hz: int) -> tuple[Goal, str]:

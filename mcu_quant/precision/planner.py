@@ -61,6 +61,9 @@ MOST_FACTOR = 4.0
 #: Single changes of the finished plan that are tried on all clips.
 POLISH = 10
 
+#: Whole plans are tried on as many frames as if there were so many of them: there are fewer, and they are what is kept.
+WHOLE = 100
+
 #: A loss above this says only that nothing is left: the mixed-integer program needs numbers of similar size.
 WORST_LOSS = 10.0
 
@@ -100,6 +103,8 @@ class Map:
     task: Task
     ways: Mapping[str, tuple[Way, ...]]
     trial: Trial
+    #: what whole plans are tried on: longer than single operators, at every level on every recording
+    whole: Trial
     table: Table
     prices: Prices
     groups: tuple[Group, ...]
@@ -135,7 +140,7 @@ class Map:
     def loss(self, *choices: Choice, what: str = "whole plans") -> list[float]:
         """Losses of whole plans, measured."""
         plans: list[Lines] = [self.lines(c) for c in choices]
-        return losses(self.trial, plans, self.task.jobs, self.task.progress, what)
+        return losses(self.whole, plans, self.task.jobs, self.task.progress, what)
 
     def weigh(self, choice: Choice) -> Amounts:
         """What a plan takes, linked."""
@@ -181,6 +186,7 @@ def survey(task: Task) -> Map:
     known = {op.name: _open(op, task) for op in presets.planned(task.graph)}
     plans = different(task.graph, {op: sum(w.line != OperatorPlan(FLOAT) for w in f) for op, f in known.items()})
     trial = improve(task, Trial.of(task.graph, task.target, task.start, task.clips, plans), known)
+    whole = trial if plans <= WHOLE else Trial.of(task.graph, task.target, trial.start, task.clips, WHOLE)
     request = Request(task.graph, known, trial, task.labelled, task.jobs, task.progress)
     table = scored(method, request)
     measured = table if method.exact else strategy("sensitivity").score(request)
@@ -190,7 +196,7 @@ def survey(task: Task) -> Map:
     scores = {key: min(loss, WORST_LOSS) for key, loss in table.scores.items()}
     groups = prices.groups(task.graph, known, scores)
     correlation = None if method.exact else spearman(table, measured)
-    made = Map(task, known, trial, table, prices, groups, {}, {}, measured, method.exact, correlation)
+    made = Map(task, known, trial, whole, table, prices, groups, {}, {}, measured, method.exact, correlation)
     floats = made.uniform(FLOAT)
     linked = made.weigh(floats)
     priced = _problem(made, {}, {}, {}).totals(floats)
@@ -446,7 +452,8 @@ def _finished(found: Map, first: Problem, choice: Choice, measured: Amounts) -> 
     for taken in (t for t in task.steps if t.step.after):
         inputs = collect(graph_of(found.trial), task.clips)
         given = Given(found.ways, inputs, task.jobs, task.progress, task.clips, chosen=found.all_lines(choice))
-        made = replace(found, trial=improved(found.trial, given, [taken]), weighed={})
+        trial = improved(found.trial, given, [taken])
+        made = replace(found, trial=trial, whole=replace(found.whole, start=trial.start), weighed={})
         after = made.measured(choice)
         if after[LOSS] < measured[LOSS] and not first.excess(after):
             found, measured = made, after

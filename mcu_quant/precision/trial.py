@@ -230,13 +230,20 @@ class Trial:
 
     def losses(self, plans: Sequence[PrecisionPlan]) -> list[float]:
         """The losses of plans, which is faster the more lines they have in common."""
+        return [max(x * (LEVEL_WEIGHT if at else 1.0) for at, x in found.items()) for found in self._at_levels(plans)]
+
+    def at_levels(self, plan: PrecisionPlan) -> dict[float, float]:
+        """The loss of the worst output by how much louder than recorded clips are played, in dB."""
+        return self._at_levels([plan])[0]
+
+    def _at_levels(self, plans: Sequence[PrecisionPlan]) -> list[dict[float, float]]:
         names = (*self.outputs, *self.logits)
         levels = self.levels_db or (0.0,) * len(self.clips)
         noise = [{level: _Noise(len(names)) for level in levels} for _ in plans]
         for level, wanted, made in zip(levels, self.reference, self._outputs(plans), strict=True):
             for found, one in zip(noise, made, strict=True):
                 found[level].add(self._expected(wanted, one), one)
-        return [max(n.loss(names) * (LEVEL_WEIGHT if at else 1.0) for at, n in found.items()) for found in noise]
+        return [{level: n.loss(names) for level, n in found.items()} for found in noise]
 
     def _expected(self, wanted: Sequence[Array], made: Sequence[Array]) -> list[Array]:
         """What outputs are compared with: of a softmax, what it should have made of the logits that it was given."""

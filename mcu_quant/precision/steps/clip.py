@@ -21,7 +21,7 @@ def apply(trial: Trial, given: Given) -> PrecisionPlan:
     word, _, number = given.option.partition(":")
     rule = RULES[word]
     given.progress(f"choosing ranges by {word}")
-    seen = histograms.collect(graph_of(trial), given.clips, trial.start.ranges)
+    seen = histograms.collect(graph_of(trial), given.clips.with_louder, trial.start.ranges)
     chosen = {name: rule(one, float(number) if number else None) for name, one in seen.items()}
     less = {name: {"s8": r} for name, r in chosen.items() if r != Range(seen[name].low, seen[name].high)}
     return replace(trial.start, clipped={**trial.start.clipped, **less})

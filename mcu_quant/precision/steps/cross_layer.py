@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from mcu_quant.calibrate import calibrate_ranges, enough
+from mcu_quant.calibrate import covered
 from mcu_quant.compare import excerpts
 from mcu_quant.data import Clips
 from mcu_quant.emulator.floats import float_stream
@@ -68,7 +68,7 @@ def factors(span: Span, graph: Graph, largest: Array, exponent: float) -> Array:
 def _with(trial: Trial, clips: Clips, found: Mapping[str, Array]) -> PrecisionPlan:
     """The start with factors, and with ranges of the edges that they make."""
     graph = rebalanced(trial.graph, found)
-    ranges: dict[str, Range] = dict(calibrate_ranges(graph, clips, enough(graph)).edges)
+    ranges: dict[str, Range] = dict(covered(graph, clips).edges)
     return replace(trial.start, rebalanced=dict(found), ranges={**ranges, **trial.start.ranges})
 
 

@@ -27,7 +27,7 @@ def apply(trial: Trial, given: Given) -> PrecisionPlan:
     """The start with powers of two for all weights, and for every edge in 8 and in 16 bits."""
     assert given.clips is not None
     given.progress("choosing powers of two")
-    seen = histograms.collect(graph_of(trial), given.clips, trial.start.ranges)
+    seen = histograms.collect(graph_of(trial), given.clips.with_louder, trial.start.ranges)
     chosen = {name: {"s8": best(one), "s16": roomy(one, trial.start.headroom)} for name, one in seen.items()}
     return replace(trial.start, clipped={**trial.start.clipped, **chosen}, powers_of_two=True)
 
