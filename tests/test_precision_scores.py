@@ -26,6 +26,8 @@ from mcu_quant.precision.pricing import CALLER, FLOAT, price
 from mcu_quant.precision.problem import CYCLES, FLASH, RAM, Problem
 from mcu_quant.precision.sensitivity import Request, direct
 from mcu_quant.precision.trial import LEVEL_WEIGHT, SETTLED, Scores, Trial, decibels, loss_of
+from tests.onnx_models import model, node, save
+from tests.onnx_models import random as drawn
 
 BOARD = "nucleo_f446re"
 
@@ -65,6 +67,30 @@ def test_the_loss_is_that_at_the_worst_level(trial):
     swapped = replace(both, levels_db=(-30.0, 0.0))
     assert swapped.loss(plan) == pytest.approx(max(first * LEVEL_WEIGHT, second), rel=1e-6)
     assert swapped.digest != both.digest
+
+
+@pytest.mark.parametrize("threshold", [0.0, 9.0])
+def test_a_branch_that_no_clip_takes_counts_by_itself(tmp_path, threshold):
+    """A second network that looks again when a word was heard, as in wake words: these clips hold none."""
+    rng = np.random.default_rng(3)
+    nodes = [  # what an If becomes
+        node("MatMul", "x w", "first"),
+        node("MatMul", "x v", "second"),
+        node("Abs", "first", "level"),
+        node("ReduceMax", "level", "largest", keepdims=0),
+        node("GreaterOrEqual", "largest limit", "heard"),
+        node("Where", "heard second first", "y"),
+    ]
+    weights = {name: drawn(rng, 8, 1) for name in "wv"}
+    constants = {**weights, "limit": np.array(threshold, np.float32)}
+    graph = optimise(frontend.load(save(model(nodes, {"x": [1, 8]}, {"y": [1, 1]}, constants), tmp_path)).graph)
+    clips = data.load(None, None, {"x": graph.types["x"]})
+    ranges = calibrate.calibrate(graph, clips, max_frames=60).ranges()
+    made = Trial.of(graph, Target(), presets.make(graph, "f32", Target(), ranges=ranges), clips, plans=20)
+    networks = [op.name for op in graph.operators if op.op == "Gemm"]
+    assert len(networks) == 2 and len(made.untaken) == 1
+    losses = [made.loss(made.with_line(name, OperatorPlan("s8"))) for name in networks]
+    assert all(1e-6 < loss < 0.1 for loss in losses), losses
 
 
 def test_other_levels_are_tried_where_a_recording_is_loudest(trial):

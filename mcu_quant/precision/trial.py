@@ -7,6 +7,9 @@ Where recordings are played softer and louder as well (`Clips.levels`), the loss
 the outputs at that level: a constant floor of noise that drowns in speech is heard in the pauses. 6 dB less than as
 recorded is asked there.
 
+Of an If that data decides, both branches are computed and one is selected. One that no clip selects counts as if it
+were an output: the word that wakes a device is said in few recordings.
+
 Of an output that is a softmax, the loss is that of the logits (probabilities near 0 and 1 hide what happens to them),
 and what the softmax adds: its own error on the logits that it was given.
 """
@@ -31,6 +34,7 @@ from mcu_quant.compare import excerpts
 from mcu_quant.data import Clip, Clips, Frame
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.emulator.side_by_side import SideBySide
+from mcu_quant.interpret import Stream
 from mcu_quant.ir import Array, Graph, Operator
 from mcu_quant.lower import lower
 from mcu_quant.lowering import Target
@@ -193,6 +197,27 @@ class Trial:
         """By outputs that are samples of 16 bits, what they are rounded from: of soft ones little would be left."""
         return {op.outputs[0]: op.inputs[0] for op in self.graph.operators if op.op == "ToPcm"}
 
+    @cached_property
+    def untaken(self) -> tuple[str, ...]:
+        """Branches that no clip takes: the outputs show nothing of them, so that each counts by itself."""
+        choices = [op.inputs for op in self.graph.operators if op.op == "Where" and self._is_branch(op)]
+        if not choices:
+            return ()
+        taken, stream = set[str](), Stream(self.graph)
+        for clip in self.clips:
+            stream.reset()
+            for feeds in clip:
+                found = stream.run(feeds, [condition for condition, *_ in choices])
+                taken |= {one if found[condition].all() else other for condition, one, other in choices}
+        made = self.graph.producer()
+        return tuple(e for _, *sides in choices for e in sides if e not in taken and e in made)
+
+    def _is_branch(self, op: Operator) -> bool:
+        """Does one value, computed from data, choose between two whole tensors of real numbers?"""
+        condition, *sides = op.inputs
+        one = self.graph.types[condition].size == 1 and condition in self.graph.producer()
+        return one and self.graph.times[op.name] == 1 and all(ops.is_real(self.graph, e) for e in sides)
+
     def _outputs(self, plans: Sequence[PrecisionPlan]) -> Iterator[list[tuple[Array, ...]]]:
         """Of each clip for each plan: outputs, and what softmaxes that make one read, [frames, values] in float64."""
         together = self._together(plans)
@@ -216,8 +241,8 @@ class Trial:
         return SideBySide(first or lower(self.graph, usual, self.target), [lowered[id(p)] for p in plans])
 
     def _heard(self, session: ProgramSession) -> list[Array]:
-        """Outputs of the last frame, samples before they are rounded, and what softmaxes read."""
-        watched = [session.program.holds[op.inputs[0]] for op in self.logits.values()]
+        """Outputs of the last frame, samples before they are rounded, what softmaxes read, and branches not taken."""
+        watched = [session.program.holds[e] for e in (*(op.inputs[0] for op in self.logits.values()), *self.untaken)]
         made = session.results(self.outputs)
         for i, name in enumerate(self.outputs):
             if name in self.samples:
@@ -237,7 +262,7 @@ class Trial:
         return self._at_levels([plan])[0]
 
     def _at_levels(self, plans: Sequence[PrecisionPlan]) -> list[dict[float, float]]:
-        names = (*self.outputs, *self.logits)
+        names = (*self.outputs, *self.logits, *self.untaken)
         levels = self.levels_db or (0.0,) * len(self.clips)
         noise = [{level: _Noise(len(names)) for level in levels} for _ in plans]
         for level, wanted, made in zip(levels, self.reference, self._outputs(plans), strict=True):
