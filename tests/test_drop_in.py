@@ -62,20 +62,32 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(program("streaming", "s8"), tmp_path_factory.mktemp("wide") / "wide", "wide")
 
 
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A denoiser of samples: a mask over the spectrum of 40 of them."""
-    folder = tmp_path_factory.mktemp("spoken")
+def heard(folder: Path, end: str) -> Path:
+    """A model of 40 samples behind their spectrum, with a back end."""
+    folder.mkdir(exist_ok=True)
     text = SPECTRAL.format(length=40, hop=10, shape=[1, 1, 21], stft='window = "hann"')
-    text += '[output.audio]\nas = "mask"\nwindow = "hann"\n'
-    made = source(folder, mask(21, [1, 1, 21]), text)
+    made = source(folder, mask(21, [1, 1, 21]), text + end)
     precision = api.PrecisionRequest("f32")
     api.build(api.BuildRequest(made, "nucleo_f446re", folder / "m", precision, speech(folder)))
     return folder / "m"
 
 
-def test_the_self_test_of_a_model_of_samples_passes(spoken: Path, tmp_path: Path) -> None:
-    shutil.copytree(spoken, tmp_path / "m")
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A denoiser of samples: a mask over the spectrum."""
+    return heard(tmp_path_factory.mktemp("spoken"), '[output.audio]\nas = "mask"\nwindow = "hann"\n')
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spotter of 21 words."""
+    labels = ", ".join(f'"{chr(ord("a") + i)}"' for i in range(21))
+    return heard(tmp_path_factory.mktemp("words"), f"[output.keyword]\nlabels = [{labels}]\nsmoothing_ms = 10\n")
+
+
+@pytest.mark.parametrize("kind", ["spoken", "words"])
+def test_the_self_test_of_a_model_of_samples_passes(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    shutil.copytree(request.getfixturevalue(kind), tmp_path / "m")
     status, log = on_host(tmp_path / "m")
     assert status == 0 and the_run(log).passed and the_run(log).outputs[0].of > 0
 
@@ -361,9 +373,10 @@ def arduino(library: Path, work: Path, compiler: str = "g++") -> Path:
 
 
 @pytest.mark.slow
-def test_the_arduino_library_and_its_sketch(dense: Path, spoken: Path, tmp_path: Path) -> None:
+def test_the_arduino_library_and_its_sketch(dense: Path, spoken: Path, words: Path, tmp_path: Path) -> None:
     need("gcc", "g++", "ar")
     assert "one frame took us: 5" in run(arduino(dense, tmp_path / "dense"))
+    assert set(run(arduino(words, tmp_path / "words")).split()) <= set("abcdefghijklmnopqrstu")
     said = run(arduino(spoken, tmp_path / "spoken"))
     assert said.startswith("frames 1, samples lost 0") and said.count("samples lost 0") == said.count("frames") >= 2
 

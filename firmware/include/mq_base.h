@@ -8,6 +8,11 @@
 
 #include "mq_names.h" /* gives every symbol the model's prefix, so that two models link into one program */
 
+/* On AVR, say, sums would overflow without a word. */
+#if defined(__SIZEOF_INT__) && __SIZEOF_INT__ < 4
+#error "mcu-quant's sources need an int of 32 bits"
+#endif
+
 /* MQ_CHECKED builds stop where a contract is broken; others trust what was proven at generation time. */
 #if defined(MQ_CHECKED)
 void mq_contract_broken(const char *file, int line, const char *condition);
