@@ -7,6 +7,8 @@
 #ifndef MQ_MVE_MODEL_FLOAT_H
 #define MQ_MVE_MODEL_FLOAT_H
 
+#include <math.h>
+
 #include "mq_float.h"
 #include "mq_mve_model.h"
 
