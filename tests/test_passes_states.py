@@ -6,7 +6,10 @@ import pytest
 from mcu_quant import trace
 from mcu_quant.frontend import load
 from mcu_quant.interpret import Stream, run
+from mcu_quant.lower import lower
+from mcu_quant.lowering import Target
 from mcu_quant.passes import optimise
+from mcu_quant.precision.plan import OperatorPlan, PrecisionPlan, Range
 from tests.onnx_models import assert_same, model, node, random, save
 
 RNG = np.random.default_rng(6)
@@ -68,6 +71,29 @@ def test_a_state_that_is_turned_before_use_and_back_after(tmp_path):
     graph = optimised(tmp_path, nodes, {"x": [3, 2], "state": [2, 3]}, {"y": [3, 2], "state_out": [2, 3]}, HALF)
     assert pieces(graph) == [("a", "a_next")]
     assert "Transpose" not in kinds(graph)
+
+
+def test_states_with_fewer_axes_than_their_layer_lie_where_it_updates_them(tmp_path):
+    """As TensorFlow exports them. Read through a view, a cell state of 16 bits was kept in 8 between frames."""
+    names = {"state_h": [1, 5], "state_c": [1, 5]}
+    nodes = [
+        node("Unsqueeze", "x axis", "sequence"),
+        node("Unsqueeze", "state_h axis", "h"),
+        node("Unsqueeze", "state_c axis", "c"),
+        node("LSTM", "sequence w r b - h c", "- h_new c_new", hidden_size=5, name="lstm"),
+        node("Squeeze", "h_new axis", "state_h_out"),
+        node("Squeeze", "c_new axis", "state_c_out"),
+        node("Tanh", "state_h_out", "y"),
+    ]
+    weights = {n: random(RNG, *s, scale=0.5) for n, s in (("w", (1, 20, 3)), ("r", (1, 20, 5)), ("b", (1, 40)))}
+    outputs = {"y": [1, 5], **{f"{n}_out": s for n, s in names.items()}}
+    graph = optimised(tmp_path, nodes, {"x": [1, 3], **names}, outputs, {**weights, "axis": [0]})
+    assert pieces(graph) == [("h", "h_new"), ("c", "c_new")]
+    ranges = {e: Range(-1.0, 1.0) for e in (*graph.types, "lstm:cell")}
+    lines = {"lstm": OperatorPlan("s8"), **{op.name: OperatorPlan("f32") for op in graph.operators if op.op == "Tanh"}}
+    program = lower(graph, PrecisionPlan("", "", lines, ranges), Target())
+    assert [program.edges[s.edge].type.format for s in program.states] == ["s8", "s16"]
+    assert not [c for c in program.calls if c.operator == "(states)"]  # updated in place
 
 
 def test_a_state_that_comes_back_in_another_order_is_turned_once(tmp_path):

@@ -1,4 +1,4 @@
-"""A state that packs several things in one tensor is split into them.
+"""A state that packs several things in one tensor is split into them; a view of one is put in its place.
 
 Before: s[1,2,128,2] -> Slice, Squeeze -> h1, c1, h2, c2 -> two LSTMs -> h1', c1', h2', c2' -> Concat -> s'[1,2,128,2]
 After:  four pieces h1 <- h1', c1 <- c1', h2 <- h2', c2 <- c2'; the slices and concatenations are gone. `index` of each
@@ -10,6 +10,8 @@ Elements are followed by number through operators that only move them (`mcu_quan
 2. Other uses of the same elements, in another shape or order, read a Reshape or Transpose of that edge.
 3. On the other side, a piece's edge is the first that holds exactly its elements: the one nearest to where they are
    computed. If it holds them in another order, a Transpose brings them into the piece's.
+4. One piece that is the whole state, under another shape, replaces it as well: the operator that updates it finds it in
+   its own format, and not in that of whoever reads the view.
 
 The state stays in one piece, as it is, where uses overlap, where elements are read that nothing reads in a set of their
 own, where a use is an output of the graph, or where no edge on the other side holds just the elements of a piece.
@@ -92,7 +94,8 @@ def _split(graph: Graph, state: State) -> _Split | None:
             types |= made[1]
         pieces.append(StatePiece(first.edge, output, first.index))
     whole = len(pieces) == 1 and trace.same_order(pieces[0].index, np.arange(state.type.size))
-    return None if whole else _Split(tuple(pieces), tuple(operators), types)
+    untouched = whole and pieces[0].input == state.input  # else case 4
+    return None if untouched else _Split(tuple(pieces), tuple(operators), types)
 
 
 def _groups(graph: Graph, state: State) -> list[list[_Use]] | None:
