@@ -32,7 +32,7 @@ MODELS = ("dtln_stage1", "dtln_stage2", "gtcrn_stream", "silero_vad_16k", "kwt1_
 PARTS = {
     "kernels compiled": ("mcu_quant.emulator.library:Library.__init__",),
     "model read": ("mcu_quant.api.stages:read",),
-    "ranges and inputs of layers": ("mcu_quant.api.planning:calibrate_ranges", "mcu_quant.precision.planner:collect"),
+    "ranges and inputs of layers": ("mcu_quant.api.planning:begin", "mcu_quant.precision.planner:collect"),
     "plans lowered": ("mcu_quant.precision.trial:lower",),
     "programs bound": ("mcu_quant.emulator.side_by_side:SideBySide.__init__",),
     "kernels run": ("mcu_quant.emulator.side_by_side:SideBySide.run",),

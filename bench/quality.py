@@ -33,9 +33,10 @@ from mcu_quant.api import PlanRequest, PrecisionRequest, Source, stages
 from mcu_quant.api.planning import Planning
 from mcu_quant.api.stages import Model
 from mcu_quant.compare import Reference
+from mcu_quant.data import Frame
 from mcu_quant.emulator.program import ProgramSession
 from mcu_quant.interpret import Stream
-from mcu_quant.ir import Operator
+from mcu_quant.ir import Array, Operator
 from mcu_quant.lower import lower
 from mcu_quant.precision import presets
 from mcu_quant.precision.candidates import ways
@@ -154,32 +155,28 @@ def enhancement(enhance: speech.Enhance) -> Callable[[Sequence[Setup], Sequence[
 # --- voice activity ------------------------------------------------------------------------------------------------
 
 
-def voice_activity(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
+def voice_activity(detect: speech.Detect) -> Callable[[Sequence[Setup], Sequence[PrecisionPlan], int | None], Losses]:
     """Judge by the probability of every frame, decisions at 0.5, and the area under the curve against clean energy."""
-    (one,), (plan,) = models, plans
-    floats, quantised = one.reference(), one.planned(plan)
-    folder = SHARED / "audio" / "valentini"
-    found: Losses = {"max_probability_change": [], "flips": [], "frames": []}
-    a, b, labels = [], [], []
-    for noisy in sorted((folder / "noisy").glob("*.wav"))[:clips]:
-        for step in (floats, quantised):
-            step.reset()
-        x, clean = speech.read(noisy), speech.read(folder / "clean" / noisy.name)
-        p, q = [], []
-        for start in range(0, len(x) - 511, 512):
-            block = np.concatenate([np.zeros(64, np.float32), x])[start : start + 576].reshape(1, 576)
-            p.append(float(np.ravel(floats({"input": block})[0])[0]))
-            q.append(float(np.ravel(quantised({"input": block})[0])[0]))
-            labels.append(float(np.mean(clean[start : start + 512] ** 2)))
-        change = np.abs(np.array(p) - np.array(q))
-        found["max_probability_change"].append(float(change.max()))
-        found["flips"].append(float(np.sum((np.array(p) > 0.5) != (np.array(q) > 0.5))))
-        found["frames"].append(float(len(p)))
-        a += p
-        b += q
-    voiced = np.array(labels) > 1e-4 * max(labels)
-    found["auc_loss"] = [_auc(voiced, np.array(a)) - _auc(voiced, np.array(b))]
-    return found
+
+    def judge(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
+        (one,), (plan,) = models, plans
+        floats, quantised = one.reference(), one.planned(plan)
+        folder = SHARED / "audio" / "valentini"
+        found: Losses = {"max_probability_change": [], "flips": [], "frames": []}
+        every: list[tuple[Any, Any, Any]] = []
+        for noisy in sorted((folder / "noisy").glob("*.wav"))[:clips]:
+            x, clean = speech.read(noisy), speech.read(folder / "clean" / noisy.name)
+            p, q = detect([floats], x), detect([quantised], x)
+            found["max_probability_change"].append(float(np.abs(p - q).max()))
+            found["flips"].append(float(np.sum((p > 0.5) != (q > 0.5))))
+            found["frames"].append(float(len(p)))
+            every.append((np.mean(clean[: 512 * len(p)].reshape(-1, 512) ** 2, axis=1), p, q))
+        energy, a, b = (np.concatenate(each) for each in zip(*every, strict=True))
+        voiced = energy > 1e-4 * energy.max()
+        found["auc_loss"] = [_auc(voiced, a) - _auc(voiced, b)]
+        return found
+
+    return judge
 
 
 def _auc(labels: Any, scores: Any) -> float:
@@ -195,18 +192,27 @@ def _auc(labels: Any, scores: Any) -> float:
 def keywords(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int | None) -> Losses:
     """Judge by the SNR of the logits, pooled over clips, and by how often the largest class is the same."""
     (one,), (plan,) = models, plans
-    floats, quantised = Stream(one.model.graph), ProgramSession(one.program(plan))
-    logits = _logits(one)
-    held = quantised.program.holds[logits]
+    session = ProgramSession(one.program(plan))
+    held = session.program.holds[logits(one)]
+
+    def planned(_: Path, frame: Frame) -> Array:
+        session.reset()
+        session.run(None, frame)
+        return session.tap(held)
+
+    return compared(one, planned, clips)
+
+
+def compared(one: Setup, planned: Callable[[Path, Frame], Array], clips: int | None) -> Losses:
+    """What `keywords` says of logits, given the recording or the last frame that the front end makes of it."""
+    floats, edge = Stream(one.model.graph), logits(one)
     found: Losses = {"agree": [], "signal": [], "noise": [], "margin_of_flips": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = _varied(Path(scratch), clips)
-        for clip in stages.clips(one.model, folder):
-            for step in (floats, quantised):
-                step.reset()
+        for path, clip in zip(sorted(folder.glob("*.wav")), stages.clips(one.model, folder), strict=True):
+            floats.reset()
             frame = list(clip)[-1]
-            quantised.run(None, frame)
-            a, b = (np.ravel(v).astype(float) for v in (floats.run(frame, [logits])[logits], quantised.tap(held)))
+            a, b = (np.ravel(v).astype(float) for v in (floats.run(frame, [edge])[edge], planned(path, frame)))
             found["agree"].append(float(np.argmax(a) == np.argmax(b)))
             found["signal"].append(float(a @ a))
             found["noise"].append(float((a - b) @ (a - b)))
@@ -216,7 +222,7 @@ def keywords(models: Sequence[Setup], plans: Sequence[PrecisionPlan], clips: int
     return found
 
 
-def _logits(one: Setup) -> str:
+def logits(one: Setup) -> str:
     """What the model's softmax reads, or its output where it has none."""
     producer = one.model.graph.producer()
     edge = one.outputs[0]
@@ -370,7 +376,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     "silero": Pipeline(
         ("silero_vad_16k",),
         (46.0,),
-        voice_activity,
+        voice_activity(speech.silero),
         (
             Gate("max_probability_change worst", 0.05),
             Gate("flips share", 0.001),

@@ -85,6 +85,18 @@ def gtcrn(steps: Sequence[Step], x: Samples) -> Samples:
     return out[256 : 256 + len(x)]
 
 
+Detect = Callable[[Sequence[Step], Samples], Samples]
+
+
+def silero(steps: Sequence[Step], x: Samples) -> Samples:
+    """Silero VAD: the probability of every whole block of 512 samples, behind the 64 before it."""
+    (model,) = steps
+    model.reset()
+    padded = np.concatenate([np.zeros(64, np.float32), x])
+    blocks = (padded[start : start + 576].reshape(1, 576) for start in range(0, len(x) - 511, 512))
+    return np.array([np.ravel(model({"input": block})[0])[0] for block in blocks], np.float32)
+
+
 def read(path: Path) -> Samples:
     """A mono recording in [-1, 1)."""
     rate, samples = wavfile.read(path)
