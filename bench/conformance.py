@@ -241,7 +241,8 @@ def page(results: Sequence[Result]) -> str:
         "Inputs that must be known at build time (weights, axes, ...) are bound to the values of the test, as `--bind`",
         "and an initializer would; the first input is fed at run time. float64, float16 and bfloat16 are computed in",
         "f32, float8 and float4 are rounded where the model casts to them, int4 and int2 are held in 8 bits; all are",
-        "compared with the test's own tolerance. Inputs and outputs without elements take no part.",
+        "compared with the test's own tolerance, near 0 of DFT and STFT with what f32 resolves of the largest value.",
+        "Inputs and outputs without elements take no part.",
         "",
     ]
     lines += _kinds(results)
