@@ -71,3 +71,33 @@ def test_without_built_in_functions_and_math_h_the_code_is_the_same(kernel: str,
     own = run(CORTEX_M4F[0], "-print-file-name=include").strip()
     bare = ("-ffreestanding", "-nostdinc", "-isystem", str(tmp_path), "-isystem", own)
     assert calls(kernel, tmp_path, *bare) == calls(kernel, tmp_path)
+
+
+CORTEX_M0 = """
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_C_COMPILER arm-none-eabi-gcc)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(CMAKE_C_FLAGS_INIT "-mcpu=cortex-m0plus -mthumb")
+set(CMAKE_EXE_LINKER_FLAGS_INIT "--specs=nano.specs --specs=nosys.specs")
+"""
+
+
+def test_a_project_for_a_core_without_fpu_finds_the_square_root(tmp_path: Path) -> None:
+    need("cmake", "arm-none-eabi-gcc")
+    write(program("streaming", "f32"), tmp_path / "a model", "model")
+    sources = tmp_path / "a model" / "CMakeLists.txt"
+    (tmp_path / "root.c").write_text(
+        '#include "mq/mq_base.h"\nfloat root(float x);\nfloat root(float x) { return MQ_SQRT(x); }\n'
+    )
+    (tmp_path / "main.c").write_text(
+        "float root(float x);\nint main(int n, char **v) { (void)v; return (int)root((float)n); }\n"
+    )
+    sources.write_text(sources.read_text().replace("set(model_sources\n", "set(model_sources\n  ../root.c\n", 1))
+    (tmp_path / "cortex-m0.cmake").write_text(CORTEX_M0)
+    (tmp_path / "CMakeLists.txt").write_text(
+        'cmake_minimum_required(VERSION 3.16)\nproject(app C)\nadd_subdirectory("a model")\n'
+        "add_executable(app main.c)\ntarget_link_libraries(app model::model)\n"
+    )
+    build = tmp_path / "build"
+    run("cmake", "-S", tmp_path, "-B", build, f"-DCMAKE_TOOLCHAIN_FILE={tmp_path / 'cortex-m0.cmake'}")
+    run("cmake", "--build", build)
