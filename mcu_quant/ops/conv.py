@@ -268,9 +268,12 @@ def lower_float(op: Operator, lo: Lowering, it: Layer) -> None:
 
 
 def _lower_weight_only(op: Operator, lo: Lowering) -> None:
-    """s8 weights, everything else in floats."""
+    lower_weight_only(op, lo, layer(op, lo))
+
+
+def lower_weight_only(op: Operator, lo: Lowering, it: Layer) -> None:
+    """The call of a convolution with s8 weights, everything else in floats."""
     assert lo.formats
-    it = layer(op, lo)
     known = columns.known(lo, op.inputs[1], it.steps)
     weights, scale, bias = quantise.for_floats(it.matrix, it.bias, known)
     kernel, low, high = f"{it.family}_w8_{lo.formats.input}", *limits(op)

@@ -42,6 +42,7 @@ from mcu_quant.ops.conv import (
     lower_float,
     lower_frame,
     lower_integer,
+    lower_weight_only,
     maps_of,
     matrix,
     one_or_two_axes,
@@ -206,6 +207,8 @@ def _exact_s16(x: Array, w: Array, s: dict[str, Any], p: dict[str, Any]) -> Arra
 for _format, _spec in {
     "f32": None,
     "f16": None,
+    "w8_f32": None,
+    "w8_f16": None,
     "s8": _exact,
     "s8_s16": _exact_s16,
     "s16": _exact_s16,
@@ -250,6 +253,10 @@ def _lower_float(op: Operator, lo: Lowering) -> None:
     lower_float(op, lo, layer(op, lo))
 
 
+def _lower_weight_only(op: Operator, lo: Lowering) -> None:
+    lower_weight_only(op, lo, layer(op, lo))
+
+
 def _lower_integer(op: Operator, lo: Lowering) -> None:
     lower_integer(op, lo, layer(op, lo), fold_zero=False)
 
@@ -271,6 +278,8 @@ CONV_TRANSPOSE = register(
         lowerings=(
             OpLowering("f32", Formats("f32", "f32", "f32"), _lower_float, sample_snr_db=120.0),
             OpLowering("f16", Formats("f16", "f16", "f16"), _lower_float, sample_snr_db=60.0),
+            OpLowering("f32", Formats("f32", "f32", "s8"), _lower_weight_only, sample_snr_db=38.0),
+            OpLowering("f16", Formats("f16", "f16", "s8"), _lower_weight_only, sample_snr_db=38.0),
             OpLowering("s16", Formats("s16", "s16", "s8"), _lower_integer, sample_snr_db=38.0),
             OpLowering("s16", Formats("s16", "s16", "s16"), _lower_integer, sample_snr_db=78.0),
             OpLowering("s8", Formats("s8", "s8", "s8"), _lower_integer, sample_snr_db=32.0),

@@ -9,6 +9,7 @@
  * w: [groups * outputs, kernel_height, kernel_width, channels]; b: [groups * outputs]. y overlaps nothing.
  *
  *   f32, f16   sums in f32, in the order of a, d, c; b in f32, may be NULL.
+ *   w8_f32, w8_f16  the same with weights in s8: y = activation(scale[o] * sum x w + bias[o])
  *   s8, s16    acc = bias[o] + sum (x - x_zero) w, y = clamp(y_zero + requantise(acc, multiplier[o], shift[o]), low,
  * high) acc fits 32 bits for every input: proven when the weights were quantised. Weights are s8. s16 has x_zero = 0.
  * (How many taps reach an output varies, so the zero point cannot be folded into bias.) s16s16     s16 weights and a
@@ -49,6 +50,13 @@ typedef struct {
 } mq_conv_transpose_float_params;
 
 typedef struct {
+    const float *bias;
+    const float *scale;
+    float low;
+    float high;
+} mq_conv_transpose_scaled_params;
+
+typedef struct {
     const int32_t *bias;
     const int32_t *multiplier;
     const int8_t *shift;
@@ -71,6 +79,10 @@ void mq_conv_transpose_f32(const float *x, const float *w, const float *b, float
                            const mq_conv_transpose_float_params *p);
 void mq_conv_transpose_f16(const mq_f16 *x, const mq_f16 *w, const float *b, mq_f16 *y,
                            const mq_conv_transpose_shape *s, const mq_conv_transpose_float_params *p);
+void mq_conv_transpose_w8_f32(const float *x, const int8_t *w, float *y, const mq_conv_transpose_shape *s,
+                              const mq_conv_transpose_scaled_params *p);
+void mq_conv_transpose_w8_f16(const mq_f16 *x, const int8_t *w, mq_f16 *y, const mq_conv_transpose_shape *s,
+                              const mq_conv_transpose_scaled_params *p);
 void mq_conv_transpose_s8(const int8_t *x, const int8_t *w, int8_t *y, const mq_conv_transpose_shape *s,
                           const mq_conv_transpose_params *p);
 void mq_conv_transpose_s8_s16(const int8_t *x, const int8_t *w, int16_t *y, const mq_conv_transpose_shape *s,
