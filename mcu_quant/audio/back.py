@@ -7,8 +7,7 @@ from math import prod
 import numpy as np
 
 from mcu_quant.audio.builder import Builder
-from mcu_quant.audio.latency import window_of
-from mcu_quant.data.audio import window
+from mcu_quant.data.audio import window, window_of
 from mcu_quant.diagnostics import Diagnostic, DiagnosticError
 from mcu_quant.ir import Array, Shape
 from mcu_quant.pipelines import Input, Pipeline

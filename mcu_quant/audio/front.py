@@ -15,8 +15,8 @@ from math import prod
 import numpy as np
 
 from mcu_quant.audio.builder import Builder
-from mcu_quant.audio.latency import slides, window_of
-from mcu_quant.data.audio import Affine, FrontEnd, Log, Stages, Stft, applied, dct_matrix, mel_filterbank
+from mcu_quant.audio.latency import slides
+from mcu_quant.data.audio import Affine, FrontEnd, Log, Stages, Stft, applied, dct_matrix, mel_filterbank, window_of
 from mcu_quant.pipelines import Input, Pipeline
 
 #: The logarithm of zero is no number, and neither floor nor offset need be given: this is the smallest float.

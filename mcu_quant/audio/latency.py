@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from mcu_quant.data.audio import Stages, Stft, window
+from mcu_quant.data.audio import Stages, Stft
 from mcu_quant.pipelines import Behind, Block, Pipeline
 from mcu_quant.pipelines.outputs import AudioOutput
 
@@ -34,8 +32,3 @@ def slides(stages: Stages, block: Block, hop: int) -> Stft | None:
         return None
     aligned = (block.length - stft.length) % stft.hop == 0 and hop % stft.hop == 0
     return stft if aligned else None
-
-
-def window_of(stft: Stft) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The window of a transform."""
-    return window(stft.window, stft.length, stft.symmetric)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from mcu_quant.audio.back import spectral_input, synthesis_window
 from mcu_quant.audio.compose import AUDIO_IN, AUDIO_OUT
-from mcu_quant.audio.latency import slides, window_of
+from mcu_quant.audio.latency import slides
 from mcu_quant.compare import Runs
 from mcu_quant.data import normalised
-from mcu_quant.data.audio import FrontEnd, window
+from mcu_quant.data.audio import FrontEnd, window, window_of
 from mcu_quant.data.upstream import Rows
 from mcu_quant.ir import Array
 from mcu_quant.pipelines import Behind, Input, Pipeline

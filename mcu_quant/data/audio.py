@@ -30,7 +30,8 @@ class Stft:
     """X[t, k] = sum_n window[n] x[t * hop + n] exp(-2 pi i k n / fft), k = 0 .. fft / 2.
 
     Lengths in samples. `length` defaults to the whole block (one frame of analysis), `hop` and `fft` to `length`; a
-    longer `fft` pads with zeros at the end. A window is periodic unless `symmetric`.
+    longer `fft` pads with zeros at the end. A window is periodic unless `symmetric`. With `window_length` it is that
+    long, in the middle of a frame of `length` samples (`win_length` beside `n_fft` of librosa and torch).
 
     `centre` "reflect" or "zeros" puts half a window before the block and half behind it, mirrored or silent, so that
     frame t is centred on sample t * hop (librosa, torch). `drop_last` leaves out the last frame (Whisper).
@@ -44,6 +45,7 @@ class Stft:
     symmetric: bool = False
     centre: str = "none"
     drop_last: bool = False
+    window_length: int = 0
 
     def resolved(self, block: int) -> Stft:
         """The same with every default spelled out for a block of so many samples."""
@@ -69,10 +71,12 @@ class Stft:
 
 @dataclass(frozen=True)
 class Mel:
-    """Triangular bands, equally spaced in mel: `scale` "htk" is 1127 ln(1 + f / 700), "slaney" linear below 1 kHz.
+    """Triangular bands, equally spaced on a scale of pitch: see `hz_to_mel`.
 
-    The triangles' sides are straight in `sides` = "mel" (TensorFlow) or "hz" (librosa). `norm` "slaney" divides each
-    band by half its width in Hz. The bin at 0 Hz belongs to no band where `sides` is "mel", as in TensorFlow.
+    The triangles' sides are straight on that scale where `sides` is "mel" (TensorFlow, Kaldi), in Hz where it is "hz"
+    (librosa, torchaudio), or between bins, to which corners are rounded, where it is "bins" (GTCRN). `norm` "slaney"
+    divides each band by half its width in Hz. The bin at 0 Hz belongs to no band where `sides` is "mel", as in
+    TensorFlow.
     """
 
     bands: int
@@ -145,28 +149,48 @@ class Stages:
 
 
 def window(name: str, length: int, symmetric: bool = False) -> Floats:
-    """A window of that name: "none", "hann", "sqrt-hann" or "hamming"; periodic unless symmetric."""
+    """A window of that name, periodic unless symmetric.
+
+    "sqrt-hann" is the square root of a Hann window, "povey" (Kaldi) its power of 0.85, and "vorbis" (RNNoise) the sine
+    of pi/2 times it.
+    """
     phase = 2.0 * np.pi * np.arange(length) / max(length - 1 if symmetric else length, 1)
     shapes: dict[str, Callable[[], Floats]] = {
         "none": lambda: np.ones(length),
         "hann": lambda: 0.5 - 0.5 * np.cos(phase),
         "sqrt-hann": lambda: np.abs(np.sin(phase / 2.0)),
         "hamming": lambda: 0.54 - 0.46 * np.cos(phase),
+        "blackman": lambda: 0.42 - 0.5 * np.cos(phase) + 0.08 * np.cos(2.0 * phase),
+        "povey": lambda: (0.5 - 0.5 * np.cos(phase)) ** 0.85,
+        "vorbis": lambda: np.sin(np.pi / 2.0 * np.sin(phase / 2.0) ** 2),
     }
     return shapes[name]()
 
 
-def _window_of(stft: Stft) -> Floats:
-    return window(stft.window, stft.length, stft.symmetric)
+def window_of(stft: Stft) -> Floats:
+    """The window of a transform, as long as a frame of it."""
+    size = stft.window_length or stft.length
+    before = (stft.length - size) // 2
+    return np.pad(window(stft.window, size, stft.symmetric), (before, stft.length - size - before))
+
+
+#: Where the logarithmic part of Slaney's scale begins: Hz and mel; and a step of it, 6.4 in 27 mel.
+_SLANEY_HZ, _SLANEY_MEL, _SLANEY_STEP = 1000.0, 15.0, np.log(6.4) / 27.0
 
 
 def hz_to_mel(hz: Floats, scale: str) -> Floats:
-    """Frequencies in mel; `scale` is "htk" or "slaney"."""
+    """Frequencies on a scale of pitch.
+
+    "htk" is 1127 ln(1 + f / 700), "slaney" linear below 1 kHz, and "erb" how many equivalent rectangular bandwidths lie
+    below f, 21.4 log10(1 + 0.00437 f) (Glasberg and Moore 1990).
+    """
     hz = np.asarray(hz, np.float64)
     if scale == "htk":
         return np.asarray(1127.0 * np.log1p(hz / 700.0))
-    linear = hz / (200.0 / 3.0)
-    return np.where(hz < 1000.0, linear, 15.0 + 27.0 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4))
+    if scale == "erb":
+        return np.asarray(21.4 * np.log10(1.0 + 0.00437 * hz))
+    above = _SLANEY_MEL + np.log(np.maximum(hz, _SLANEY_HZ) / _SLANEY_HZ) / _SLANEY_STEP
+    return np.where(hz < _SLANEY_HZ, hz * (_SLANEY_MEL / _SLANEY_HZ), above)
 
 
 def mel_to_hz(mel: Floats, scale: str) -> Floats:
@@ -174,19 +198,27 @@ def mel_to_hz(mel: Floats, scale: str) -> Floats:
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
         return np.asarray(700.0 * np.expm1(mel / 1127.0))
-    return np.where(mel < 15.0, mel * (200.0 / 3.0), 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
+    if scale == "erb":
+        return np.asarray((10.0 ** (mel / 21.4) - 1.0) / 0.00437)
+    above = _SLANEY_HZ * np.exp((mel - _SLANEY_MEL) * _SLANEY_STEP)
+    return np.where(mel < _SLANEY_MEL, mel * (_SLANEY_HZ / _SLANEY_MEL), above)
 
 
 def mel_filterbank(mel: Mel, bins: int, rate_hz: float) -> Floats:
-    """Weights [bins, bands] that take a spectrum of `bins` bins from 0 to half of `rate_hz` to mel bands."""
+    """Weights [bins, bands] that take a spectrum of `bins` bins from 0 to half of `rate_hz` to bands."""
     bin_hz = np.linspace(0.0, rate_hz / 2.0, bins)
     low, high = hz_to_mel(np.array([mel.low_hz, mel.high_hz]), mel.scale)
     edges = np.linspace(low, high, mel.bands + 2)
     edges_hz = mel_to_hz(edges, mel.scale)
-    at, corner = (hz_to_mel(bin_hz, mel.scale), edges) if mel.sides == "mel" else (bin_hz, edges_hz)
+    at, corner = {
+        "mel": (hz_to_mel(bin_hz, mel.scale), edges),
+        "hz": (bin_hz, edges_hz),
+        "bins": (np.arange(bins, dtype=np.float64), np.round(edges_hz / (rate_hz / 2.0) * (bins - 1))),
+    }[mel.sides]
     left, centre, right = corner[:-2], corner[1:-1], corner[2:]
-    rising = (at[:, None] - left) / (centre - left)
-    falling = (right - at[:, None]) / (right - centre)
+    here, apart = at[:, None], 1e-9  # two corners rounded to one bin have a side of no length
+    rising = np.where(here < centre, (here - left) / np.maximum(centre - left, apart), 1.0)
+    falling = np.where(here > centre, (right - here) / np.maximum(right - centre, apart), 1.0)
     weights = np.maximum(0.0, np.minimum(rising, falling))
     if mel.sides == "mel":
         weights[0] = 0.0
@@ -217,7 +249,7 @@ class FrontEnd:
     def __init__(self, stages: Stages, block: int, rate_hz: float) -> None:
         self._stages = stages
         self._stft = stages.stft.resolved(block) if stages.stft else None
-        self._window = _window_of(self._stft) if self._stft else np.ones(block)
+        self._window = window_of(self._stft) if self._stft else np.ones(block)
         self._mel = mel_filterbank(stages.mel, self._stft.bins, rate_hz) if stages.mel and self._stft else None
         self._dct = dct_matrix(stages.dct, stages.mel.bands) if stages.dct and stages.mel else None
 

@@ -351,6 +351,12 @@ def _input_conflicts(entry: Input, pipeline: Pipeline) -> Iterator[tuple[str, st
         if stft.length > length and stft.centre == "none":
             yield f"{at}.stft.length", f"a window of {stft.length} does not fit a block of {length}", ""
             return
+        if stft.window_length > stft.length:
+            yield (
+                f"{at}.stft.window_length",
+                f"{stft.window_length} samples are longer than a frame of {stft.length}",
+                "",
+            )
         if stft.fft < stft.length:
             yield f"{at}.stft.fft", f"a transform of {stft.fft} points cuts a window of {stft.length}", ""
         if stft.value == "complex" and (stages.mel or stages.log):
