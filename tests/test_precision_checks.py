@@ -243,7 +243,7 @@ def test_each_board_gets_the_plan_that_is_faster_there(found):  # noqa: F811
         def weigh(plan, target=target, board=board, graph=found.task.graph):
             return {**found.of_f32, CYCLES: cost.estimate(lower(graph, plan, target), board).cycles}
 
-        task = replace(found.task, board=board, target=target, weigh=weigh, solver="search", steps=())
+        task = replace(found.task, board=board, target=target, weigh=weigh, steps=())
         made = planner.solve(planner.survey(task), Goal(min_snr_db=70.0, minimise="latency"))
         plans[name] = made.map.plan(made.choice)
         clock[name] = weigh
