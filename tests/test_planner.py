@@ -163,8 +163,8 @@ def test_the_advice_is_what_the_command_line_reads():
         read = goals.planning(**{name[2:].replace("-", "_").replace("min_8x8", "narrow"): value}).goal
         assert read == goal
         assert amount <= goal.limits(hz)[resource] * (1 + 1e-9)
-    assert eased(Goal(min_snr_db=3.0), LOSS, 2.0, hz) == (Goal(), "")
-    assert eased(Goal(narrow=1.0), WIDE, 1.0, hz) == (Goal(), "")
+    assert eased(Goal(min_snr_db=3.0), LOSS, 2.0, hz) == (Goal(), "without --min-snr")
+    assert eased(Goal(narrow=1.0), WIDE, 1.0, hz) == (Goal(), "without --min-8x8")
 
 
 def test_losses_that_do_not_add_up_are_corrected(found):

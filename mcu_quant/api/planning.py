@@ -27,6 +27,7 @@ from mcu_quant.precision.planner import Map, Outcome, Task, UnreachableError
 from mcu_quant.precision.problem import CYCLES, FLASH, LOSS, RAM, Amounts, Choice
 from mcu_quant.precision.repeats import different
 from mcu_quant.precision.steps import Taken
+from mcu_quant.precision.strategies import strategy
 from mcu_quant.precision.trial import LEVEL_WEIGHT, Trial, decibels, seconds_for
 
 #: What the worst output keeps against f32 where the user asks for no quality.
@@ -142,6 +143,7 @@ def choose(
     if planning.goal and planning.goal.max_loss:
         metrics.check(metrics.metric(planning.goal.max_loss[0]), model.graph)
     steps.chosen(planning.steps)  # unknown ones are refused before anything is measured
+    _check_solver(planning)
     start = begin(model, board, request, data, progress)
     with cluster(planning.cluster) as processors:
         planning = replace(planning, jobs=planning.jobs or processors)
@@ -157,6 +159,19 @@ def choose(
         notes = notes if spent else (*notes, no_power(board))
         plan = replace(plan, planned=f"{plan.planned}; {spent}") if spent else plan
     return Chosen(Planned(plan, start.clips, (*start.diagnostics, *notes)), outcome)
+
+
+def _check_solver(planning: Planning) -> None:
+    """Whether a solver has something to do.
+
+    Raises:
+        DiagnosticError: MQ900 if there is none of the name, or it needs a quality and the goal asks for none.
+    """
+    goal = planning.goal or Goal(min_snr_db=DEFAULT_SNR_DB)
+    if strategy("solvers", planning.solver).needs_quality and goal.min_snr_db is None and goal.max_loss is None:
+        message = "looks for the least that keeps a quality, and none is asked"
+        help_ = f"add --min-snr {DEFAULT_SNR_DB:g} or --max-loss"
+        raise DiagnosticError(Diagnostic("MQ900", f"--solver {planning.solver}", message, help=help_))
 
 
 def no_power(board: Board) -> Diagnostic:
@@ -350,10 +365,8 @@ def _advice(error: UnreachableError, found: Map, asked: Goal) -> str:
         for n, a in error.needed.items()
         if a != inf
     ]
-    if any(alone):
-        return f"with all else kept, {'one of these is' if len(alone) > 1 else 'this is'} enough: " + "; ".join(
-            filter(None, alone)
-        )
+    if alone:
+        return f"with all else kept, {'one of these is' if len(alone) > 1 else 'this is'} enough: {'; '.join(alone)}"
     goal, options = error.goal, list[str]()
     for name in error.goal.limits(clock_hz):
         if name in own and error.nearest.measured[name] > own[name]:
@@ -363,7 +376,8 @@ def _advice(error: UnreachableError, found: Map, asked: Goal) -> str:
         planner.solve(found, goal)
     except UnreachableError:
         return "give up more than one of them"
-    return f"these together are enough: {' '.join(filter(None, options))}"
+    # what is to be left out comes last, in words
+    return f"these together are enough: {' '.join(sorted(options, key=lambda o: not o.startswith('--')))}"
 
 
 def levels(found: Map, choice: Choice) -> str:

@@ -122,7 +122,7 @@ def missing(resource: str, amount: float, limit: float, clock_hz: int) -> str:
 def eased(goal: Goal, resource: str, amount: float, clock_hz: int) -> tuple[Goal, str]:
     """The goal with a limit that leaves room for an amount, in a round number, and the option that asks for it.
 
-    Without an option where the amount is no limit: all products in 16 bits, more noise than signal.
+    Where the amount is no limit (all products in 16 bits, more noise than signal), the option is to be left out.
     """
     if resource in (FLASH, RAM):
         kib = ceil(amount / 102.4) / 10
@@ -134,11 +134,13 @@ def eased(goal: Goal, resource: str, amount: float, clock_hz: int) -> tuple[Goal
         return replace(goal, ms=ms), f"--max-latency {ms:g}ms"
     if resource == LOSS:
         db = floor(10.0 * min(decibels(amount), 200.0)) / 10.0
-        return (replace(goal, min_snr_db=db), f"--min-snr {db:g}") if db > 0 else (replace(goal, min_snr_db=None), "")
+        if db > 0:
+            return replace(goal, min_snr_db=db), f"--min-snr {db:g}"
+        return replace(goal, min_snr_db=None), "without --min-snr"
     percent = floor(100.0 * (1.0 - amount) + 1e-6)
     if percent > 0:
         return replace(goal, narrow=percent / 100.0), f"--min-8x8 {percent}"
-    return replace(goal, narrow=None), ""
+    return replace(goal, narrow=None), "without --min-8x8"
 
 
 def rounded_up(value: float) -> float:

@@ -304,7 +304,10 @@ def solve(found: Map, goal: Goal) -> Outcome:
         UnreachableError: if no plan keeps all limits, with the nearest.
     """
     first = stated(found, goal)
-    rounds, problem = _rounds(found, first, strategy("solvers", found.task.solver))
+    method: Solver = strategy("solvers", found.task.solver)
+    if method.needs_quality and LOSS not in first.limits:
+        method = strategy("solvers")
+    rounds, problem = _rounds(found, first, method)
     kept = [r for r in rounds if not first.excess(r.measured)] or _last_resorts(found, first, goal, rounds)
     best = min(kept, key=lambda r: first.value(r.measured))
     best = _rival(found, problem, first, best) or best

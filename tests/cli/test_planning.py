@@ -102,6 +102,7 @@ def test_what_is_no_goal(failing, project):
     assert "flash" in err
     assert failing(2, *args, "--min-snr", "30", "--preset", "s8")[0] == ["MQ900"]
     assert failing(2, "plan", project / "tiny.onnx", "--min-snr", "30")[0] == ["MQ900"]
+    assert failing(2, *args, "--minimize", "flash", "--solver", "trim")[0] == ["MQ900"]
     assert failing(2, *args, "--min-snr", "30", "--solver", "milpp", "--data", project / "speech")[0] == ["MQ900"]
 
 

@@ -22,3 +22,5 @@ class Solver:
 
     about: About
     solve: Callable[[Problem, Measure | None], Solution]
+    #: it looks for the least that keeps a quality, and has nothing to do where none is asked
+    needs_quality: bool = False

@@ -88,4 +88,5 @@ STRATEGY = Solver(
         adapted="kinds are trimmed in sequence, since the training that repairs the paper's combination is not done",
     ),
     solve,
+    needs_quality=True,
 )
