@@ -112,10 +112,11 @@ def words(model: Setup, plan: PrecisionPlan, clips: int | None, scratch: Path) -
     with FolderSession(folder, sanitize=False, taps=[edge]) as session:
 
         def planned(path: Path, _: Frame) -> Array:
-            samples = as_pcm(speech.read(path))
+            samples, hop = as_pcm(speech.read(path)), pipeline.stream_hop
+            samples = np.pad(samples, (0, -samples.size % hop))  # with silence, as the host's front end does
             session.reset()
-            for at in range(0, samples.size - pipeline.stream_hop + 1, pipeline.stream_hop):
-                session.run([], {AUDIO_IN: samples[at : at + pipeline.stream_hop]})
+            for at in range(0, samples.size, hop):
+                session.run([], {AUDIO_IN: samples[at : at + hop]})
             return session.tap(edge)
 
         return quality.compared(model, planned, clips)
