@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.cmsis_nn import FLAGS, Library
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.qemu import Machine, QemuTarget
 
 #: Words of the largest instance of a transform.
 INSTANCE = 64
+#: Arguments of an instance: not the inverse, and in the order of the bins.
+FORWARD = (0, 1)
 TABLES = ("arm_common_tables.c", "arm_const_structs.c", "arm_mve_tables.c")
 #: Other types than those that are counted, and what would need further folders.
 LEFT_OUT = ("f16", "f64", "mfcc")
@@ -65,12 +70,28 @@ class Checkout:
                 for q, dtype in (("q31", "int32"), ("q15", "int16"))
             }
 
+    def spectrum(self, target: QemuTarget, fmt: str, x: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """What arm_rfft_q31 or arm_rfft_q15 makes of whole numbers of that format, up to a factor.
+
+        Raises:
+            DiagnosticError: MQ602 if it does not compile.
+        """
+        dtype = np.dtype({"q31": "<i4", "q15": "<i2"}[fmt])
+        with Machine(target, _program(self.root, self.core, target)) as machine:
+            library = Library(machine)
+            instance = library.noise(INSTANCE, "int32")
+            library.call(f"arm_rfft_init_{fmt}", instance, x.size, *FORWARD)
+            taken, y = library.bytes(x.astype(dtype).tobytes()), library.noise(2 * x.size, dtype.name)
+            machine.call(f"arm_rfft_{fmt}", (instance, taken, y))
+            pairs = np.frombuffer(machine.read(y, (x.size + 2) * dtype.itemsize), dtype).astype(np.float64)
+        made: NDArray[np.complex128] = pairs[::2] + 1j * pairs[1::2]
+        return made
+
 
 def _transform(library: Library, init: str, run: str, points: int, dtype: str) -> int:
     instance = library.noise(INSTANCE, "int32")
     x, y = library.noise(points, dtype), library.noise(2 * points, dtype)
-    forward, in_order = 0, 1
     real = dtype == "float32"
-    library.call(init, instance, points, *(() if real else (forward, in_order)))
+    library.call(init, instance, points, *(() if real else FORWARD))
     # the function itself returns nothing that could be looked at
-    return library.machine.call(run, (instance, x, y, *((forward,) if real else ()))).instructions
+    return library.machine.call(run, (instance, x, y, *(FORWARD[:1] if real else ()))).instructions

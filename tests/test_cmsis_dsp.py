@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from cffi import FFI
 
-from bench import cmsis_dsp
+from bench import audio, cmsis_dsp, programs
 from mcu_quant.emulator import qemu
 from mcu_quant.emulator.library import WARNINGS, compile_shared
 from mcu_quant.emulator.qemu import Machine
 from mcu_quant.footprint import C_FLAGS
 from mcu_quant.ops.common import fft
 from mcu_quant.paths import firmware
+from tests.test_drop_in import cmake, need, run, write
 from tests.test_qemu import target
 
 KERNELS = firmware() / "kernels" / "spectrum"
@@ -154,3 +155,51 @@ def test_the_real_one_on_a_core(points: int, tmp_path: Path) -> None:
         machine.call("there_and_back", given)
         spectrum, signal = machine.read(y, 4 * (points + 2)), machine.read(back, 4 * points)
     check(points, np.frombuffer(spectrum, np.float32), np.frombuffer(signal, np.float32))
+
+
+#: The user's program, in which CMSIS-DSP is a target: all bins of a frame, then how often it was asked.
+PROJECT = """
+cmake_minimum_required(VERSION 3.16)
+project(app C)
+add_library(CMSISDSP STATIC arm.c)
+target_include_directories(CMSISDSP PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(CMSISDSP PRIVATE m)
+add_subdirectory(ends)
+add_executable(app main.c)
+target_link_libraries(app ends::ends CMSISDSP m)
+"""
+MAIN = """
+#include <math.h>
+#include <stdio.h>
+#include "arm_math.h"
+#include "ends.h"
+static ends_t model;
+int main(void) {
+    static float x[ENDS_X_SIZE], y[ENDS_Y_SIZE];
+    for (int n = 0; n < ENDS_X_SIZE; n++) {
+        x[n] = (float)cos(0.37 * n);
+    }
+    ends_reset(&model);
+    ends_run(&model, x, y);
+    for (int i = 0; i < ENDS_Y_SIZE; i++) {
+        printf("%.9g\\n", (double)y[i]);
+    }
+    printf("%d\\n", transforms());
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(("option", "points", "theirs"), [("ON", 512, 1), ("ON", 480, 0), ("OFF", 512, 0)])
+def test_the_generated_cmake_option_builds_and_links_it(option: str, points: int, theirs: int, tmp_path: Path) -> None:
+    need("cmake")
+    write(programs.program(audio.spectrum(points), "f32", "scalar"), tmp_path / "ends", "ends")
+    files = {"CMakeLists.txt": PROJECT, "main.c": MAIN, "arm_math.h": HEADER, "arm.c": STAND_IN}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    cmake(tmp_path, tmp_path / "build", f"-DMQ_USE_CMSIS_DSP={option}")
+    *values, asked = run(tmp_path / "build" / "app").split()
+    found = np.array(values, np.float64).reshape(-1, 2)
+    wanted = np.fft.rfft(np.cos(0.37 * np.arange(points)) * (np.hanning(points + 1)[:-1] + 0.01))
+    assert np.abs(found[:, 0] + 1j * found[:, 1] - wanted).max() < 1e-6 * np.abs(wanted).max()
+    assert int(asked) == theirs

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mcu_quant import memory, ops
 from mcu_quant.audio.builder import Builder
@@ -88,6 +90,37 @@ def test_spectra_in_fixed_point_are_specified_to_the_bit_and_keep_quiet_frames(p
     taken = loud * (np.hanning(points + 1)[:-1] + 0.01)
     assert snr_db(taken, made["back"][0, 0]) > 70.0
     assert not made["y"][2].any() and not made["back"][2].any()
+
+
+#: Every length that there is a fast transform of, up to 2048.
+SMOOTH = tuple(n for n in range(4, 2049) if fft.is_fast(n))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(points=st.sampled_from(SMOOTH), data=st.data())
+def test_every_fast_length_is_numpys(points: int, data: st.DataObject) -> None:
+    """Any window up to the length, any hop, any number of frames, there and back, in floats and in fixed point."""
+    length, frames = data.draw(st.integers(1, points)), data.draw(st.integers(1, 3))
+    hop = data.draw(st.integers(1, 2 * points))
+    x = signal((frames - 1) * hop + length, points)
+    window = np.hanning(length + 1)[:-1] + 0.01
+    taken = np.stack([x[t * hop : t * hop + length] * window for t in range(frames)])
+    whole = np.fft.rfft(taken, points)
+    wanted = np.stack([whole.real, whole.imag], -1)
+    for fmt, least in (("f32", 120.0), ("s16", 70.0)):
+        made = ran(spectrum(frames, hop, length, points, value="complex"), [{"x": x}], fmt)["y"][0]
+        assert snr_db(wanted, made) > least, fmt
+        b = Builder("inverse")
+        b.add("InverseSpectrum", "y", (b.input("x", made.shape, "float32"),), fft=points, mask="none")
+        back = ran(b.graph(("y",)), [{"x": wanted.astype(np.float32)}], fmt)["y"][0]
+        assert snr_db(np.pad(taken, ((0, 0), (0, points - length))), back) > least, fmt
+
+
+def test_lengths_are_those_without_other_prime_factors() -> None:
+    """Even, and 2, 3 and 5 alone; those of speech among them."""
+    assert {200, 256, 320, 400, 480, 512, 640, 960, 1024} <= set(SMOOTH)
+    smooth = {2**a * 3**b * 5**c for a in range(1, 12) for b in range(8) for c in range(6)}
+    assert set(SMOOTH) == {n for n in smooth if 4 <= n <= 2048}
 
 
 @pytest.mark.parametrize("level", [32767, 3000, 100, 5])
