@@ -20,6 +20,7 @@ from mcu_quant.frontend.nodes import discard
 from mcu_quant.frontend.states import Pairing, with_states
 from mcu_quant.ir import Graph, eliminate_dead
 from mcu_quant.passes import optimise
+from mcu_quant.passes.unpack_states import place_states, unpack_states
 
 _IR_VERSION = 10
 
@@ -69,7 +70,8 @@ def _imported(
     for p in pairs:
         if graph.types[p.input] != graph.types[p.output]:
             return f"what is carried changes from {graph.types[p.input]} to {graph.types[p.output]}"
-    return optimise(with_states(graph, pairs), packed)
+    # whoever takes the step for one of a layer or loop finds what is carried under its own shape
+    return optimise(with_states(graph, pairs), (unpack_states, place_states) if packed else (place_states,))
 
 
 def _reason(problems: Sequence[Diagnostic]) -> str:

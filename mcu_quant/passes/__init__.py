@@ -6,7 +6,7 @@ what it did in `Graph.rewrites`. A pass says in its docstring what it turns into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from mcu_quant import ops
 from mcu_quant.ir import Graph, check
@@ -31,11 +31,13 @@ from mcu_quant.passes.rnn import recover_rnn
 from mcu_quant.passes.scalar_functions import recover_functions
 from mcu_quant.passes.spectra import recover_spectra
 from mcu_quant.passes.spectral_levels import recover_levels
-from mcu_quant.passes.unpack_states import unpack_states
+from mcu_quant.passes.unpack_states import place_states, unpack_states
 from mcu_quant.passes.whole_conv import convolution_to_gemm
 
+Pass = Callable[[Graph], Graph]
+
 #: In this order: what recognises something comes after what brings it into one shape.
-PASSES: tuple[Callable[[Graph], Graph], ...] = (
+PASSES: tuple[Pass, ...] = (
     fold_constants,
     pair_quantisation,
     simplify_layout,
@@ -58,20 +60,21 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     convolution_to_gemm,
     merge_last_step,
     unpack_states,
+    place_states,
 )
 _ROUNDS = 100
 
 
-def optimise(graph: Graph, packed: bool = False) -> Graph:
+def optimise(graph: Graph, without: Collection[Pass] = ()) -> Graph:
     """Run all passes until none changes anything, then take loops apart. Deterministic: equal graphs give equal graphs.
 
-    A graph whose loops are taken apart already is returned as it is. With `packed`, states stay as they are.
+    A graph whose loops are taken apart already is returned as it is. `without`: passes that are left out.
 
     Raises:
         AssertionError: if a pass broke an invariant of the graph or a rule of an operator, or if passes never come to
             rest.
     """
-    passes = [p for p in PASSES if not (packed and p is unpack_states)]
+    passes = [p for p in PASSES if p not in without]
     for _ in range(0 if graph.loops else _ROUNDS):
         before = graph
         for rewrite in passes:

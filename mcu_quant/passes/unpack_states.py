@@ -50,12 +50,26 @@ class _Split:
 
 def unpack_states(graph: Graph) -> Graph:
     """Split one packed state; the next round finds the next."""
+    return _replaced(graph, views=False)
+
+
+def place_states(graph: Graph) -> Graph:
+    """Put a view of one state in its place (case 4); the next round finds the next."""
+    return _replaced(graph, views=True)
+
+
+def _replaced(graph: Graph, views: bool) -> Graph:
     for state in graph.states:
         if len(state.pieces) == 1 and state.pieces[0].input == state.input:
             split = _split(graph, state)
-            if split is not None:
+            if split is not None and _is_view(split, state) == views:
                 return _apply(graph, state, split)
     return graph
+
+
+def _is_view(split: _Split, state: State) -> bool:
+    """Is there one piece, which is the whole state?"""
+    return len(split.pieces) == 1 and trace.same_order(split.pieces[0].index, np.arange(state.type.size))
 
 
 def _apply(graph: Graph, state: State, split: _Split) -> Graph:
@@ -93,9 +107,8 @@ def _split(graph: Graph, state: State) -> _Split | None:
             operators += made[0]
             types |= made[1]
         pieces.append(StatePiece(first.edge, output, first.index))
-    whole = len(pieces) == 1 and trace.same_order(pieces[0].index, np.arange(state.type.size))
-    untouched = whole and pieces[0].input == state.input  # else case 4
-    return None if untouched else _Split(tuple(pieces), tuple(operators), types)
+    split = _Split(tuple(pieces), tuple(operators), types)
+    return None if _is_view(split, state) and pieces[0].input == state.input else split
 
 
 def _groups(graph: Graph, state: State) -> list[list[_Use]] | None:
